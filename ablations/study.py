@@ -1,0 +1,264 @@
+"""A study: one frozen, checked description of what to train and on what. Read from TOML, overridden by options.
+
+A typo is an error where it is written: every message names the file, the key, the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+import vae
+from vae.errors import UserError, closest, not_one_of
+from vae.losses import loss
+from vae.models import FAMILIES
+from vae.objectives import POSTERIORS, REDUCTIONS, Objective
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def parse_seeds(value: object) -> tuple[int, ...]:
+    """Seeds as a list, or as text: single numbers and ranges, both ends included.
+
+    >>> parse_seeds("0-2,7")
+    (0, 1, 2, 7)
+    """
+    if isinstance(value, str):
+        seeds: list[int] = []
+        for part in filter(None, (piece.strip() for piece in value.split(","))):
+            first, dash, last = part.partition("-")
+            if not first.isdecimal() or (dash and not last.isdecimal()):
+                raise UserError(
+                    f"seeds={value!r} is not a list like '0-7' or '0,2,5' of whole numbers, 0 or more"
+                )
+            if dash and int(last) < int(first):
+                raise UserError(f"seeds={value!r}: the range {part!r} runs backwards")
+            seeds.extend(range(int(first), int(last if dash else first) + 1))
+    elif isinstance(value, Sequence):
+        seeds = list(value)
+    else:
+        raise UserError(f"seeds={value!r} must be text such as '0-7' or a list such as [0, 1, 2]")
+    if not seeds:
+        raise UserError(f"seeds={value!r} names no seed; a study needs at least one, such as '0-7'")
+    for seed in seeds:
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise UserError(f"seeds: {seed!r} must be a whole number, 0 or more")
+    _refuse_repeats("seeds", seeds)
+    return tuple(seeds)
+
+
+def _refuse_repeats(name: str, values: Sequence[object]) -> None:
+    repeated = next((value for i, value in enumerate(values) if value in values[:i]), None)
+    if repeated is not None:
+        raise UserError(f"{name} holds {repeated!r} twice; each value makes its own arm, so name it once")
+
+
+def _as_list(value: object) -> object:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+class Images(_Section):
+    """Which images of the dataset, and in what form. None: all of them, as they are."""
+
+    train: int | None = Field(None, ge=2)
+    test: int | None = Field(None, ge=2)
+    held_out: int = Field(0, ge=0)
+    size: int | None = Field(None, ge=7)
+    colour: bool = False
+
+
+class Model(_Section):
+    """A family and its sizes. What a family does not use it must not be given."""
+
+    family: str = "mlp"
+    latents: int = Field(20, ge=1)
+    conditional: bool = False
+    hidden: tuple[int, ...] | None = None
+    channels: tuple[int, ...] | None = None
+
+    @model_validator(mode="after")
+    def _known(self) -> Model:
+        if self.family not in FAMILIES:
+            raise not_one_of("family", self.family, FAMILIES)
+        return self
+
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments of the family's class that were given."""
+        return {k: v for k, v in (("hidden", self.hidden), ("channels", self.channels)) if v is not None}
+
+
+Many = BeforeValidator(_as_list)
+
+
+class Grid(_Section):
+    """Every combination of these is an arm."""
+
+    loss: Annotated[tuple[str, ...], Many] = ("bce", "mse", "mae")
+    reduction: Annotated[tuple[str, ...], Many] = ("sum",)
+    beta: Annotated[tuple[float, ...], Many] = (1.0,)
+    posterior: Annotated[tuple[str, ...], Many] = ("half-logvar",)
+
+    @model_validator(mode="after")
+    def _checked(self) -> Grid:
+        for name in ("loss", "reduction", "beta", "posterior"):
+            values = getattr(self, name)
+            if not values:
+                raise UserError(
+                    f"{name}=[] is an empty list, so the grid has no arm; name at least one value"
+                )
+            _refuse_repeats(name, values)
+        for name in self.loss:
+            loss(name)
+        for name in self.reduction:
+            if name not in REDUCTIONS:
+                raise not_one_of("reduction", name, REDUCTIONS)
+        for name in self.posterior:
+            if name not in POSTERIORS:
+                raise not_one_of("posterior", name, POSTERIORS)
+        for beta in self.beta:
+            Objective(beta=beta)
+        return self
+
+
+class Evaluation(_Section):
+    """How much is measured. Expensive rulers run on the first images of the test set, and the report says so."""
+
+    per_epoch_images: int = Field(1000, ge=0)
+    iwae_images: int = Field(100, ge=0)
+    iwae_samples: int = Field(64, ge=2)
+    generated: int = Field(2000, ge=0)
+    blur_images: int = Field(1000, ge=0)
+
+
+class Study(_Section):
+    """What to train, on what, how, and what to measure."""
+
+    name: str
+    title: str = ""
+    description: str = ""
+    dataset: str = "digits"
+    seeds: Annotated[tuple[int, ...], BeforeValidator(parse_seeds)] = tuple(range(8))
+    claims: Annotated[tuple[str, ...], Many] = ("notes",)
+    images: Images = Images()
+    model: Model = Model()
+    training: vae.Training = vae.Training()
+    grid: Grid = Grid()
+    evaluation: Evaluation = Evaluation()
+
+    def objectives(self) -> tuple[Objective, ...]:
+        """The arms of the grid, in the order of the file.
+
+        >>> [each.label for each in Study(name="x", grid=Grid(loss="mae", beta=(1, 2))).objectives()]
+        ['mae-sum-b1', 'mae-sum-b2']
+        """
+        grid = self.grid
+        return tuple(
+            Objective(name, reduction, float(beta), posterior)
+            for name in grid.loss
+            for reduction in grid.reduction
+            for beta in grid.beta
+            for posterior in grid.posterior
+        )
+
+
+def bundled() -> tuple[str, ...]:
+    """The names of the studies that come with the package."""
+    folder = resources.files("ablations") / "studies"
+    return tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
+
+
+def read(study: str) -> tuple[str, str]:
+    """(where it stands, its text) of a study given by bundled name or by path."""
+    if study in bundled():
+        return f"{study}.toml", (resources.files("ablations") / "studies" / f"{study}.toml").read_text(
+            "utf-8"
+        )
+    path = Path(study)
+    if not path.suffix and not path.exists():
+        raise UserError(
+            f"study={study!r} is neither a bundled study {list(bundled())} nor a file."
+            f"{closest(study, bundled())}"
+        )
+    try:
+        return str(path), path.read_text("utf-8")
+    except FileNotFoundError:
+        raise UserError(
+            f"study={study!r}: there is no such file; bundled studies are {list(bundled())}"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"study={study!r} cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from None
+
+
+def load(study: str, overrides: Mapping[str, Any] | None = None) -> Study:
+    """The checked study of that name or path. overrides: dotted key -> value, as from ``--set``.
+
+    >>> load("digits", {"training.epochs": 2}).training.epochs
+    2
+    """
+    where, text = read(study)
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{where} is not TOML: {error}") from None
+    table.setdefault("name", Path(where).stem)
+    for key, value in (overrides or {}).items():
+        _override(table, key, value)
+    return checked(table, where)
+
+
+def _override(table: dict[str, Any], key: str, value: Any) -> None:
+    *sections, last = key.split(".")
+    for section in sections:
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise UserError(f"--set {key}: {section!r} is a single value, not a section")
+    table[last] = value
+
+
+def checked(table: Mapping[str, Any], where: str) -> Study:
+    """A study from a plain table. Every mistake becomes one sentence that names file, key and value."""
+    try:
+        return Study.model_validate(dict(table))
+    except ValidationError as error:
+        raise UserError(f"{where}: {_sentence(error.errors()[0])}") from None
+
+
+def _sentence(error: Any) -> str:
+    path = [str(part) for part in error["loc"]]
+    key = ".".join(path)
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        valid = _valid_keys(path[:-1])
+        return f"the key {key!r} is not known; known here: {valid}.{closest(path[-1], valid)}"
+    if error["type"] == "value_error":
+        section = ".".join(path)
+        message = str(error["ctx"]["error"])
+        return f"[{section}] {message}" if section and not message.startswith(section) else message
+    if error["type"] == "missing":
+        return f"the key {key!r} is missing"
+    value = error["input"]
+    shown = "NaN" if isinstance(value, float) and math.isnan(value) else repr(value)
+    return f"{key}={shown}: {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def _valid_keys(path: Sequence[str]) -> list[str]:
+    sections: dict[str, Any] = {
+        "images": Images,
+        "model": Model,
+        "grid": Grid,
+        "evaluation": Evaluation,
+    }
+    if not path:
+        return list(Study.model_fields)
+    if path[0] == "training":
+        return list(vae.Training.__dataclass_fields__)
+    return list(sections[path[0]].model_fields)

@@ -1,0 +1,172 @@
+"""Reconstruction losses as negative log likelihoods, from logits, in nats per image.
+
+With mu = sigmoid(logits) and D pixels:
+
+    bce   −Σ [x ln mu + (1 − x) ln(1 − mu)] = Σ softplus(l) − x l   (Bernoulli)
+    mse   Σ (x − mu)²                       (Gaussian, variance 1/2, without its constant)
+    mae   Σ |x − mu|                        (Laplace, scale 1, without its constant)
+
+A loss is a value. ``LOSSES`` holds the built-in ones; ``loss("package.module:function")`` makes one of a user's
+own function of (reconstruction, target), so that adding a loss needs no change here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vae import likelihoods
+from vae.errors import UserError, not_one_of
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One reconstruction loss.
+
+    distortion: (logits (*, images, D), targets (images, D)) -> (*, images), summed over the pixels.
+    gradient:   the same arguments -> d(sum of distortions)/d(logits), (*, images, D). None: autograd finds it.
+    mean:       logits -> the decoder's mean image in [0, 1].
+    """
+
+    name: str
+    distortion: Callable[[Tensor, Tensor], Tensor]
+    gradient: Callable[[Tensor, Tensor], Tensor] | None = None
+    mean: Callable[[Tensor], Tensor] = torch.sigmoid
+
+
+def _bce(logits: Tensor, x: Tensor) -> Tensor:
+    return (F.softplus(logits) - x * logits).sum(-1)
+
+
+def _bce_gradient(logits: Tensor, x: Tensor) -> Tensor:
+    return torch.sigmoid(logits).sub_(x)
+
+
+def _mse(logits: Tensor, x: Tensor) -> Tensor:
+    return (torch.sigmoid(logits) - x).square().sum(-1)
+
+
+def _mse_gradient(logits: Tensor, x: Tensor) -> Tensor:
+    mu = torch.sigmoid(logits)
+    return (mu - x).mul_(mu).mul_(1 - mu).mul_(2)
+
+
+def _mae(logits: Tensor, x: Tensor) -> Tensor:
+    return (torch.sigmoid(logits) - x).abs().sum(-1)
+
+
+def _mae_gradient(logits: Tensor, x: Tensor) -> Tensor:
+    mu = torch.sigmoid(logits)
+    return (mu - x).sign_().mul_(mu).mul_(1 - mu)
+
+
+def _continuous_bernoulli(logits: Tensor, x: Tensor) -> Tensor:
+    return likelihoods.continuous_bernoulli_nll(logits, x)
+
+
+def _continuous_bernoulli_gradient(logits: Tensor, x: Tensor) -> Tensor:
+    # An exponential family in its natural parameter: the gradient is the mean minus the observation.
+    return likelihoods.continuous_bernoulli_mean(logits) - x
+
+
+def _calibrated_gaussian(logits: Tensor, x: Tensor) -> Tensor:
+    """sigma-VAE (Rybkin et al. 2021): the variance is the batch's own mean squared error, shared by its pixels."""
+    squared = _mse(logits, x)
+    variance = squared.mean(-1, keepdim=True) / x.shape[-1]
+    return squared / (2 * variance) + x.shape[-1] / 2 * torch.log(2 * math.pi * variance)
+
+
+def _calibrated_laplace(logits: Tensor, x: Tensor) -> Tensor:
+    absolute = _mae(logits, x)
+    scale = absolute.mean(-1, keepdim=True) / x.shape[-1]
+    return absolute / scale + x.shape[-1] * torch.log(2 * scale)
+
+
+LOSSES: Mapping[str, Loss] = MappingProxyType(
+    {
+        "bce": Loss("bce", _bce, _bce_gradient),
+        "mse": Loss("mse", _mse, _mse_gradient),
+        "mae": Loss("mae", _mae, _mae_gradient),
+        "continuous-bernoulli": Loss(
+            "continuous-bernoulli",
+            _continuous_bernoulli,
+            _continuous_bernoulli_gradient,
+            likelihoods.continuous_bernoulli_mean,
+        ),
+        "gaussian-calibrated": Loss("gaussian-calibrated", _calibrated_gaussian),
+        "laplace-calibrated": Loss("laplace-calibrated", _calibrated_laplace),
+    }
+)
+
+
+def loss(name: str) -> Loss:
+    """The loss of that name, or a user's own, named ``package.module:function``.
+
+    A user's function takes (reconstruction, target), both (*, images, D) in [0, 1], and returns the cost of each
+    pixel in the same shape; it is summed over the pixels here.
+
+    >>> loss("mae").distortion(torch.zeros(3, 4), torch.ones(3, 4))
+    tensor([2., 2., 2.])
+    >>> loss("mea")
+    Traceback (most recent call last):
+    vae.errors.UserError: loss='mea' is not one of ['bce', 'mse', 'mae', ...]. Did you mean 'mae'?
+    """
+    if name in LOSSES:
+        return LOSSES[name]
+    if ":" in name:
+        return _from_function(name, _import(name))
+    raise not_one_of("loss", name, [*LOSSES, "package.module:function"])
+
+
+def source_digest(name: str) -> str:
+    """What a user's own loss says, hashed, so that an edited loss is another loss; empty for a built-in one.
+
+    >>> source_digest("bce")
+    ''
+    """
+    if name in LOSSES:
+        return ""
+    module = inspect.getmodule(_import(name))
+    try:
+        source = inspect.getsource(module) if module else ""
+    except (OSError, TypeError):  # compiled, or typed into an interpreter: the name has to do
+        source = ""
+    return hashlib.sha256(source.encode()).hexdigest()[:16]
+
+
+def _from_function(name: str, function: Callable[[Tensor, Tensor], Tensor]) -> Loss:
+    def distortion(logits: Tensor, x: Tensor) -> Tensor:
+        cost = function(torch.sigmoid(logits), x)
+        if cost.shape != logits.shape:
+            raise UserError(
+                f"loss={name!r} returned shape {tuple(cost.shape)} for reconstructions of shape "
+                f"{tuple(logits.shape)}: return one cost per pixel, without summing or averaging"
+            )
+        return cost.sum(-1)
+
+    return Loss(name, distortion)
+
+
+def _import(name: str) -> Callable[[Tensor, Tensor], Tensor]:
+    module_name, _, function_name = name.partition(":")
+    try:
+        function = getattr(importlib.import_module(module_name), function_name)
+    except (ImportError, ValueError) as error:
+        raise UserError(
+            f"loss={name!r}: the module {module_name!r} cannot be imported ({error}); "
+            f"is it installed, or is its folder on PYTHONPATH?"
+        ) from error
+    except AttributeError as error:
+        raise UserError(f"loss={name!r}: {module_name!r} has no {function_name!r}") from error
+    if not callable(function):
+        raise UserError(f"loss={name!r}: {function_name!r} is a {type(function).__name__}, not a function")
+    return function  # type: ignore[no-any-return]
