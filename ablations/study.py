@@ -5,6 +5,7 @@ A typo is an error where it is written: every message names the file, the key, t
 
 from __future__ import annotations
 
+import inspect
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
+import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from torch import nn
 
 import vae
 from vae.errors import UserError, closest, not_one_of
@@ -36,9 +39,7 @@ def parse_seeds(value: object) -> tuple[int, ...]:
         for part in filter(None, (piece.strip() for piece in value.split(","))):
             first, dash, last = part.partition("-")
             if not first.isdecimal() or (dash and not last.isdecimal()):
-                raise UserError(
-                    f"seeds={value!r} is not a list like '0-7' or '0,2,5' of whole numbers, 0 or more"
-                )
+                raise UserError(f"seeds={value!r} is not a list like '0-7' or '0,2,5' of whole numbers, 0 or more")
             if dash and int(last) < int(first):
                 raise UserError(f"seeds={value!r}: the range {part!r} runs backwards")
             seeds.extend(range(int(first), int(last if dash else first) + 1))
@@ -88,11 +89,23 @@ class Model(_Section):
     def _known(self) -> Model:
         if self.family not in FAMILIES:
             raise not_one_of("family", self.family, FAMILIES)
+        understood = inspect.signature(FAMILIES[self.family]).parameters
+        for name in self._options():
+            if name not in understood:
+                other = "channels" if name == "hidden" else "hidden"
+                raise UserError(f"{name} is no option of family={self.family!r}. Did you mean {other!r}?")
         return self
 
-    def options(self) -> dict[str, Any]:
-        """The keyword arguments of the family's class that were given."""
-        return {k: v for k, v in (("hidden", self.hidden), ("channels", self.channels)) if v is not None}
+    def _options(self) -> dict[str, Any]:
+        given = {"hidden": self.hidden, "channels": self.channels}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def build(self, image_shape: Sequence[int], classes: int) -> nn.Module:
+        """One fresh model for images of that shape; classes count only where it is conditional."""
+        if self.conditional and not classes:
+            raise UserError("conditional=true needs a dataset with labels, and this one has none")
+        family = FAMILIES[self.family]
+        return family(image_shape, self.latents, classes if self.conditional else 0, **self._options())
 
 
 Many = BeforeValidator(_as_list)
@@ -111,9 +124,7 @@ class Grid(_Section):
         for name in ("loss", "reduction", "beta", "posterior"):
             values = getattr(self, name)
             if not values:
-                raise UserError(
-                    f"{name}=[] is an empty list, so the grid has no arm; name at least one value"
-                )
+                raise UserError(f"{name}=[] is an empty list, so the grid has no arm; name at least one value")
             _refuse_repeats(name, values)
         for name in self.loss:
             loss(name)
@@ -178,25 +189,18 @@ def bundled() -> tuple[str, ...]:
 def read(study: str) -> tuple[str, str]:
     """(where it stands, its text) of a study given by bundled name or by path."""
     if study in bundled():
-        return f"{study}.toml", (resources.files("ablations") / "studies" / f"{study}.toml").read_text(
-            "utf-8"
-        )
+        return f"{study}.toml", (resources.files("ablations") / "studies" / f"{study}.toml").read_text("utf-8")
     path = Path(study)
     if not path.suffix and not path.exists():
         raise UserError(
-            f"study={study!r} is neither a bundled study {list(bundled())} nor a file."
-            f"{closest(study, bundled())}"
+            f"study={study!r} is neither a bundled study {list(bundled())} nor a file.{closest(study, bundled())}"
         )
     try:
         return str(path), path.read_text("utf-8")
     except FileNotFoundError:
-        raise UserError(
-            f"study={study!r}: there is no such file; bundled studies are {list(bundled())}"
-        ) from None
+        raise UserError(f"study={study!r}: there is no such file; bundled studies are {list(bundled())}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"study={study!r} cannot be read: {getattr(error, 'strerror', None) or error}"
-        ) from None
+        raise UserError(f"study={study!r} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def load(study: str, overrides: Mapping[str, Any] | None = None) -> Study:
@@ -214,6 +218,15 @@ def load(study: str, overrides: Mapping[str, Any] | None = None) -> Study:
     for key, value in (overrides or {}).items():
         _override(table, key, value)
     return checked(table, where)
+
+
+def to_toml(study: Study) -> str:
+    """The study as a file that gives the same study again, overrides and defaults included.
+
+    >>> checked(tomllib.loads(to_toml(load("digits"))), "again") == load("digits")
+    True
+    """
+    return tomli_w.dumps(study.model_dump(mode="json", exclude_none=True))
 
 
 def _override(table: dict[str, Any], key: str, value: Any) -> None:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 # Tags of runs. MLflow's own run status proves nothing (an exit hook marks dead runs FINISHED, a kill leaves
@@ -14,7 +16,9 @@ TAG_STUDY: Final = "ablate.study"
 TAG_KEY: Final = "ablate.key"  # hash of everything that determines a cell's numbers
 TAG_STATUS: Final = "ablate.status"  # one of STATUSES
 TAG_REASON: Final = "ablate.reason"  # why a cell failed, in one sentence
-TAG_NON_FINITE: Final = "ablate.non_finite"  # metric names that came out NaN or inf, comma separated
+TAG_METRICS: Final = "ablate.metrics"  # names of all metrics measured, in order, comma separated
+TAG_NON_FINITE: Final = "ablate.non_finite"  # names of those that came out NaN or inf; MLflow would store them as 0
+TAG_PROCESS: Final = "ablate.process"  # host:pid:start of the process that writes a study
 TAG_PARENT: Final = "mlflow.parentRunId"
 
 KIND_STUDY: Final = "study"
@@ -25,17 +29,28 @@ STATUS_DONE: Final = "done"
 STATUS_FAILED: Final = "failed"
 STATUSES: Final = (STATUS_DONE, STATUS_FAILED)
 
-# Metric prefixes.
+# Metrics: final values under a prefix, per-epoch values under their bare names.
 FINAL: Final = "final/"
 MEAN, CI_LOW, CI_HIGH, COUNT = "mean/", "ci_low/", "ci_high/", "n"
+SECONDS: Final = "seconds"  # wall time of a cell
+NON_FINITE: Final = "non_finite"  # how many values of a run came out NaN or inf
 
-# Frame: one row per cell. These columns come first and in this order; metrics follow by their catalogue names.
+# Frame: one row per cell. These columns come first and in this order; metrics follow in the order they were measured.
 ARM_COLUMNS: Final = ("loss", "reduction", "beta", "posterior")
 LEADING_COLUMNS: Final = ("loss", "reduction", "beta", "beta_eff", "seed", "status")
 OTHER_COLUMNS: Final = ("posterior", "arm", "origin", "key", "reason", "seconds", "init_hash", "order_hash")
+NUMBERS: Final[Mapping[str, type]] = MappingProxyType(
+    {"beta": float, "beta_eff": float, "seed": int, "seconds": float}
+)  # the others are words
+REQUIRED: Final = ("loss", "reduction", "beta", "seed")
+EPOCH: Final = "epoch"
+HISTORY_COLUMNS: Final = ("key", EPOCH, "metric", "value")
 
 # Artifacts of a cell and of a study.
 PICTURES: Final = "pictures.npz"
+HISTORY: Final = "history.json"
+REPORT: Final = "report"
+MODEL: Final = "model"
 STUDY_FILE: Final = "study.toml"
 CLAIMS_FILE: Final = "claims.json"
 ENVIRONMENT: Final = "environment.json"

@@ -33,9 +33,7 @@ class _Pass(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(
-        self, x: Tensor, noise: Tensor, std_factor: Tensor, y: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor, noise: Tensor, std_factor: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         mean, spread = self.model.encode(x, y)
         z = mean + torch.exp(std_factor * spread) * noise
         return self.model.decode(z, y).flatten(1), mean, spread
@@ -59,9 +57,7 @@ class Engine:
         self.stack = stack
         self.leaves = {name: value.requires_grad_(True) for name, value in stack.parameters.items()}
         self._pass = _Pass(stack.template)
-        self._groups = [
-            (each, torch.tensor(arms, device=stack.device)) for each, arms in group_by_loss(stack)
-        ]
+        self._groups = [(each, torch.tensor(arms, device=stack.device)) for each, arms in group_by_loss(stack)]
         self._std, self._kl = stack.spread_factors()
 
     def forward(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
@@ -69,9 +65,7 @@ class Engine:
 
         def one(parameters: dict[str, Tensor], std_factor: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             named = {f"model.{name}": value for name, value in parameters.items()}
-            outputs: tuple[Tensor, Tensor, Tensor] = functional_call(
-                self._pass, named, (x, noise, std_factor, y)
-            )
+            outputs: tuple[Tensor, Tensor, Tensor] = functional_call(self._pass, named, (x, noise, std_factor, y))
             return outputs
 
         outputs: tuple[Tensor, Tensor, Tensor] = vmap(one)(self.leaves, self._std)

@@ -67,9 +67,7 @@ class Training:
 def _check_number(name: str, value: object, *, allow_zero: bool) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if not number or value < 0 or (value == 0 and not allow_zero):  # type: ignore[operator]
-        raise UserError(
-            f"{name}={value!r} must be a finite number, {'0 or more' if allow_zero else 'above 0'}"
-        )
+        raise UserError(f"{name}={value!r} must be a finite number, {'0 or more' if allow_zero else 'above 0'}")
 
 
 @dataclass(frozen=True)
@@ -134,9 +132,7 @@ def fit(stack: Stack, images: ImageData, training: Training | None = None) -> It
         fused=True,
     )
     pixels = images.train.to(device=stack.device, dtype=stack.dtype)
-    labels = (
-        images.train_labels.to(stack.device) if stack.classes and images.train_labels is not None else None
-    )
+    labels = images.train_labels.to(stack.device) if stack.classes and images.train_labels is not None else None
     try:
         for epoch in range(1, training.epochs + 1):
             yield _epoch(engine, optimiser, pixels, labels, training, plan, epoch)
@@ -157,9 +153,7 @@ def _epoch(
     stack, started = engine.stack, time.perf_counter()
     order = batch_order(stack, epoch, len(pixels)).to(stack.device)
     noise = epoch_noise(stack, epoch, len(pixels)).to(device=stack.device, dtype=stack.dtype)
-    weights = {
-        size: _weights(stack, size, pixels[0].numel()) for size in {end - start for start, end in plan}
-    }
+    weights = {size: _weights(stack, size, pixels[0].numel()) for size in {end - start for start, end in plan}}
     distortions, rates = [], []
     for start, end in plan:
         chosen = order[start:end]
@@ -194,9 +188,7 @@ def _epoch(
 def _weights(stack: Stack, batch: int, pixels: int) -> tuple[Tensor, Tensor]:
     """(recon, kl) of every arm for a batch of that size, (arms,) each; zero for a frozen arm."""
     pairs = [
-        (0.0, 0.0)
-        if arm in stack.diverged
-        else each.factors(batch=batch, pixels=pixels, latents=stack.latents)
+        (0.0, 0.0) if arm in stack.diverged else each.factors(batch=batch, pixels=pixels, latents=stack.latents)
         for arm, each in enumerate(stack.objectives)
     ]
     recon, kl = torch.tensor(pairs, dtype=stack.dtype, device=stack.device).unbind(-1)

@@ -1,0 +1,204 @@
+"""The composition root: pending cells -> stacks -> events -> tracking. The only place that writes to MLflow."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from ablations import plan as planning
+from ablations.executors import CellResult, Event, Workshop, run_stacks
+from ablations.grid import RESULTS_VERSION, Cell
+from ablations.plan import Plan
+from ablations.study import to_toml
+from reports.claims import claims_hash
+from tracking import schema
+from tracking.records import CellRecord
+from tracking.store import Store
+from tracking.writer import StudyWriter, open_study
+
+PLAN_FILE = "plan.json"  # every cell asked for: what a report holds the results against
+PACKAGES = ("torch", "torchvision", "numpy", "scikit-image", "scikit-learn", "scipy", "mlflow")
+
+
+@dataclass
+class Outcome:
+    """How a run ended. done, failed: cells of this run. interrupted: stopped by the person."""
+
+    done: int = 0
+    failed: int = 0
+    parent_id: str = ""
+    interrupted: bool = False
+    seconds: float = 0.0
+    states: dict[str, tuple[float, Cell, dict[str, torch.Tensor]]] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        """0 all done, 3 finished with failed cells, 130 interrupted."""
+        return 130 if self.interrupted else 3 if self.failed else 0
+
+
+def execute(plan: Plan, shop: Workshop, store: Store, listen: Callable[[Event], None]) -> Outcome:
+    """Train and measure what is pending, and write every cell as soon as it is finished.
+
+    Stopping it, by Ctrl-C or by death, loses the stack in hand and nothing else.
+    """
+    outcome, started = Outcome(), perf_counter()
+    stacks = planning.cut(plan, shop)
+    with open_study(store, plan.study.name, _study_fields(plan), _study_files(plan, shop), _study_tags()) as writer:
+        outcome.parent_id = writer.parent_id
+        try:
+            for event in run_stacks(shop, stacks):
+                if isinstance(event, CellResult):
+                    _write(writer, plan, event, outcome)
+                listen(event)
+        except KeyboardInterrupt:
+            outcome.interrupted = True
+            writer.finish("KILLED")
+        else:
+            _write_models(writer, plan, outcome)
+            writer.finish("FAILED" if outcome.failed else "FINISHED")
+    outcome.seconds = perf_counter() - started
+    return outcome
+
+
+def _write(writer: StudyWriter, plan: Plan, result: CellResult, outcome: Outcome) -> None:
+    cell = result.cell
+    writer.write_cell(
+        CellRecord(
+            key=plan.keys[cell],
+            name=cell.label,
+            fields=_cell_fields(plan, result),
+            metrics={} if result.failed else result.metrics,
+            history=result.history,
+            status=schema.STATUS_FAILED if result.failed else schema.STATUS_DONE,
+            reason=result.failure,
+            seconds=result.train_seconds + result.measure_seconds,
+            pictures=result.pictures,
+        )
+    )
+    outcome.failed += result.failed
+    outcome.done += not result.failed
+    if not result.failed:
+        _keep_best(outcome, result)
+
+
+def _keep_best(outcome: Outcome, result: CellResult) -> None:
+    """Hold on to the best seed's weights of every arm, by −ELBO: the common yardstick of all losses."""
+    label, value = result.cell.objective.label, result.metrics["neg_elbo"]
+    if label not in outcome.states or value < outcome.states[label][0]:
+        outcome.states[label] = (value, result.cell, result.state)
+
+
+def _write_models(writer: StudyWriter, plan: Plan, outcome: Outcome) -> None:
+    from tracking.models import log_torch_model
+
+    for value, cell, state in outcome.states.values():
+        del value
+        model = plan.study.model.build(plan.images.image_shape, plan.images.n_classes)
+        model.load_state_dict(state)
+        log_torch_model(writer, cell.objective.label, model, plan.images.test[:2])
+
+
+def _cell_fields(plan: Plan, result: CellResult) -> dict[str, object]:
+    cell, study = result.cell, plan.study
+    objective = cell.objective
+    return {
+        **asdict(objective),
+        "beta_eff": plan.beta_eff(objective.reduction, objective.beta),
+        "seed": cell.seed,
+        "arm": objective.label,
+        "origin": cell.origin,
+        "dataset": plan.images.name,
+        "data_digest": plan.images.digest,
+        "family": study.model.family,
+        "latents": study.model.latents,
+        "conditional": study.model.conditional,
+        "epochs": study.training.epochs,
+        "batch_size": study.training.batch_size,
+        "learning_rate": study.training.learning_rate,
+        "precision": study.training.precision,
+        "results_version": RESULTS_VERSION,
+        "init_hash": result.init_hash,
+        "order_hash": result.order_hash,
+        "train_seconds": round(result.train_seconds, 3),
+        "measure_seconds": round(result.measure_seconds, 3),
+    }
+
+
+def _study_fields(plan: Plan) -> dict[str, object]:
+    return {
+        "dataset": plan.images.name,
+        "data_digest": plan.images.digest,
+        "arms": len(plan.objectives),
+        "seeds": ",".join(map(str, planning.seeds_of(plan.cells))),
+        "cells": len(plan.cells),
+        "pending": len(plan.pending),
+        "claims_hash": claims_hash(plan.claims),
+        "results_version": RESULTS_VERSION,
+    }
+
+
+def _study_files(plan: Plan, shop: Workshop) -> Mapping[str, str]:
+    claims = {"hash": claims_hash(plan.claims), "claims": [each.model_dump(mode="json") for each in plan.claims]}
+    return {
+        schema.STUDY_FILE: to_toml(plan.study),
+        schema.CLAIMS_FILE: json.dumps(claims, indent=1, ensure_ascii=False),
+        schema.ENVIRONMENT: json.dumps(environment(shop.device), indent=1),
+        PLAN_FILE: json.dumps(planned(plan), indent=0),
+    }
+
+
+def planned(plan: Plan) -> list[dict[str, Any]]:
+    """Every cell of the plan as plain values: what a report holds the results against."""
+    return [
+        {"key": plan.keys[cell], "arm": cell.objective.label, "seed": cell.seed, "origin": cell.origin}
+        for cell in plan.cells
+    ]
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """What the numbers were made with."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "device": f"{device.type}: {name}, {torch.get_num_threads()} threads",
+        "commit": git_commit(),
+        "versions": {package: _version(package) for package in PACKAGES},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def git_commit() -> str:
+    """The commit of the source tree this package runs from, with ``+changes`` where it differs; empty elsewhere."""
+    here = Path(__file__).resolve().parent.parent
+    try:
+        commit = _git(here, "rev-parse", "HEAD")
+        return f"{commit[:12]}{'+changes' if _git(here, 'status', '--porcelain') else ''}"
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def _git(folder: Path, *command: str) -> str:
+    done = subprocess.run(["git", "-C", str(folder), *command], capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()
+
+
+def _study_tags() -> dict[str, str]:
+    commit = git_commit()
+    return {"mlflow.source.git.commit": commit} if commit else {}

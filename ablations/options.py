@@ -1,0 +1,80 @@
+"""What a person types on the command line, turned into overrides of a study file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from typing import Any
+
+from ablations.study import Study
+from vae.errors import UserError, closest, not_one_of
+
+GRID_KEYS = ("loss", "reduction", "beta", "posterior")
+
+
+def assignment(option: str, text: str) -> tuple[str, Any]:
+    """``key=value`` as (key, value); the value is read as TOML, and as plain text where it is none.
+
+    >>> assignment("--set", "training.batch_size=256")
+    ('training.batch_size', 256)
+    >>> assignment("--set", "grid.loss=['bce', 'mae']")
+    ('grid.loss', ['bce', 'mae'])
+    >>> assignment("--only", "loss=mae")
+    ('loss', 'mae')
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip() or not value.strip():
+        raise UserError(f"{option} {text!r} is not key=value, such as {option} {_example(option)}")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    return key.strip(), parsed
+
+
+def _example(option: str) -> str:
+    return "loss=mae" if option == "--only" else "training.batch_size=256"
+
+
+def overrides(
+    *,
+    seeds: str | None = None,
+    epochs: int | None = None,
+    assignments: Sequence[str] = (),
+    claims: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Dotted key -> value; the named options win over ``--set``.
+
+    >>> overrides(seeds="0-1", assignments=["training.epochs=3", "grid.beta=[1, 2]"])
+    {'training.epochs': 3, 'grid.beta': [1, 2], 'seeds': '0-1'}
+    """
+    chosen = dict(assignment("--set", text) for text in assignments)
+    if seeds is not None:
+        chosen["seeds"] = seeds
+    if epochs is not None:
+        chosen["training.epochs"] = epochs
+    if claims:
+        chosen["claims"] = [] if list(claims) == ["none"] else list(claims)
+    return chosen
+
+
+def narrow(study: Study, only: Sequence[str]) -> Study:
+    """The study with its grid cut down to the values named; several for one key add up.
+
+    >>> narrow(Study(name="x"), ["loss=mae", "loss=bce"]).grid.loss
+    ('bce', 'mae')
+    """
+    wanted: dict[str, list[Any]] = {}
+    for text in only:
+        key, value = assignment("--only", text)
+        if key not in GRID_KEYS:
+            raise not_one_of("--only", key, GRID_KEYS)
+        here = getattr(study.grid, key)
+        if value not in here:
+            raise UserError(
+                f"--only {key}={value}: the study's grid has {key}={list(here)}.{closest(value, here)} "
+                f"To train another value, use --set grid.{key}={value}"
+            )
+        wanted.setdefault(key, []).append(value)
+    kept = {key: tuple(v for v in getattr(study.grid, key) if v in values) for key, values in wanted.items()}
+    return study.model_copy(update={"grid": study.grid.model_copy(update=kept)})

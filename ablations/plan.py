@@ -1,0 +1,176 @@
+"""What a run would do: cells, their keys, which are done, and how long the rest takes. Trains nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from time import perf_counter
+
+import torch
+
+from ablations import grid
+from ablations.evaluation import Evaluator
+from ablations.executors import Workshop
+from ablations.grid import Cell
+from ablations.study import Study
+from reports.claims import Claim, load_claims, needed_arms
+from vae import data
+from vae.data import ImageData
+from vae.errors import UserError
+from vae.memory import arms_that_fit
+from vae.metrics.catalogue import CATALOGUE
+from vae.objectives import Objective, effective_beta
+from vae.training import batches, fit
+
+# A stack this wide keeps the processor busy; wider ones only take memory and delay the first results.
+WIDEST = 48
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study met its data and its claims.
+
+    cells: all that the study and its claims ask for. done: those with results already.
+    """
+
+    study: Study
+    images: ImageData
+    claims: tuple[Claim, ...]
+    cells: tuple[Cell, ...]
+    done: frozenset[Cell] = frozenset()
+
+    @cached_property
+    def keys(self) -> dict[Cell, str]:
+        """The content key of every cell."""
+        return {cell: self._key(cell) for cell in self.cells}
+
+    def _key(self, cell: Cell) -> str:
+        return grid.key(self.study, cell, dataset=self.images.name, data_digest=self.images.digest)
+
+    @property
+    def pending(self) -> tuple[Cell, ...]:
+        return tuple(cell for cell in self.cells if cell not in self.done)
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """The arms, in order."""
+        return tuple(dict.fromkeys(cell.objective for cell in self.cells))
+
+    def beta_eff(self, reduction: str, beta: float) -> float:
+        """The weight of KL at this study's batch size, image size and latents."""
+        return effective_beta(
+            reduction,
+            beta,
+            batch=self.study.training.batch_size,
+            pixels=self.images.pixels,
+            latents=self.study.model.latents,
+        )
+
+    def same_objective(self) -> list[tuple[Objective, ...]]:
+        """Arms that differ in name only."""
+        return grid.same_objective(
+            self.objectives,
+            batch=self.study.training.batch_size,
+            pixels=self.images.pixels,
+            latents=self.study.model.latents,
+        )
+
+    def with_done(self, keys: Collection[str]) -> Plan:
+        """The same plan, knowing which keys have results."""
+        return replace(self, done=frozenset(cell for cell in self.cells if self.keys[cell] in keys))
+
+
+def prepare(study: Study, *, data_dir: Path | None = None) -> Plan:
+    """Read the data and the claims, check them against the study, and list the cells.
+
+    Raises UserError for anything that would stop a run later: images, labels, batch size, claims.
+    """
+    claims = load_claims(*study.claims, metrics=CATALOGUE)
+    images = data.load(
+        study.dataset,
+        data_dir,
+        train=study.images.train,
+        test=study.images.test,
+        held_out=study.images.held_out,
+        size=study.images.size,
+        colour=study.images.colour,
+    )
+    plan = Plan(study, images, claims, grid.expand(study))
+    _check(study, images)
+    needed = needed_arms(claims, [vars(each) for each in study.objectives()], effective_beta=plan.beta_eff)
+    extra = [Objective(arm["loss"], arm["reduction"], arm["beta"], arm["posterior"]) for arm in needed]
+    return replace(plan, cells=grid.expand(study, extra))
+
+
+def _check(study: Study, images: ImageData) -> None:
+    if not batches(len(images.train), study.training.batch_size, study.training.last_batch):
+        raise UserError(
+            f"training.batch_size={study.training.batch_size} is larger than the {len(images.train)} training "
+            f"images of {images.name!r}; lower it, or set training.last_batch='keep'"
+        )
+    study.model.build(images.image_shape, images.n_classes)
+
+
+def device_named(name: str) -> torch.device:
+    """``auto``, ``cpu`` or ``cuda`` as a device that is there.
+
+    >>> device_named("cpu")
+    device(type='cpu')
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise UserError(f"--device {name} is not one of ['auto', 'cpu', 'cuda']")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch sees no CUDA device here; use --device cpu, or auto")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def workshop(plan: Plan, device: torch.device, cache: Path) -> Workshop:
+    """The rulers and the device of a study, ready for its stacks."""
+    conditional = plan.study.model.conditional
+    evaluator = Evaluator(plan.images, plan.study.evaluation, conditional=conditional, cache=cache, device=device)
+    return Workshop(plan.study, plan.images, evaluator, device)
+
+
+def cut(plan: Plan, shop: Workshop) -> list[tuple[Cell, ...]]:
+    """The pending cells as stacks that fit the machine's memory."""
+    template = plan.study.model.build(plan.images.image_shape, plan.images.n_classes)
+    room = arms_that_fit(template, plan.images, plan.study.training, device=shop.device)
+    return grid.stacks(plan.pending, min(room, WIDEST))
+
+
+def estimate(plan: Plan, shop: Workshop, *, batches_timed: int = 20) -> float:
+    """Seconds that the pending cells will take, from a short measured probe: a few batches of the first stack, and
+    one cell measured."""
+    if not plan.pending:
+        return 0.0
+    cells = cut(plan, shop)[0]
+    training = plan.study.training
+    count = min(len(plan.images.train), training.batch_size * batches_timed)
+    few = replace(plan.images, train=plan.images.train[:count], train_labels=_head(plan.images.train_labels, count))
+    short = replace(training, epochs=2)
+    stack = shop.new_stack(cells)
+    started = _timed(lambda: None)
+    first, second = (record.seconds for record in fit(stack, few, short))
+    per_image = min(first, second) / count / len(cells)
+    train = per_image * len(plan.images.train) * training.epochs * len(plan.pending)
+    shop.evaluator.measure(stack.module(0), cells[0].objective, cells[0].seed)  # sets up what all cells share
+    measure = _timed(lambda: shop.evaluator.measure(stack.module(0), cells[0].objective, cells[0].seed))
+    return train + (measure - started) * len(plan.pending)
+
+
+def _head(labels: torch.Tensor | None, count: int) -> torch.Tensor | None:
+    return None if labels is None else labels[:count]
+
+
+def _timed(work: Callable[[], object]) -> float:
+    started = perf_counter()
+    work()
+    return perf_counter() - started
+
+
+def seeds_of(cells: Sequence[Cell]) -> list[int]:
+    """The seeds, in order, each once."""
+    return list(islice(dict.fromkeys(cell.seed for cell in cells), None))

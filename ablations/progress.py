@@ -1,0 +1,128 @@
+"""What a person sees while a study runs: a live bar in a terminal, plain lines everywhere else."""
+
+from __future__ import annotations
+
+from time import monotonic
+from types import TracebackType
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+from ablations.executors import CellResult, EpochDone, Event, Measuring
+
+LINE_EVERY = 10.0  # seconds between plain lines: enough to see life, little enough to read later
+
+
+class Listener(Protocol):
+    """Told of every event of a run, in order."""
+
+    def __call__(self, event: Event) -> None: ...
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it.
+
+    >>> duration(8.2), duration(75), duration(5400)
+    ('8 s', '1 min 15 s', '1 h 30 min')
+    """
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+class Pace:
+    """How much of a run is done, counted in cell-epochs, with measuring a cell worth ``MEASURE`` of its training."""
+
+    MEASURE = 0.25
+
+    def __init__(self, cells: int, epochs: int) -> None:
+        self.cells, self.epochs = cells, epochs
+        self.finished = self.failed = 0
+        self.epoch, self._partial, self._began = 0, 0.0, monotonic()
+
+    def note(self, event: Event) -> None:
+        match event:
+            case EpochDone():
+                self.epoch = event.epoch
+                self._partial = event.cells * event.epoch / self.epochs
+            case CellResult():
+                self.finished += 1
+                self.failed += event.failed
+                self._partial = max(0.0, self._partial - 1)
+            case Measuring():
+                pass
+
+    @property
+    def share(self) -> float:
+        """Of the whole run, in [0, 1]."""
+        done = self.finished * (1 + self.MEASURE) + self._partial
+        return min(1.0, done / max(self.cells * (1 + self.MEASURE), 1e-9))
+
+    @property
+    def left(self) -> str:
+        elapsed = monotonic() - self._began
+        return duration(elapsed / self.share - elapsed) if self.share > 0.005 else "..."
+
+    @property
+    def elapsed(self) -> str:
+        return duration(monotonic() - self._began)
+
+
+class Display:
+    """A listener that draws. Use as a context manager."""
+
+    def __init__(self, console: Console, cells: int, epochs: int) -> None:
+        self._console, self._pace = console, Pace(cells, epochs)
+        self._last = monotonic()
+        self._bar = self._make_bar() if console.is_terminal and cells else None
+
+    def _make_bar(self) -> Progress:
+        bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.fields[what]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("cells · {task.fields[left]} left"),
+            console=self._console,
+            transient=True,
+        )
+        self._task = bar.add_task("", total=self._pace.cells, what="starting", left="...")
+        return bar
+
+    def __enter__(self) -> Display:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def __call__(self, event: Event) -> None:
+        self._pace.note(event)
+        if isinstance(event, CellResult) and event.failed:
+            self._console.print(f"  failed: {event.cell.label} — {event.failure}", markup=False, highlight=False)
+        if self._bar:
+            self._bar.update(self._task, completed=self._pace.finished, what=self._what(event), left=self._pace.left)
+        elif monotonic() - self._last >= LINE_EVERY:
+            self._last = monotonic()
+            self._console.print(self._line(event), markup=False, highlight=False)
+
+    def _what(self, event: Event) -> str:
+        match event:
+            case EpochDone():
+                return f"seed {event.seed}: {event.cells} cells side by side, epoch {event.epoch}/{event.epochs}"
+            case Measuring():
+                return f"measuring {event.cell.label}"
+            case CellResult():
+                return f"seed {event.cell.seed}: writing"
+
+    def _line(self, event: Event) -> str:
+        pace = self._pace
+        return f"  {pace.finished}/{pace.cells} cells done; {self._what(event)}; {pace.elapsed} gone, {pace.left} left"

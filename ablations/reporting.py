@@ -1,0 +1,211 @@
+"""From the store to a report: read what was run, judge its claims, build the page, keep it with the run.
+
+A study is reported as it was last run: its file, its claims and its list of cells are artifacts of that run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ablations.driver import PLAN_FILE
+from ablations.study import Study, checked
+from reports import build, verdicts
+from reports.claims import Claim, claims_from_json, claims_hash, load_claims
+from reports.evidence import Environment, Evidence
+from reports.record import WORDS
+from tracking import reader, schema
+from tracking.gather import completed, gather
+from tracking.reader import StudyInfo
+from tracking.store import Store
+from vae.errors import UserError, not_one_of
+from vae.metrics.catalogue import CATALOGUE
+from vae.objectives import effective_beta
+
+TAG_REPORT = "ablate.report"  # JSON: when a report was made of this run, with which seeds and claims
+FILES = (schema.STUDY_FILE, schema.CLAIMS_FILE, schema.ENVIRONMENT, PLAN_FILE)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A report on disk. words: one line per claim. verdicts: their words."""
+
+    page: Path
+    words: list[str]
+    verdicts: list[str]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a study is."""
+
+    study: str
+    started: datetime
+    cells: int
+    done: int
+    failed: int
+    state: str
+
+
+def check_request(names: Sequence[str], fail_on: str | None) -> None:
+    """Refuse what no report can be made of."""
+    if len(names) > 2:
+        raise UserError(f"report takes one study, or two to compare; {len(names)} were given: {list(names)}")
+    if fail_on is not None and fail_on not in WORDS:
+        raise not_one_of("--fail-on", fail_on, WORDS)
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a report folder that could not be written, before anything is trained for it."""
+    there = folder
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"--out {folder}: {there} is not a folder that can be written to")
+
+
+def write(
+    store: Store, study: str, folder: Path, *, claim_files: Sequence[str] = (), parent_id: str | None = None
+) -> Written:
+    """Read, judge, build, and keep the report with the study's latest run.
+
+    claim_files: judge these in place of the claims the study was run with; the report says so.
+    """
+    info = reader.study_info(store, study, FILES)
+    evidence = gather_evidence(store, info, claim_files)
+    paths = build.build(evidence, folder)
+    _remember(store, parent_id or info.run_id, evidence, folder)
+    found = evidence.verdicts
+    return Written(paths.html, [_line(each) for each in found], [str(each["verdict"]) for each in found])
+
+
+def _line(verdict: Mapping[str, Any]) -> str:
+    return f"{verdict['verdict']:<17}  {verdict['claim']['id']} ({verdict['place']}): {verdict['sentence']}"
+
+
+def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = ()) -> Evidence:
+    """Everything a report of this run shows."""
+    study = _study(info)
+    planned = pd.DataFrame(json.loads(_artifact(info, PLAN_FILE)))
+    cells = gather(store, planned["key"], info.study)
+    frame = reader.read_cells(store, cells, allow_missing=True)
+    claims = load_claims(*claim_files, metrics=CATALOGUE) if claim_files else _claims(info)
+    first = frame.iloc[0] if len(frame) else {}
+    found = verdicts.judge(claims, frame, effective_beta=_effective_beta(frame, study), planned=planned)
+    return Evidence(
+        study=info.study,
+        title=study.title,
+        description=study.description,
+        frame=frame,
+        history=reader.read_history(store, cells),
+        pictures=reader.read_pictures(store, cells),
+        verdicts=[each.to_dict() for each in found],
+        environment=_environment(info, study, first),
+        planned=planned,
+        notes=(*_registration_notes(store, info, claims, planned), *frame.attrs.get("notes", ())),
+        study_file=_artifact(info, schema.STUDY_FILE),
+        claims_hash=claims_hash(claims),
+    )
+
+
+def _effective_beta(frame: pd.DataFrame, study: Study) -> Any:
+    raise NotImplementedError
+
+
+def _study(info: StudyInfo) -> Study:
+    return checked(tomllib.loads(_artifact(info, schema.STUDY_FILE)), f"{info.study} as it was run")
+
+
+def _artifact(info: StudyInfo, name: str) -> str:
+    if name not in info.artifacts:
+        raise UserError(
+            f"study={info.study!r}: its latest run ({info.run_id}) has lost its file {name}; "
+            f"ablate run {info.study} writes it again and trains nothing that is done"
+        )
+    return info.artifacts[name]
+
+
+def _claims(info: StudyInfo) -> tuple[Claim, ...]:
+    return claims_from_json(json.loads(_artifact(info, schema.CLAIMS_FILE))["claims"])
+
+
+def _environment(info: StudyInfo, study: Study, cell: Any) -> Environment:
+    facts = json.loads(_artifact(info, schema.ENVIRONMENT))
+    finished = info.finished
+    training = study.training
+    return Environment(
+        dataset=info.params.get("dataset", study.dataset),
+        data_digest=info.params.get("data_digest", ""),
+        commit=facts.get("commit", ""),
+        device=facts.get("device", ""),
+        python=facts.get("python", ""),
+        started=info.started.isoformat(timespec="seconds"),
+        wall_seconds=None if finished is None else (finished - info.started).total_seconds(),
+        versions=facts.get("versions", {}),
+        settings={
+            "model": f"{study.model.family}, {study.model.latents} latents",
+            "epochs": str(training.epochs),
+            "batch size": f"{training.batch_size}, last partial batch: {training.last_batch}",
+            "optimiser": f"Adam, learning rate {training.learning_rate:g}",
+            "precision": training.precision,
+        },
+    )
+
+
+def _registration_notes(
+    store: Store, info: StudyInfo, claims: Sequence[Claim], planned: pd.DataFrame
+) -> list[str]:
+    """What a reader must know of the order in which claims, cells and reports came about."""
+    runs = [run for run in reader.studies(store) if run.study == info.study]
+    notes = []
+    fixed = {run.params.get("claims_hash") for run in runs if run.params.get("pending", "0") != "0"}
+    if fixed and claims_hash(claims) not in fixed or len(fixed) > 1:
+        notes.append("The claims judged here are not, or not all, those that were fixed before the cells were trained.")
+    seeds = set(map(int, planned["seed"]))
+    for run in sorted(runs, key=lambda each: each.started):
+        earlier = json.loads(run.tags.get(TAG_REPORT, "{}"))
+        added = sorted(seeds - set(earlier.get("seeds", seeds)))
+        if added:
+            when = earlier["at"][:16].replace("T", " ")
+            notes.append(f"Seeds {', '.join(map(str, added))} were added after a report of {when} UTC had been made.")
+            break
+    return notes
+
+
+def _remember(store: Store, run_id: str, evidence: Evidence, folder: Path) -> None:
+    """Keep the report with the run, and the fact that it was made."""
+    fact = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seeds": sorted({int(seed) for seed in evidence.planned["seed"]}),
+        "claims_hash": evidence.claims_hash,
+    }
+    store.client.log_artifacts(run_id, str(folder), schema.REPORT)
+    store.client.set_tag(run_id, TAG_REPORT, json.dumps(fact))
+
+
+def progress(store: Store) -> list[Progress]:
+    """Each study's latest run, newest first."""
+    latest = {info.study: info for info in reversed(reader.studies(store))}
+    return [_progress(store, info) for info in sorted(latest.values(), key=lambda each: each.started, reverse=True)]
+
+
+def _progress(store: Store, info: StudyInfo) -> Progress:
+    full = reader.study_info(store, info.study, (PLAN_FILE,))
+    keys = [cell["key"] for cell in json.loads(full.artifacts.get(PLAN_FILE, "[]"))]
+    done = len(completed(store, keys, info.study))
+    failed = len(gather(store, keys, info.study).runs) - done
+    return Progress(info.study, info.started, len(keys), done, failed, info.status.lower())
+
+
+def compare(store: Store, first: str, second: str, folder: Path) -> Path:
+    """Two studies arm by arm, paired by seed: a page of their differences."""
+    raise NotImplementedError((store, first, second, folder, tempfile, effective_beta))

@@ -1,0 +1,127 @@
+"""What the commands print: plain values in, Rich tables and sentences out. Everything from a file is shown as text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from ablations.progress import duration
+from vae.metrics.catalogue import CATALOGUE
+
+if TYPE_CHECKING:
+    from ablations.driver import Outcome
+    from ablations.plan import Plan
+    from tracking.store import Store
+    from vae.conformance import Finding
+
+
+def _table(*columns: str, right: Sequence[str] = ()) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    return table
+
+
+def plan_summary(plan: Plan) -> str:
+    """Two lines: what the study is, and how much of it is to be done."""
+    study, arms = plan.study, plan.objectives
+    pulled = sum(cell.origin == "claims" for cell in plan.cells) // len(study.seeds)
+    extra = f", {pulled} of them pulled by claims" if pulled else ""
+    title = escape(study.title or study.name)
+    images = plan.images
+    shape = "×".join(map(str, images.image_shape))
+    return (
+        f"[bold]{title}[/bold]\n"
+        f"{escape(images.name)}: {len(images.train):,} training and {len(images.test):,} test images of {shape}; "
+        f"{len(arms)} arms{extra} × {_count(len(study.seeds), 'seed')} = {_count(len(plan.cells), 'cell')}, "
+        f"{len(plan.done)} done, {len(plan.pending)} to train."
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def arm_table(plan: Plan) -> Table:
+    """Every arm with its effective beta and how many of its cells are done."""
+    table = _table("arm", "loss", "reduction", "beta", "beta_eff", "origin", "done", right=("beta", "beta_eff", "done"))
+    done = Counter(cell.objective for cell in plan.done)
+    total = Counter(cell.objective for cell in plan.cells)
+    origin = {cell.objective: cell.origin for cell in plan.cells}
+    for each in plan.objectives:
+        beta_eff = plan.beta_eff(each.reduction, each.beta)
+        cells = f"{done[each]}/{total[each]}"
+        row = (each.label, each.loss, each.reduction, f"{each.beta:g}", f"{beta_eff:g}", origin[each], cells)
+        table.add_row(*map(escape, row))
+    return table
+
+
+def same_objective_lines(plan: Plan) -> list[str]:
+    """One line per group of arms that differ in name only."""
+    return [
+        "Same objective under different names: " + " = ".join(escape(each.label) for each in group)
+        for group in plan.same_objective()
+    ]
+
+
+def estimate_line(seconds: float, plan: Plan) -> str:
+    return (
+        f"Estimated time: {duration(seconds)} for {_count(len(plan.pending), 'cell')} "
+        f"(from a short probe on this machine; other work slows it)."
+    )
+
+
+def outcome_lines(outcome: Outcome, plan: Plan, study: str) -> list[str]:
+    """How a run ended, and what to do next where it is not finished."""
+    if not plan.pending:
+        return ["Everything was done already; nothing was trained."]
+    lines = [f"{_count(outcome.done, 'cell')} trained and measured in {duration(outcome.seconds)}."]
+    if outcome.failed:
+        lines.append(
+            f"[yellow]{_count(outcome.failed, 'cell')} failed[/yellow]; each is a row of the report with its reason, "
+            f"and is tried again by the next ablate run {escape(study)}."
+        )
+    if outcome.interrupted:
+        lines.append(f"Interrupted. What is finished is kept; go on with: ablate run {escape(study)}")
+    return lines
+
+
+def status_table(store: Store) -> Table:
+    """One row per study: its latest run."""
+    from tracking.reader import progress_of, studies
+
+    table = _table("study", "last run (UTC)", "cells", "done", "failed", "state", right=("cells", "done", "failed"))
+    seen: set[str] = set()
+    for info in studies(store):
+        if info.study in seen:
+            continue
+        seen.add(info.study)
+        done, failed = progress_of(store, info.study)
+        when = info.started.strftime("%Y-%m-%d %H:%M")
+        row = (info.study, when, info.params.get("cells", "?"), str(done), str(failed), info.status.lower())
+        table.add_row(*map(escape, row))
+    return table
+
+
+def metric_table() -> Table:
+    """The catalogue of metrics."""
+    table = _table("metric", "unit", "better", "range", "what it says", "what fools it")
+    for each in CATALOGUE.values():
+        span = f"{each.low:g} to {each.high:g}"
+        table.add_row(*map(escape, (each.name, each.unit, each.direction, span, each.about, each.fools)))
+    return table
+
+
+def findings_table(name: str, findings: Sequence[Finding]) -> Table:
+    """What the conformance check of a loss found."""
+    table = _table("property", "result", "detail")
+    table.title = escape(name)
+    for each in findings:
+        verdict = "[green]holds[/green]" if each.passed else "[red]fails[/red]"
+        table.add_row(escape(each.name), verdict, escape(each.detail))
+    return table

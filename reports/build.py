@@ -1,0 +1,146 @@
+"""The composition: one `Evidence` in, a folder of report files out."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from reports import canvas, layout, page, tables
+from reports.dossiers import Dossier, dossiers
+from reports.evidence import Evidence
+from reports.gallery import Plate, grid_plate, plates
+from reports.layout import HEADLINE, Table
+from reports.pictures import Strip, strips
+from reports.record import SCHEMA_VERSION
+from reports.rendering import latex
+from vae.errors import UserError
+
+MOST_STRIPS: Final = 60  # rows of a picture grid on the page
+
+
+@dataclass(frozen=True)
+class ReportPaths:
+    """The files of a report. seconds: the time it took to make."""
+
+    html: Path
+    markdown: Path
+    verdicts: Path
+    results: Path
+    tables: Path
+    figures: Path
+    seconds: float
+
+
+def build(evidence: Evidence, out: str | Path) -> ReportPaths:
+    """Write report.html, report.md, results.csv, verdicts.json, tables/ and figures/ into the folder `out`.
+
+    The folder is made where it is missing; each file is written beside its place and then moved there, so that a
+    reader never meets half of one. Raises UserError when the folder cannot be written to.
+    """
+    begun = time.perf_counter()
+    folder = Path(out)
+    try:
+        return _build(evidence, folder, begun)
+    except OSError as error:
+        raise UserError(f"out={str(folder)!r} cannot be written to: {error.strerror or error}.") from error
+
+
+def _build(evidence: Evidence, folder: Path, begun: float) -> ReportPaths:
+    for name in ("tables", "figures"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    means = tables.arm_means(evidence.frame)
+    found = dossiers(evidence.verdicts)
+    contents = _contents(evidence, means, found, folder)
+    _write(folder / "results.csv", _csv(tables.results(evidence.frame)))
+    _write(folder / "verdicts.json", verdicts_json(evidence))
+    _write_tables(folder / "tables", means, contents)
+    _write(folder / "report.md", page.text(contents))
+    _write(folder / "report.html", page.html(contents))
+    return ReportPaths(
+        html=folder / "report.html",
+        markdown=folder / "report.md",
+        verdicts=folder / "verdicts.json",
+        results=folder / "results.csv",
+        tables=folder / "tables",
+        figures=folder / "figures",
+        seconds=time.perf_counter() - begun,
+    )
+
+
+def _contents(evidence: Evidence, means: pd.DataFrame, found: tuple[Dossier, ...], folder: Path) -> page.Contents:
+    metrics = tuple(dict.fromkeys(means["metric"]))
+    rows = {kind: strips(evidence.done, evidence.pictures, kind) for kind in ("reconstructions", "samples")}
+    return page.Contents(
+        evidence=evidence,
+        dossiers=found,
+        figures=_drawn(evidence, means, found, rows, folder / "figures"),
+        arms=layout.arm_table(means, metrics),
+        metrics=layout.catalogue_table(metrics),
+        runtime=layout.runtime_table(evidence.frame),
+        objectives=layout.objective_table(means),
+        failed=layout.failed_table(evidence.failed),
+        grids={metric: layout.grid_table(means, metric) for metric in metrics},
+        reconstructions=rows["reconstructions"][:MOST_STRIPS],
+        samples=rows["samples"][:MOST_STRIPS],
+    )
+
+
+def _drawn(
+    evidence: Evidence,
+    means: pd.DataFrame,
+    found: Sequence[Dossier],
+    rows: dict[str, tuple[Strip, ...]],
+    folder: Path,
+) -> tuple[page.Shown, ...]:
+    """Draw every figure once, save it as SVG and PNG, and keep the SVG of those that the page shows."""
+    grids = [grid_plate(kind, strips_[:MOST_STRIPS]) for kind, strips_ in rows.items() if strips_]
+    return tuple(_save(plate, folder) for plate in (*plates(evidence, means, found), *grids))
+
+
+def _save(plate: Plate, folder: Path) -> page.Shown:
+    vector = canvas.svg(plate.figure)
+    _write(folder / f"{plate.name}.svg", vector)
+    _write(folder / f"{plate.name}.png", canvas.png(plate.figure))
+    return page.Shown(plate.name, plate.section, plate.caption, plate.alt, vector)
+
+
+def _write_tables(folder: Path, means: pd.DataFrame, contents: page.Contents) -> None:
+    """Numbers as CSV in full precision, and as LaTeX the text that the report shows."""
+    _write(folder / "arms.csv", _csv(means))
+    headline = [metric for metric in HEADLINE if metric in contents.grids]
+    _write(folder / "arms.tex", latex(layout.arm_table(means, headline)))
+    for metric, table in contents.grids.items():
+        _write(folder / f"{metric}.csv", _csv(tables.grid(means, metric)))
+        _write(folder / f"{metric}.tex", latex(table))
+    if contents.objectives.rows:
+        _write(folder / "loss-by-loss.csv", _csv(tables.loss_by_loss(means)))
+        _write(folder / "loss-by-loss.tex", latex(contents.objectives))
+
+
+def verdicts_json(evidence: Evidence) -> str:
+    """The text of `verdicts.json`; its schema stands in `reports.record`."""
+    content: dict[str, Any] = {
+        "schema": SCHEMA_VERSION,
+        "alpha": evidence.alpha,
+        "claims_hash": evidence.claims_hash,
+        "verdicts": list(evidence.verdicts),
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _csv(table: pd.DataFrame) -> str:
+    return str(table.to_csv(index=False, lineterminator="\n"))
+
+
+def _write(path: Path, content: str | bytes) -> None:
+    """Write beside, then rename."""
+    beside = path.with_name(f"{path.name}.tmp")
+    beside.write_bytes(content.encode() if isinstance(content, str) else content)
+    os.replace(beside, path)

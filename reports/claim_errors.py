@@ -1,0 +1,65 @@
+"""What is wrong with a claims file, in one sentence per mistake: file, claim, key, value, what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from vae.errors import UserError, closest
+
+Loc = tuple[int | str, ...]
+_NO_COMPARISON = (
+    "legs are missing: give the comparison (metric, a and b, or check) in the claim, or [[claim.leg]] tables"
+)
+
+
+def where(file: str, claim: object) -> str:
+    """How a message begins.
+
+    >>> where("mine.toml", "mae-acutance")
+    "claims file mine.toml, claim 'mae-acutance'"
+    """
+    return f"claims file {file}, claim {claim!r}" if claim else f"claims file {file}, a claim without id"
+
+
+def explain(
+    error: ValidationError, *, file: str, data: Mapping[str, Any], keys: Mapping[str, Sequence[str]]
+) -> UserError:
+    """The mistakes that pydantic found, one line each, in this project's words.
+
+    data: the file as it was validated. keys: table -> the keys allowed in it.
+    """
+    lines = [f"{_address(each['loc'], file, data)}: {_sentence(each, keys)}" for each in error.errors()]
+    return UserError("\n".join(dict.fromkeys(lines)))
+
+
+def _address(loc: Loc, file: str, data: Mapping[str, Any]) -> str:
+    """Where in the file: the claim by its id, the leg by its number where there are several, then the table."""
+    if loc[0] != "claim" or len(loc) < 2:
+        return f"claims file {file}"
+    claim = data["claim"][loc[1]]
+    address = where(file, claim.get("id") if isinstance(claim, dict) else None)
+    if len(loc) > 3 and loc[2] == "leg" and len(claim["leg"]) > 1:
+        address += f", leg {int(loc[3]) + 1}"
+    table = next((str(part) for part in loc[2:] if part in ("a", "b", "needs", "says")), "")
+    return f"{address}, {table}" if table else address
+
+
+def _sentence(detail: Mapping[str, Any], keys: Mapping[str, Sequence[str]]) -> str:
+    loc, kind, value = detail["loc"], detail["type"], detail["input"]
+    key = next((str(part) for part in reversed(loc) if isinstance(part, str)), "")
+    if kind == "value_error":
+        return str(detail["ctx"]["error"])
+    if key == "leg" and kind in ("missing", "too_short"):
+        return _NO_COMPARISON
+    if kind == "extra_forbidden":
+        allowed = keys[next((str(part) for part in reversed(loc[:-1]) if part in keys), "")]
+        return f"unknown key {key!r} (= {value!r}); allowed: {list(allowed)}.{closest(key, allowed)}"
+    if kind == "missing":
+        return f"{key} is missing"
+    if kind == "string_pattern_mismatch":
+        return f"{key}={value!r} must be lower-case words joined by hyphens, such as 'mae-acutance'"
+    message = str(detail["msg"])
+    return f"{key}={value!r}: {message[:1].lower()}{message[1:]}"

@@ -1,0 +1,64 @@
+"""The comparability gate: which metrics may rank arms of different losses, and the reason where one may not.
+
+A model wins its own objective by construction: an arm trained on squared error has the lower squared error at its
+rate, whatever its pictures look like. Such a metric is shown for every arm, but it never orders arms of different
+losses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+import pandas as pd
+
+from vae.errors import UserError
+
+# metric -> the loss that trains on it, or on a monotone function of it.
+OWN_OBJECTIVE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "bce": "bce",
+        "neg_elbo": "bce",
+        "neg_iwae": "bce",
+        "mse": "mse",
+        "psnr": "mse",
+        "psnr_of_mean": "mse",
+        "nll_gaussian": "mse",
+        "nll_gaussian_calibrated": "mse",
+        "mae": "mae",
+        "nll_laplace": "mae",
+        "nll_laplace_calibrated": "mae",
+    }
+)
+
+
+def refusal(metric: str, losses: Iterable[str]) -> str:
+    """Why `metric` cannot rank arms of these losses; empty where it can.
+
+    >>> refusal("mse", ["mse", "mae"])
+    'mse is what the mse arms are trained on: they win it by construction, so it cannot rank them against mae arms.'
+    >>> refusal("mse", ["mse"]), refusal("mse", ["bce", "mae"]), refusal("ssim", ["mse", "mae"])
+    ('', '', '')
+    """
+    owner = OWN_OBJECTIVE.get(metric, "")
+    others = sorted(set(losses) - {owner})
+    if not owner or owner not in losses or not others:
+        return ""
+    rivals = " and ".join(others)
+    return (
+        f"{metric} is what the {owner} arms are trained on: they win it by construction, "
+        f"so it cannot rank them against {rivals} arms."
+    )
+
+
+def ranked(means: pd.DataFrame, metric: str, *, ascending: bool = True) -> pd.DataFrame:
+    """The rows of `metric` in `tables.arm_means`, ordered by their mean.
+
+    Raises UserError where the arms have different losses and one of them is trained on the metric.
+    """
+    rows = means[means["metric"] == metric]
+    reason = refusal(metric, set(rows["loss"]))
+    if reason:
+        raise UserError(f"{reason} Rank by bits_per_dim, ssim or legibility, or select one loss.")
+    return rows.sort_values("mean", ascending=ascending, kind="stable").reset_index(drop=True)

@@ -1,0 +1,110 @@
+"""Verdicts as pictures: each paired difference with its interval, against the region in which the claim would hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reports.canvas import drawn
+from reports.layout import described
+from reports.palette import colour, sign
+
+Record = Mapping[str, Any]
+
+MARKERS: Final = {"supported": "o", "refuted": "X", "inconclusive": "D", "insufficient data": "s"}
+_ROW: Final = 0.46  # inches a comparison takes
+_AXIS: Final = 0.52  # inches an axis with its label takes
+_LANE: Final = 0.24  # half the height of a lane, in rows
+
+
+def comparisons(verdict: Record) -> tuple[Record, ...]:
+    """The comparisons with an effect that a verdict rests on: its legs, and theirs, or itself."""
+    return tuple(found for found in _leaves(verdict) if found["effect"] is not None and found["ci_low"] is not None)
+
+
+def _leaves(verdict: Record) -> Iterator[Record]:
+    if not verdict["legs"]:
+        yield verdict
+    for leg in verdict["legs"]:
+        yield from _leaves(leg)
+
+
+@drawn
+def effect(rows: Sequence[Record], *, width: float = 4.4) -> Figure:
+    """Each comparison on its line: one dot per seed, the mean with its 95 % interval, the claim's region shaded.
+
+    rows: at least one of `comparisons`; neighbours of one metric and region share an axis. width: inches.
+    """
+    groups = [list(part) for _, part in groupby(rows, key=_axis_key)]
+    heights = [_ROW * len(group) + _AXIS for group in groups]
+    figure = Figure(figsize=(width, sum(heights)), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.03, hspace=0.0)  # type: ignore[union-attr]
+    axes = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for ax, group in zip(axes, groups):
+        _draw_group(ax, group)
+    return figure
+
+
+def _axis_key(row: Record) -> tuple[Any, ...]:
+    return (row["metric"], row["unit"], tuple(row["region"] or ()))
+
+
+def _draw_group(ax: Axes, group: Sequence[Record]) -> None:
+    low, high = _limits(group)
+    for place, row in enumerate(group):
+        _draw_lane(ax, -float(place), row["region"], low, high)
+        _draw_row(ax, -float(place), row, low)
+    ax.set_xlim(low, high)
+    ax.set_ylim(-len(group) + 0.6, 0.75)
+    ax.set_yticks([])
+    ax.grid(False)
+    ax.spines["left"].set_visible(False)
+    ax.locator_params(axis="x", nbins=6)
+    ax.set_xlabel(_label(group[0]))
+
+
+def _draw_lane(ax: Axes, y: float, region: Sequence[float | None] | None, low: float, high: float) -> None:
+    """The strip in which one comparison is drawn: the claim's region shaded, its ends dashed, zero a line."""
+    lane = (y - _LANE, y + _LANE)
+    if region is not None:
+        left, right = (low if region[0] is None else region[0]), (high if region[1] is None else region[1])
+        ax.fill_between([left, right], *lane, color=colour("region"), linewidth=0, zorder=0)
+        ends = [end for end in region if end is not None and end != 0]
+        ax.vlines(ends, *lane, color=colour("supported"), linewidth=0.8, linestyle=(0, (3, 2)))
+    ax.vlines([0], *lane, color=colour("muted"), linewidth=0.9)
+
+
+def _draw_row(ax: Axes, y: float, row: Record, left: float) -> None:
+    tone = colour(sign(row["verdict"])[0])
+    seeds = list(row["per_seed"].values())
+    ax.plot(seeds, np.full(len(seeds), y), "|", color=tone, alpha=0.5, markersize=8, markeredgewidth=0.9)
+    ax.plot([row["ci_low"], row["ci_high"]], [y, y], color=tone, linewidth=2.6, solid_capstyle="round")
+    shape = {"marker": MARKERS.get(row["verdict"], "s"), "markeredgecolor": colour("paper"), "markeredgewidth": 0.8}
+    ax.plot([row["effect"]], [y], color=tone, markersize=7, **shape)
+    text = f"{row['label']}: {row['verdict']}"
+    place = {"xytext": (1, 0), "textcoords": "offset points", "va": "center"}
+    ax.annotate(text, (left, y + 0.44), fontsize=8.5, color=colour("ink"), **place)
+
+
+def _limits(group: Sequence[Record]) -> tuple[float, float]:
+    """From the least to the greatest thing that must be seen: zero, the region's ends, intervals and seeds."""
+    seen = [0.0]
+    for row in group:
+        seen += [end for end in row["region"] or () if end is not None]
+        seen += [row["ci_low"], row["ci_high"], *row["per_seed"].values()]
+    low, high = min(seen), max(seen)
+    room = 0.08 * (high - low or 1.0)
+    return low - room, high + room
+
+
+def _label(row: Record) -> str:
+    unit = row["unit"] if row["unit"] not in ("", "1") else ""
+    name = described(row["metric"]).label if row["metric"] else "effect"
+    if row["kind"] == "trend":
+        return f"slope of {name}{f' ({unit})' if unit else ''}"
+    return f"difference in {name}{f' ({unit})' if unit else ''}"

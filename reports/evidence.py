@@ -1,0 +1,93 @@
+"""Everything a report is made of, as one value: nothing in a report is read from anywhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from tracking import schema
+from vae.errors import UserError
+
+HISTORY_COLUMNS: Final = ("key", "epoch", "metric", "value")
+PLANNED_COLUMNS: Final = ("key", "arm", "seed")
+_REQUIRED: Final = (*schema.LEADING_COLUMNS, "posterior", "arm", "key")
+
+Pictures = Mapping[str, np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where the numbers come from. An empty field is left out of the report."""
+
+    dataset: str = ""
+    data_digest: str = ""
+    commit: str = ""
+    device: str = ""
+    python: str = ""
+    started: str = ""  # ISO 8601, when the run began
+    wall_seconds: float | None = None  # of the whole run; the cells' own times stand in the frame
+    versions: Mapping[str, str] = field(default_factory=dict)  # package -> version
+    settings: Mapping[str, str] = field(default_factory=dict)  # epochs, batch size, learning rate, ...
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One study as the report sees it.
+
+    frame: one row per cell, columns as in `tracking.schema`, failed cells with NaN metrics and a reason.
+    history: columns key, epoch, metric, value. pictures: cell key -> arrays of its `pictures.npz`.
+    verdicts: `Verdict.to_dict()` of each claim, in the order of the claims. planned: columns key, arm, seed, one
+    row per cell that the study asks for; empty when that is not known. notes: sentences that a reader must see
+    first, such as "The claims were changed after the run.".
+
+    Raises UserError when a frame lacks a column that the report needs.
+    """
+
+    study: str
+    frame: pd.DataFrame
+    title: str = ""
+    description: str = ""
+    history: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(HISTORY_COLUMNS)))
+    pictures: Mapping[str, Pictures] = field(default_factory=dict)
+    verdicts: Sequence[Mapping[str, Any]] = ()
+    environment: Environment = field(default_factory=Environment)
+    planned: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(PLANNED_COLUMNS)))
+    notes: Sequence[str] = ()
+    study_file: str = ""  # the study's text as it was run
+    claims_hash: str = ""
+    alpha: float = 0.05
+
+    def __post_init__(self) -> None:
+        _require("frame", self.frame, _REQUIRED)
+        _require("history", self.history, HISTORY_COLUMNS)
+        _require("planned", self.planned, PLANNED_COLUMNS)
+
+    @property
+    def heading(self) -> str:
+        """The title, or the study's name where it has none."""
+        return self.title or self.study
+
+    @property
+    def done(self) -> pd.DataFrame:
+        """The cells that were trained and measured."""
+        return self.frame[self.frame["status"] == schema.STATUS_DONE]
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """The cells that were tried and came to nothing, with their `reason`."""
+        return self.frame[self.frame["status"] == schema.STATUS_FAILED]
+
+    @property
+    def missing(self) -> pd.DataFrame:
+        """The planned cells of which there is no row."""
+        return self.planned[~self.planned["key"].isin(self.frame["key"])]
+
+
+def _require(name: str, frame: pd.DataFrame, columns: Sequence[str]) -> None:
+    absent = [column for column in columns if column not in frame.columns]
+    if absent:
+        raise UserError(f"{name} lacks the columns {absent}; a report needs {list(columns)}.")

@@ -1,0 +1,235 @@
+"""Tables as they are read: text in each place beside the value it sorts by.
+
+A `Table` is made once and shown three ways: on the page, in Markdown and in LaTeX (`reports.rendering`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pandas as pd
+
+from reports.comparability import refusal
+from reports.rounding import MISSING, decimals, duration, number, plus_minus, setting
+from reports.tables import PLAIN, grid, loss_by_loss, runtime, same_objective
+from vae.metrics.catalogue import CATALOGUE, Metric
+
+HEADLINE: Final = (
+    *("rate", "bce", "mse", "mae", "neg_elbo", "bits_per_dim", "ssim", "psnr", "acutance_ratio", "sigma_eq"),
+    *("legibility", "active_units", "kid"),
+)
+WON: Final = "won by construction"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a `Table`. unit stands under the title; `refusal` is why rows may not be ordered by it, if so.
+
+    group: the kind of a metric, by which a reader shows and hides columns; empty for a column that always stays.
+    """
+
+    title: str
+    unit: str = ""
+    numeric: bool = False
+    refusal: str = ""
+    group: str = ""
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is written in one place, the value it sorts by (the text where None), and a `mark` that sets it off."""
+
+    text: str
+    value: float | str | None = None
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of entries under columns; the first column names the row. name: of the files that hold the table."""
+
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Entry, ...], ...]
+    name: str = ""
+
+
+def by_columns(caption: str, parts: Sequence[tuple[Column, Sequence[Entry]]], name: str = "") -> Table:
+    """A table from its columns, each with its entries from the top down."""
+    return Table(caption, tuple(c for c, _ in parts), tuple(zip(*(entries for _, entries in parts))), name)
+
+
+def described(metric: str) -> Metric:
+    """The catalogue's entry of a metric; of one that the catalogue does not know, an entry that says only its name."""
+    unknown = Metric(metric, "", "none", -float("inf"), float("inf"), "", "", "reconstructions", metric, "")
+    return CATALOGUE.get(metric, unknown)
+
+
+def titled(metric: str) -> str:
+    """A metric's label with its unit, as an axis or a caption names it."""
+    entry = described(metric)
+    return f"{entry.label} ({entry.unit})" if entry.unit not in ("", "1") else entry.label
+
+
+def arm_table(means: pd.DataFrame, metrics: Iterable[str]) -> Table:
+    """All arms: setting, beta_eff, twins, n, and each metric as mean ± 95 % interval over seeds.
+
+    A metric that may not rank the arms (`reports.comparability`) carries the refusal in its column.
+    """
+    arms = means.drop_duplicates("arm")
+    names = arms["arm"].tolist()
+    losses = set(arms["loss"])
+    seeds = means.groupby("arm")["n"].max()
+    parts = [
+        (Column("arm"), [Entry(a["arm"], mark=a["loss"]) for a in arms.to_dict("records")]),
+        (Column("loss"), [Entry(loss) for loss in arms["loss"]]),
+        (Column("reduction"), [Entry(reduction) for reduction in arms["reduction"]]),
+        *_optional_columns(means, arms),
+        (Column("β", numeric=True), [Entry(setting(b), b) for b in arms["beta"]]),
+        (Column("β_eff", numeric=True, about=BETA_EFF), [Entry(setting(b), b) for b in arms["beta_eff"]]),
+        (Column("n", numeric=True, about="seeds"), [Entry(str(seeds[a]), float(seeds[a])) for a in names]),
+        *(_metric_column(means, metric, names, losses) for metric in metrics),
+    ]
+    return by_columns("Every arm: mean ± 95 % interval over seeds.", parts, name="arms")
+
+
+BETA_EFF: Final = "weight of the KL term when both terms are summed"
+
+
+def _optional_columns(means: pd.DataFrame, arms: pd.DataFrame) -> list[tuple[Column, list[Entry]]]:
+    """Posterior, origin and twins: each only where some arm differs in it."""
+    parts = []
+    if set(arms["posterior"]) != {PLAIN}:
+        parts.append((Column("posterior"), [Entry(p) for p in arms["posterior"]]))
+    if set(arms["origin"]) != {"grid"}:
+        parts.append((Column("added by"), [Entry(o) for o in arms["origin"]]))
+    twins = same_objective(means)
+    if twins:
+        column = Column("same objective as", about="equal loss and β_eff: the same objective up to a global scale")
+        parts.append((column, [Entry(", ".join(twins.get(a, ())) or MISSING) for a in arms["arm"]]))
+    return parts
+
+
+def _metric_column(
+    means: pd.DataFrame, metric: str, arms: Sequence[str], losses: set[str]
+) -> tuple[Column, list[Entry]]:
+    rows = means[means["metric"] == metric].set_index("arm").reindex(list(arms))
+    places = decimals(rows["half"], rows["mean"])
+    entry = described(metric)
+    unit = "" if entry.unit == "1" else entry.unit
+    group = "headline" if metric in HEADLINE else entry.where
+    column = Column(entry.label, unit, True, refusal(metric, losses), group, entry.about)
+    return column, [_interval(mean, half, places) for mean, half in zip(rows["mean"], rows["half"])]
+
+
+def _interval(mean: float, half: float, places: int, mark: str = "") -> Entry:
+    return Entry(plus_minus(mean, half, places), float(mean), mark)
+
+
+def grid_table(means: pd.DataFrame, metric: str) -> Table:
+    """One metric per loss × reduction (rows) × beta (columns), mean ± 95 % interval."""
+    rows = grid(means, metric)
+    places = decimals(rows["half"], rows["mean"])
+    betas = sorted(rows["beta"].unique())
+    lines = []
+    for (loss, reduction), part in rows.groupby(["loss", "reduction"], sort=True):
+        at = part.set_index("beta").reindex(betas)
+        values = (_interval(mean, half, places) for mean, half in zip(at["mean"], at["half"]))
+        lines.append((Entry(str(loss), mark=str(loss)), Entry(str(reduction)), *values))
+    return Table(
+        caption=f"{titled(metric)} by loss, reduction and β: mean ± 95 % interval, {seeds_of(rows)}.",
+        columns=(Column("loss"), Column("reduction"), *(Column(f"β = {setting(b)}", numeric=True) for b in betas)),
+        rows=tuple(lines),
+        name=metric,
+    )
+
+
+def seeds_of(rows: pd.DataFrame) -> str:
+    """How many seeds a table's means rest on: "n = 8 seeds", or the range where they differ."""
+    if rows.empty:
+        return "no seeds"
+    low, high = int(rows["n"].min()), int(rows["n"].max())
+    return f"n = {high} seeds" if low == high else f"n = {low} to {high} seeds"
+
+
+def objective_table(means: pd.DataFrame, reduction: str = "sum", beta: float = 1.0) -> Table:
+    """Training loss (rows) × loss evaluated (columns) with the diagonal marked, and the rate beside it.
+
+    No row is ordered before another by these numbers: see `reports.comparability`.
+    """
+    rows = loss_by_loss(means, reduction, beta)
+    rate = means[(means["metric"] == "rate") & (means["reduction"] == reduction) & (means["beta"] == beta)]
+    rates = rate[rate["posterior"] == PLAIN].set_index("loss")
+    trained = list(dict.fromkeys(rows["trained"]))
+    parts = [(Column("trained on"), [Entry(loss, mark=loss) for loss in trained])]
+    if not rates.empty:
+        shown = rates.reindex(trained)
+        places = decimals(shown["half"], shown["mean"])
+        entries = [_interval(m, h, places) for m, h in zip(shown["mean"], shown["half"])]
+        parts.append((Column("rate", "nats", numeric=True), entries))
+    for evaluated, part in rows.groupby("evaluated", sort=False):
+        at = part.set_index("trained").reindex(trained)
+        places = decimals(at["half"], at["mean"])
+        entries = [
+            _interval(at.loc[loss, "mean"], at.loc[loss, "half"], places, WON if loss == evaluated else "")
+            for loss in trained
+        ]
+        column = Column(f"evaluated by {evaluated}", described(str(evaluated)).unit, True)
+        parts.append((column, entries))
+    caption = (
+        f"Loss trained on × loss evaluated, {reduction}, β = {setting(beta)}: mean ± 95 % interval, {seeds_of(rows)}."
+    )
+    return by_columns(caption, parts, name="loss-by-loss")
+
+
+def runtime_table(frame: pd.DataFrame) -> Table:
+    """Time of training and measuring per loss × reduction."""
+    rows = runtime(frame).to_dict("records")
+    parts = [
+        (Column("loss"), [Entry(r["loss"], mark=r["loss"]) for r in rows]),
+        (Column("reduction"), [Entry(r["reduction"]) for r in rows]),
+        (Column("cells", numeric=True), [Entry(str(r["cells"]), r["cells"]) for r in rows]),
+        (Column("per cell", numeric=True), [Entry(duration(r["mean"]), r["mean"]) for r in rows]),
+        (Column("in all", numeric=True), [Entry(duration(r["total"]), r["total"]) for r in rows]),
+    ]
+    return by_columns("Time of the cells. Arms of a seed train as one stack and share its time.", parts, "runtime")
+
+
+def failed_table(failed: pd.DataFrame) -> Table:
+    """Failed cells, each with its reason."""
+    rows = failed.to_dict("records")
+    parts = [
+        (Column("arm"), [Entry(r["arm"], mark=r["loss"]) for r in rows]),
+        (Column("seed", numeric=True), [Entry(str(r["seed"]), r["seed"]) for r in rows]),
+        (Column("reason"), [Entry(str(r.get("reason") or "no reason was recorded")) for r in rows]),
+    ]
+    return by_columns("Failed cells.", parts, "failed")
+
+
+def catalogue_table(metrics: Iterable[str]) -> Table:
+    """What each metric measures, its unit, direction, range, source, and what fools it."""
+    entries = [described(metric) for metric in metrics]
+    parts = [
+        (Column("metric"), [Entry(m.label) for m in entries]),
+        (Column("column"), [Entry(m.name) for m in entries]),
+        (Column("unit"), [Entry("pure number" if m.unit in ("", "1") else m.unit) for m in entries]),
+        (Column("better"), [Entry("neither" if m.direction == "none" else m.direction) for m in entries]),
+        (Column("range"), [Entry(_range(m)) for m in entries]),
+        (Column("what it says"), [Entry(m.about) for m in entries]),
+        (Column("what fools it"), [Entry(m.fools) for m in entries]),
+        (Column("source"), [Entry(m.source) for m in entries]),
+    ]
+    return by_columns("Metrics.", parts, "metrics")
+
+
+def _range(metric: Metric) -> str:
+    low, high = (number(v, 0) if abs(v) == float("inf") else setting(v) for v in (metric.low, metric.high))
+    return f"{low} to {high}"
+
+
+def columns_named(table: Table, row: tuple[Entry, ...]) -> dict[str, Any]:
+    """One row as column title -> text."""
+    return {column.title: entry.text for column, entry in zip(table.columns, row)}

@@ -1,0 +1,114 @@
+"""Comparison at equal rate: each loss's metric against its rate, interpolated in log beta, one seed at a time.
+
+At one beta the losses spend very different rates (at beta 1, BCE about twice what MSE does), so a difference there
+mixes the loss with the rate. A *curve* is what one seed gives for one loss as beta varies: rate and metric as
+functions of ln beta, each drawn through its points by a monotone cubic (Fritsch & Carlson 1980: no overshoot
+between points, straight lines through two). At a rate R the curve's ln beta is found first, then the metric there.
+Nothing is extrapolated: a rate counts only where both curves reach it, in every seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
+
+from vae.errors import UserError
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One seed of one loss over beta: beta > 0, increasing; rate in nats per image; the metric's values. Each (k,).
+
+    Raises UserError for fewer than two points, for betas that are not positive and distinct, for lengths that
+    differ and for values that are not finite.
+    """
+
+    beta: tuple[float, ...]
+    rate: tuple[float, ...]
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.beta) == len(self.rate) == len(self.values):
+            raise UserError(
+                f"beta, rate and values have {len(self.beta)}, {len(self.rate)} and {len(self.values)} entries"
+            )
+        if len(self.beta) < 2:
+            raise UserError(f"beta={list(self.beta)}: a curve needs two betas or more")
+        if self.beta[0] <= 0 or any(b <= a for a, b in zip(self.beta, self.beta[1:])):
+            raise UserError(f"beta={list(self.beta)} must be positive and increasing")
+        if not np.isfinite([self.rate, self.values]).all():
+            raise UserError("rate and values must be finite: leave out, and count, what was not measured")
+
+    @classmethod
+    def through(cls, points: Iterable[tuple[float, float, float]]) -> Curve:
+        """The curve through (beta, rate, value) points in any order."""
+        beta, rate, values = zip(*sorted(points), strict=True)
+        return cls(beta, rate, values)
+
+    def beta_at(self, rates: Sequence[float]) -> Array:
+        """The beta at which each rate is spent: (r,). NaN where the curve does not reach it, or not just once.
+
+        >>> Curve((1.0, 4.0), (20.0, 10.0), (0.8, 0.6)).beta_at([15.0, 30.0]).tolist()
+        [2.0, nan]
+        """
+        spent = self._spline(self.rate)
+        found = [spent.solve(rate, extrapolate=False) for rate in rates]
+        return np.array([float(np.exp(roots[0])) if _once(roots) else np.nan for roots in found])
+
+    def at(self, rates: Sequence[float]) -> Array:
+        """The metric at each rate: (r,), NaN where the curve does not reach it.
+
+        >>> Curve((1.0, 4.0), (20.0, 10.0), (0.8, 0.6)).at([15.0]).round(12).tolist()
+        [0.7]
+        """
+        return np.asarray(self._spline(self.values)(np.log(self.beta_at(rates))))
+
+    def _spline(self, values: Sequence[float]) -> Any:
+        return PchipInterpolator(np.log(self.beta), values, extrapolate=False)
+
+
+def _once(roots: Array) -> bool:
+    # An end of the curve may be found from both sides of a knot; a level stretch gives NaN.
+    return roots.size > 0 and bool(np.isfinite(roots).all()) and float(np.ptp(roots)) < 1e-9
+
+
+def common_rates(curves: Iterable[Curve], rates: Sequence[float]) -> tuple[float, ...]:
+    """Those of the rates that every curve reaches.
+
+    >>> low, high = Curve((1, 2), (12, 4), (0, 1)), Curve((1, 2), (25, 9), (0, 1))
+    >>> common_rates([low, high], [5, 10, 15])
+    (10,)
+    """
+    reached = np.array([np.isfinite(curve.beta_at(rates)) for curve in curves]).reshape(-1, len(rates))
+    return tuple(rate for rate, column in zip(rates, reached.T) if column.all())
+
+
+def matched(
+    first: Mapping[int, Curve], second: Mapping[int, Curve], rates: Sequence[float]
+) -> tuple[dict[int, tuple[float, float]], tuple[float, ...]]:
+    """Both metrics at equal rate, averaged over the rates inside a seed.
+
+    first, second: seed -> curve. Returns (seed -> (first, second), the rates used): the seeds that both have, at
+    the rates that all their curves reach; no seeds where there is no such rate.
+
+    >>> a, b = Curve((1, 4), (20, 10), (0.8, 0.6)), Curve((1, 4), (30, 10), (0.9, 0.5))
+    >>> values, used = matched({0: a}, {0: b}, [5, 15, 20])
+    >>> [round(value, 12) for value in values[0]], used
+    ([0.75, 0.65], (15, 20))
+    """
+    seeds = sorted(first.keys() & second.keys())
+    used = common_rates([curve[seed] for curve in (first, second) for seed in seeds], rates) if seeds else ()
+    if not used:
+        return {}, ()
+    return {seed: (_mean(first[seed], used), _mean(second[seed], used)) for seed in seeds}, used
+
+
+def _mean(curve: Curve, rates: Sequence[float]) -> float:
+    return float(curve.at(rates).mean())

@@ -1,0 +1,149 @@
+"""The report as one self-contained page and as Markdown.
+
+The page opens offline: style and script are inside it, figures are data URIs, and a content security policy forbids
+everything else. What comes from a user's files is escaped, on the page by Jinja's autoescape and in Markdown by
+`rendering.escaped`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from reports import palette, prose
+from reports.dossiers import Dossier, comparison_table, firmness, sensitivity_table, tally
+from reports.evidence import Evidence
+from reports.layout import Table
+from reports.pictures import Strip
+from reports.rendering import escaped, markdown
+
+_LOADER: Final = PackageLoader("reports", "templates")
+_FONTS: Final = "system-ui, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure ready for the page: where it stands, its words, its SVG, and the file that holds it."""
+
+    name: str
+    section: str
+    caption: str
+    alt: str
+    svg: str
+
+    @property
+    def source(self) -> str:
+        """The figure as a data URI that follows the page's light or dark paper."""
+        return _uri("image/svg+xml", palette.themed(self.svg).replace("'DejaVu Sans'", _FONTS).encode())
+
+    @property
+    def width(self) -> int:
+        """CSS pixels of the figure at its own size."""
+        return round(float(self.svg.split('width="', 1)[1].split("pt", 1)[0]) * 4 / 3)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a report shows besides its evidence, made by `reports.build`. Empty parts are left out of the page."""
+
+    evidence: Evidence
+    dossiers: tuple[Dossier, ...]
+    figures: tuple[Shown, ...]
+    arms: Table
+    metrics: Table
+    runtime: Table
+    objectives: Table
+    failed: Table
+    grids: Mapping[str, Table] = field(default_factory=dict)
+    reconstructions: Sequence[Strip] = ()
+    samples: Sequence[Strip] = ()
+    comparison: Table | None = None
+
+    def of(self, section: str) -> list[Shown]:
+        """The figures of one section."""
+        return [figure for figure in self.figures if figure.section == section]
+
+    def named(self, name: str) -> Shown | None:
+        """One figure, or None where it was not drawn."""
+        return next((figure for figure in self.figures if figure.name == name), None)
+
+
+def html(contents: Contents) -> str:
+    """The page. Nothing in it asks for anything outside it."""
+    jinja = Environment(
+        loader=_LOADER, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    jinja.filters["picture"] = picture
+    script = _source("script.js")
+    inlined = {"style": Markup(_style()), "script": Markup(script), "script_hash": _digest(script)}
+    return jinja.get_template("report.html.j2").render(**_context(contents), **inlined)
+
+
+def text(contents: Contents) -> str:
+    """The same report as Markdown; figures are links to the files beside it."""
+    jinja = Environment(
+        loader=_LOADER,
+        autoescape=False,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=lambda value: value if isinstance(value, Markup) else escaped(str(value)),
+    )
+    jinja.filters["table"] = lambda table: Markup(markdown(table))
+    return jinja.get_template("report.md.j2").render(**_context(contents))
+
+
+def _context(contents: Contents) -> dict[str, Any]:
+    evidence, found = contents.evidence, contents.dossiers
+    return {
+        "contents": contents,
+        "evidence": evidence,
+        "found": found,
+        "lead": prose.lead(evidence, found),
+        "tally": [(word, count, *palette.sign(word)) for word, count in tally(found).items()],
+        "completeness": prose.completeness(evidence),
+        "missing": prose.missing_by_arm(evidence),
+        "facts": prose.facts(evidence),
+        "comparison_table": comparison_table,
+        "sensitivity_table": sensitivity_table,
+        "firmness": firmness,
+        "refusals": prose.own_objectives([column.refusal for column in contents.arms.columns]),
+        "sign": palette.sign,
+    }
+
+
+def picture(strip: Strip) -> str:
+    """A strip as a data URI."""
+    return _uri("image/png", strip.png)
+
+
+def _uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _style() -> str:
+    light, dark = palette.variables("light"), palette.variables("dark")
+    themes = (
+        f":root{{{light}color-scheme:light}}"
+        f"@media(prefers-color-scheme:dark){{:root{{{dark}color-scheme:dark}}}}"
+        f":root[data-theme=light]{{{light}color-scheme:light}}"
+        f":root[data-theme=dark]{{{dark}color-scheme:dark}}"
+        f"@media print{{:root,:root[data-theme=dark]{{{light}color-scheme:light}}}}"
+    )
+    return themes + _source("style.css")
+
+
+def _source(name: str) -> str:
+    source, _, _ = _LOADER.get_source(Environment(), name)  # noqa: S701 - read as text, not rendered
+    return source
+
+
+def _digest(script: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

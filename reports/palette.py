@@ -1,0 +1,132 @@
+"""Colours, marks and dashes: one per loss everywhere, one per verdict, each in a light and a dark tone.
+
+Hues are those of Okabe and Ito (2008), told apart under every common colour blindness; each loss also has its
+own marker and dash and each verdict its own word and sign, so that colour is never the only cue. Verdicts keep
+clear of green and red: supported is not praise, refuted is no alarm.
+
+Figures are drawn in the light tones. `themed` then names each tone inside an SVG, so that one picture is legible
+on light and on dark paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Tone:
+    """One colour as it looks on light and on dark paper, `#rrggbb` in lower case."""
+
+    light: str
+    dark: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How a loss is drawn: its tone's name, matplotlib's marker, and its dash."""
+
+    tone: str
+    marker: str
+    dash: tuple[float, ...] | str  # lengths on and off in line widths; "" is solid
+
+
+TONES: Final[Mapping[str, Tone]] = {
+    "paper": Tone("#fdfcf9", "#16181c"),
+    "ground": Tone("#ffffff", "#16181c"),  # under a figure: white in a file, left out on a page
+    "raised": Tone("#f6f4ee", "#1e2126"),
+    "ink": Tone("#22262c", "#e4e2dc"),
+    "muted": Tone("#5c636d", "#a3a8b0"),
+    "rule": Tone("#dcd9d0", "#363b43"),
+    "accent": Tone("#2f4b7c", "#9db8e8"),
+    "bce": Tone("#0072b2", "#5ab4ea"),
+    "mse": Tone("#008a65", "#3cc79b"),
+    "mae": Tone("#cf5a00", "#f58b45"),
+    "spare-1": Tone("#a8578a", "#dc92bf"),
+    "spare-2": Tone("#8a6f00", "#d9bf3c"),
+    "spare-3": Tone("#54616f", "#a9b7c6"),
+    "supported": Tone("#4a42a0", "#b3adf5"),
+    "refuted": Tone("#96254d", "#f09ab8"),
+    "inconclusive": Tone("#7d5c0a", "#e0bd62"),
+    "insufficient": Tone("#596270", "#a8b1bd"),
+    "region": Tone("#e6e3f3", "#2e2b4a"),
+}
+
+LOSS_MARKS: Final[Mapping[str, Mark]] = {
+    "bce": Mark("bce", "o", ""),
+    "mse": Mark("mse", "s", (5.0, 1.6)),
+    "mae": Mark("mae", "^", (1.6, 1.2)),
+}
+_SPARE: Final = (
+    Mark("spare-1", "D", (7.0, 1.5, 1.5, 1.5)),
+    Mark("spare-2", "v", (3.0, 1.0, 1.0, 1.0)),
+    Mark("spare-3", "P", (1.0, 3.0)),
+)
+
+# verdict -> (tone, sign). The word itself is always written beside the sign.
+VERDICT_SIGNS: Final[Mapping[str, tuple[str, str]]] = {
+    "supported": ("supported", "✓"),
+    "refuted": ("refuted", "✕"),
+    "inconclusive": ("inconclusive", "≈"),
+    "insufficient data": ("insufficient", "…"),
+}
+
+
+def mark(loss: str) -> Mark:
+    """How a loss is drawn; the same everywhere, also for losses that have no tone of their own.
+
+    >>> mark("bce").tone, mark("bce").marker
+    ('bce', 'o')
+    >>> mark("huber") == mark("huber")
+    True
+    """
+    if loss in LOSS_MARKS:
+        return LOSS_MARKS[loss]
+    # Not Python's hash(), which differs from one process to the next.
+    return _SPARE[sum(loss.encode()) % len(_SPARE)]
+
+
+def colour(name: str) -> str:
+    """The light tone of a loss, or of any name in `TONES`.
+
+    >>> colour("mae")
+    '#cf5a00'
+    """
+    return TONES[name if name in TONES else mark(name).tone].light
+
+
+def sign(verdict: str) -> tuple[str, str]:
+    """The tone's name and the sign of a verdict; a word not in the list is shown without judgement.
+
+    >>> sign("supported")
+    ('supported', '✓')
+    """
+    return VERDICT_SIGNS.get(verdict, ("insufficient", "…"))
+
+
+def variables(theme: str) -> str:
+    """All tones as CSS custom properties, `theme` being "light" or "dark".
+
+    >>> variables("light").startswith("--paper:#fdfcf9;")
+    True
+    """
+    return "".join(f"--{name}:{getattr(tone, theme)};" for name, tone in TONES.items())
+
+
+def themed(svg: str) -> str:
+    """An SVG drawn in light tones, as one that follows the paper it lies on and has no ground of its own.
+
+    A browser answers `prefers-color-scheme` inside an SVG image by the `color-scheme` of the element that shows
+    it, so a page can switch its pictures without a second copy of them.
+
+    >>> themed('<svg x="1"><path style="stroke: #0072b2"/></svg>').count("var(--bce)")
+    1
+    """
+    for name, tone in TONES.items():
+        value = "none" if name == "ground" else f"var(--{name})"
+        svg = svg.replace(f": {tone.light}", f": {value}")
+    dark = f"@media(prefers-color-scheme:dark){{:root{{{variables('dark')}}}}}"
+    head, opening, rest = svg.partition("<svg")
+    attributes, _, body = rest.partition(">")
+    return f"{head}{opening}{attributes}><style>:root{{{variables('light')}}}{dark}</style>{body}"

@@ -1,0 +1,101 @@
+"""The sentences that a report writes itself. Every number in them is counted from the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports.dossiers import Dossier, tally
+from reports.evidence import Evidence
+from reports.layout import titled
+from reports.rounding import MISSING, counted, duration, listed, spans
+
+_STANDING = {
+    "supported": ("is supported by these data", "are supported by these data"),
+    "refuted": ("is refuted", "are refuted"),
+    "inconclusive": ("is left open", "are left open"),
+    "insufficient data": ("lacks the data to be judged", "lack the data to be judged"),
+}
+
+
+def lead(evidence: Evidence, found: Sequence[Dossier]) -> str:
+    """The one paragraph at the top: what was judged, how it came out, what it rests on."""
+    return " ".join(part for part in (_outcome(found), _basis(evidence)) if part)
+
+
+def _outcome(found: Sequence[Dossier]) -> str:
+    if not found:
+        return "No claims were judged in this report."
+    parts = [f"{count} {_standing(word, count)}" for word, count in tally(found).items()]
+    return f"Of {counted(len(found), 'claim')}, {listed(parts)}."
+
+
+def _standing(word: str, count: int) -> str:
+    one, many = _STANDING.get(word, (f"is {word}", f"are {word}"))
+    return one if count == 1 else many
+
+
+def _basis(evidence: Evidence) -> str:
+    done = evidence.done
+    if done.empty:
+        return "No cell has been trained and measured yet."
+    arms, seeds = done["arm"].nunique(), done["seed"].nunique()
+    data = f" on {evidence.environment.dataset}" if evidence.environment.dataset else ""
+    rest = "They rest on" if evidence.verdicts else "It shows"
+    return (
+        f"{rest} {counted(len(done), 'trained model')}{data}: {counted(arms, 'arm')}, each trained under "
+        f"{'up to ' if _uneven(evidence) else ''}{counted(seeds, 'seed')}."
+    )
+
+
+def _uneven(evidence: Evidence) -> bool:
+    return evidence.done.groupby("arm")["seed"].nunique().nunique() > 1
+
+
+def completeness(evidence: Evidence) -> str:
+    """How many of the planned cells there are."""
+    done, failed, missing = len(evidence.done), len(evidence.failed), len(evidence.missing)
+    if evidence.planned.empty:
+        known = f"{counted(done, 'cell')} done, {failed} failed. The plan was not recorded with this report"
+        return f"{known}, so missing cells cannot be counted."
+    planned = len(evidence.planned)
+    if done >= planned and not failed and not missing:
+        return f"All {counted(planned, 'planned cell')} are done; none failed, none is missing."
+    return f"Of {counted(planned, 'planned cell')}, {done} are done, {failed} failed and {missing} are missing."
+
+
+def missing_by_arm(evidence: Evidence) -> list[str]:
+    """Each arm with missing cells, and its missing seeds."""
+    groups = evidence.missing.groupby("arm", sort=False)["seed"]
+    return [f"{arm}: seed {spans(int(seed) for seed in seeds)}" for arm, seeds in groups]
+
+
+def facts(evidence: Evidence) -> list[tuple[str, str]]:
+    """The environment as label and value; what is not known is left out."""
+    where = evidence.environment
+    seeds = spans(int(seed) for seed in evidence.frame["seed"].unique())
+    spent = evidence.frame["seconds"].sum() if "seconds" in evidence.frame.columns else float("nan")
+    rows = [
+        ("study", evidence.study),
+        ("data", where.dataset),
+        ("data digest", where.data_digest),
+        ("seeds", seeds),
+        *where.settings.items(),
+        ("commit", where.commit),
+        ("device", where.device),
+        ("run begun", where.started),
+        ("time of the run", duration(where.wall_seconds) if where.wall_seconds is not None else ""),
+        ("time of the cells", duration(float(spent)) if spent > 0 else ""),
+        ("python", where.python),
+        *where.versions.items(),
+    ]
+    return [(label, value) for label, value in rows if value and value != MISSING]
+
+
+def caption_against_beta(metric: str) -> str:
+    """What a figure of a metric against beta shows."""
+    return f"{titled(metric)} against β by loss, one panel per reduction: mean over seeds in its 95 % interval."
+
+
+def own_objectives(refusals: Sequence[str]) -> str:
+    """Why some columns cannot be sorted by."""
+    return " ".join(dict.fromkeys(refusal for refusal in refusals if refusal))

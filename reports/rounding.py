@@ -1,0 +1,140 @@
+"""How numbers are written: every rounding rule of the report, once.
+
+Rules: an interval is shown to two significant figures and its mean to the same place; a column keeps one number of
+decimals, that of its median interval; a minus is a minus sign; what is missing is a dash, never a zero. Files for
+machines (CSV, JSON) carry full precision and none of this.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+
+MISSING: Final = "–"
+_MOST_DECIMALS: Final = 6
+
+
+def decimals(halves: Iterable[float], values: Iterable[float] = ()) -> int:
+    """Decimals of a column: two significant figures of its median half-width, else four of its largest value.
+
+    halves: half-widths of intervals, NaN or 0 where there is none. values: used when no half-width is positive.
+
+    >>> decimals([0.0041, 0.0038, float("nan")])
+    4
+    >>> decimals([], [105.61])
+    1
+    """
+    widths = [h for h in halves if math.isfinite(h) and h > 0]
+    sizes = [abs(v) for v in values if math.isfinite(v) and v != 0]
+    if widths:
+        places = 1 - _exponent(float(np.median(widths)))
+    elif sizes:
+        places = 3 - _exponent(max(sizes))
+    else:
+        places = 2
+    return min(max(places, 0), _MOST_DECIMALS)
+
+
+def _exponent(size: float) -> int:
+    return math.floor(math.log10(size))
+
+
+def number(value: float, places: int, *, signed: bool = False) -> str:
+    """A number to a fixed place, with a true minus sign.
+
+    >>> number(-0.1234, 2), number(0.1234, 2, signed=True), number(-0.001, 2), number(float("nan"), 2)
+    ('−0.12', '+0.12', '0.00', '–')
+    """
+    if not math.isfinite(value):
+        return MISSING if math.isnan(value) else ("∞" if value > 0 else "−∞")
+    rounded = round(value, places)
+    body = f"{abs(rounded):,.{places}f}" if abs(rounded) >= 10_000 else f"{abs(rounded):.{places}f}"
+    return ("−" if rounded < 0 else "+" if signed and rounded > 0 else "") + body
+
+
+def plus_minus(mean: float, half: float, places: int) -> str:
+    """A mean and the half-width of its interval; the mean alone when there is no interval.
+
+    >>> plus_minus(0.79812, 0.00412, 4), plus_minus(0.79812, float("nan"), 2)
+    ('0.7981 ± 0.0041', '0.80')
+    """
+    if math.isnan(mean) or math.isnan(half):
+        return number(mean, places)
+    return f"{number(mean, places)} ± {number(half, places)}"
+
+
+def setting(value: float) -> str:
+    """A value that was set, not measured (beta, a margin): as short as it can be said.
+
+    >>> setting(1.0), setting(0.25), setting(39.2), setting(100352.0)
+    ('1', '0.25', '39.2', '100,352')
+    """
+    if not math.isfinite(value):
+        return number(value, 0)
+    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return text.replace("-", "−")
+
+
+def p_value(p: float | None) -> str:
+    """A probability as it stands in prose.
+
+    >>> p_value(0.0123), p_value(0.00001), p_value(1.0), p_value(None)
+    ('0.012', '< 0.001', '1', '–')
+    """
+    if p is None or not math.isfinite(p):
+        return MISSING
+    if p < 0.001:
+        return "< 0.001"
+    return "1" if p > 0.995 else f"{p:.2g}"
+
+
+def duration(seconds: float) -> str:
+    """A time that a person would say.
+
+    >>> duration(8.42), duration(95), duration(3 * 3600 + 130), duration(float("nan"))
+    ('8.4 s', '1 min 35 s', '3 h 2 min', '–')
+    """
+    if not math.isfinite(seconds):
+        return MISSING
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def counted(n: int, one: str, many: str | None = None) -> str:
+    """A count with its noun.
+
+    >>> counted(1, "cell"), counted(3, "cell"), counted(0, "loss", "losses")
+    ('1 cell', '3 cells', '0 losses')
+    """
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def listed(items: Iterable[str]) -> str:
+    """Items as a sentence lists them.
+
+    >>> listed(["a"]), listed(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    words = list(items)
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"
+
+
+def spans(seeds: Iterable[int]) -> str:
+    """Whole numbers, runs of them as a range.
+
+    >>> spans([0, 1, 2, 3, 7]), spans([5]), spans([])
+    ('0–3, 7', '5', 'none')
+    """
+    runs: list[list[int]] = []
+    for seed in sorted(set(seeds)):
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    return ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]}–{r[-1]}" for r in runs) or "none"

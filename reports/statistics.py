@@ -1,0 +1,283 @@
+"""Paired statistics: arrays of differences in, numbers out. The seed is the unit.
+
+d holds one paired difference per seed along its last axis. A claim names an open region for the mean of d:
+
+    greater     (margin, ∞)         less     (−∞, −margin)         equivalent     (−margin, margin)
+
+p_in tests "the mean lies outside the region" (small: the claim is supported), p_out "the mean lies inside it"
+(small: refuted). Both are built from one-sided paired t tests against the region's finite ends:
+
+    p_in    the larger over the ends: every end must be cleared (two ends: TOST, Schuirmann 1987)
+    p_out   the smaller over the ends, times the number of ends (Bonferroni: either end may be crossed)
+
+Each has an exact counterpart, the sign-flip test: under the hypothesis that the differences from the end are
+symmetric about 0, every pattern of signs is equally likely. Its least one-sided p is 2^−n, so that n = 5 seeds can
+reach .05 (1/32) from one side, and from two sides (1/16) cannot. Where all seeds agree to rounding there is no
+spread to test against: the value decides, p is 0 or 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from vae.errors import UserError, not_one_of
+
+Array = NDArray[np.float64]
+
+REGIONS: Final = ("greater", "less", "equivalent")
+_ROUNDING: Final = 1e-12  # of the largest number at hand: a smaller spread is rounding, not variation
+_EXACT_UP_TO: Final = 14  # seeds: 2^14 sign patterns; beyond, random patterns stand for all of them
+_PATTERNS: Final = 9_999
+_BATCH: Final = 2_000_000  # numbers held at once by the sign-flip test
+
+
+@dataclass(frozen=True)
+class Region:
+    """The open interval (low, high) in which a claim says that the mean difference lies. Metric units."""
+
+    low: float = -math.inf
+    high: float = math.inf
+
+    @classmethod
+    def of(cls, kind: str, margin: float) -> Region:
+        """The region of a kind of claim.
+
+        margin: least difference that matters, >= 0, metric units. Raises UserError for another kind or margin.
+
+        >>> Region.of("less", 0.02)
+        Region(low=-inf, high=-0.02)
+        """
+        if kind not in REGIONS:
+            raise not_one_of("kind", kind, REGIONS)
+        if not (math.isfinite(margin) and margin >= 0):
+            raise UserError(f"margin={margin!r} must be a finite number, 0 or more")
+        if kind == "equivalent" and margin == 0:
+            raise UserError("margin=0 leaves no room to be equivalent in; give the least difference that matters")
+        low, high = {"greater": (margin, math.inf), "less": (-math.inf, -margin)}.get(kind, (-margin, margin))
+        return cls(low, high)
+
+    @property
+    def ends(self) -> tuple[float, ...]:
+        """The finite ends."""
+        return tuple(end for end in (self.low, self.high) if math.isfinite(end))
+
+    def scaled(self, factor: float) -> Region:
+        """The region of the same claim with its margin times `factor`."""
+        return Region(self.low * factor, self.high * factor)
+
+    def holds(self, value: ArrayLike) -> NDArray[np.bool_]:
+        """Whether each value lies inside.
+
+        >>> Region.of("greater", 0.5).holds([0.5, 0.6]).tolist()
+        [False, True]
+        """
+        values = np.asarray(value, dtype=float)
+        return np.asarray((values > self.low) & (values < self.high))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Mean of the paired differences with its interval. Metric units, but d_z = mean / sd, which has none."""
+
+    n: int
+    mean: float
+    sd: float
+    low: float
+    high: float
+    d_z: float
+
+
+def estimate(differences: ArrayLike, *, confidence: float = 0.95) -> Estimate:
+    """Mean, spread and paired-t interval of one set of differences.
+
+    differences: (n,), n >= 1. With one seed sd and interval are NaN; without spread d_z is NaN.
+    Percentile and BCa bootstraps cover 84–89 % at these n: the interval is Student's.
+
+    >>> e = estimate([1.0, 2.0, 3.0])
+    >>> e.n, e.mean, round(e.low, 3), round(e.high, 3), e.d_z
+    (3, 2.0, -0.484, 4.484, 2.0)
+    """
+    d = _differences(differences, least=1)
+    if d.ndim != 1:
+        raise UserError(f"differences has shape {d.shape}; one set, (n,), is expected")
+    n, mean = d.size, float(d.mean())
+    if n == 1:
+        return Estimate(1, mean, math.nan, math.nan, math.nan, math.nan)
+    if bool(_agree(d)):
+        return Estimate(n, mean, 0.0, mean, mean, math.nan)
+    sd = float(d.std(ddof=1))
+    half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * sd / math.sqrt(n)
+    return Estimate(n, mean, sd, mean - half, mean + half, mean / sd)
+
+
+def p_values(differences: ArrayLike, region: Region, *, exact: bool = False) -> tuple[Array, Array]:
+    """(p_in, p_out) of "the mean of the differences lies in the region", by t tests or by sign flips.
+
+    differences: (*, n), n >= 2. Returns two arrays (*). exact: by `scipy.stats.permutation_test`, all 2^n sign
+    patterns up to 14 seeds, 9,999 random ones beyond (so that the least p is 1e-4 there).
+
+    >>> p_in, p_out = p_values([1.0, 1.2, 0.8, 1.1, 0.9], Region.of("greater", 0.5), exact=True)
+    >>> float(p_in), float(p_out)
+    (0.03125, 1.0)
+    """
+    d = _differences(differences, least=2)
+    inside, outside = [np.zeros(d.shape[:-1])], [np.ones(d.shape[:-1])]
+    for end, sign in ((region.low, 1), (region.high, -1)):
+        if math.isfinite(end):
+            towards, away = _one_sided(sign * d, sign * end, exact)
+            inside.append(towards)
+            outside.append(len(region.ends) * away)
+    return np.max(inside, axis=0), np.min(outside, axis=0)
+
+
+def _one_sided(d: Array, end: float, exact: bool) -> tuple[Array, Array]:
+    """p of "the mean is not above end" and of "the mean is not below end". (*, n) -> (*), (*)."""
+    flat = _agree(d, abs(end))
+    # A set without spread is decided by value below; any set with spread may stand in for it in the test.
+    shifted = np.where(flat[..., None], np.arange(d.shape[-1]), d - end)
+    both = np.stack([shifted, -shifted])
+    tested = _sign_flips(both) if exact else stats.ttest_1samp(both, 0, axis=-1, alternative="greater").pvalue
+    mean = d.mean(axis=-1)
+    by_value = np.where(np.stack([mean > end, mean < end]), 0.0, 1.0)
+    above, below = np.where(flat, by_value, tested)
+    return above, below
+
+
+def _sign_flips(d: Array) -> Array:
+    n = d.shape[-1]
+    exact = n <= _EXACT_UP_TO
+    result = stats.permutation_test(
+        (d,),
+        _mean,
+        permutation_type="samples",
+        alternative="greater",
+        axis=-1,
+        vectorized=True,
+        n_resamples=math.inf if exact else _PATTERNS,
+        batch=max(1, _BATCH // d.size),
+        rng=None if exact else np.random.default_rng(0),
+    )
+    return np.asarray(result.pvalue)
+
+
+def _mean(d: Array, axis: int) -> Any:
+    return d.mean(axis=axis)
+
+
+def _agree(d: Array, scale: float = 0.0) -> NDArray[np.bool_]:
+    """Whether the seeds of each set agree to rounding, beside their size or `scale`. (*, n) -> (*)."""
+    return np.asarray(np.ptp(d, axis=-1) <= _ROUNDING * np.maximum(np.abs(d).max(axis=-1), scale))
+
+
+def _differences(values: ArrayLike, *, least: int) -> Array:
+    d = np.asarray(values, dtype=float)
+    if d.ndim == 0 or d.shape[-1] < least:
+        raise UserError(f"differences has shape {d.shape}; at least {least} along the last axis are needed")
+    if not np.isfinite(d).all():
+        raise UserError("differences holds NaN or infinity: leave out, and count, what was not measured")
+    return d
+
+
+def holm(p: ArrayLike) -> Array:
+    """Holm's (1979) adjusted p of a family: p_(k) times (m − k + 1), made monotone, at most 1.
+
+    p: (m,), any order. Returns (m,), same order.
+
+    >>> holm([0.01, 0.04, 0.03]).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    raw = np.asarray(p, dtype=float)
+    order = np.argsort(raw, kind="stable")
+    stepped = np.maximum.accumulate(raw[order] * np.arange(raw.size, 0, -1))
+    adjusted = np.empty_like(raw)
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return adjusted
+
+
+def holm_among(p: float, others: Sequence[float]) -> float:
+    """What p becomes under Holm in a family with `others`.
+
+    >>> holm_among(0.03, [0.01, 0.04])
+    0.06
+    """
+    return float(holm([p, *others])[0])
+
+
+def slopes(x: ArrayLike, y: ArrayLike) -> Array:
+    """Least-squares slope of each row of y on x: units of y per unit of x.
+
+    x: (k,), at least two distinct values. y: (*, k). Returns (*).
+
+    >>> slopes([0.0, 1.0, 2.0], [[5.0, 3.0, 1.0]]).tolist()
+    [-2.0]
+    """
+    at = np.asarray(x, dtype=float)
+    centred = at - at.mean()
+    spread = float(centred @ centred)
+    if spread == 0:
+        raise UserError(f"x={at.tolist()} has one distinct value: a slope needs two")
+    return np.asarray(np.asarray(y, dtype=float) @ centred / spread)
+
+
+def least_seeds(alpha: float) -> int:
+    """Fewest seeds with which the exact sign-flip test can reach alpha from one side: 2^−n < alpha.
+
+    >>> least_seeds(0.05), least_seeds(0.01)
+    (5, 7)
+    """
+    if not 0 < alpha < 1:
+        raise UserError(f"alpha={alpha!r} must lie between 0 and 1")
+    return math.floor(-math.log2(alpha)) + 1
+
+
+def power(effect: float, sd: float, n: ArrayLike, region: Region, *, alpha: float) -> tuple[Array, Array]:
+    """Chance that p_in < alpha, and that p_out < alpha, at a true mean and spread: noncentral t.
+
+    effect, sd: mean and standard deviation of the differences, metric units, sd > 0. n: seeds, (*), each >= 2.
+    Returns two arrays (*). With two ends the first is a lower bound (Bonferroni), close where it is large.
+
+    >>> supported, refuted = power(0.0, 1.0, 8, Region.of("equivalent", 1.15), alpha=0.05)
+    >>> round(float(supported), 2)
+    0.8
+    """
+    seeds = np.asarray(n, dtype=float)
+    inside, outside = np.ones(seeds.shape), np.zeros(seeds.shape)
+    for end, sign in ((region.low, 1), (region.high, -1)):
+        if math.isfinite(end):
+            distance = sign * (effect - end) / sd
+            inside = inside - (1 - _t_power(distance, seeds, alpha))
+            outside = outside + _t_power(-distance, seeds, alpha / len(region.ends))
+    return np.clip(inside, 0, 1), np.clip(outside, 0, 1)
+
+
+def _t_power(distance: float, n: Array, alpha: float) -> Array:
+    """Power of a one-sided t test whose true mean lies `distance` sd beyond the end."""
+    reach = np.clip(distance, -6.0, 6.0)  # beyond 6 sd the power is 0 or 1, and the series does not converge
+    noncentrality = np.clip(reach * np.sqrt(n), -30.0, 30.0)
+    return np.asarray(stats.nct.sf(stats.t.isf(alpha, n - 1), n - 1, noncentrality))
+
+
+def seeds_to_settle(
+    mean: float, sd: float, region: Region, *, alpha: float, wanted: float = 0.8, most: int = 1_000
+) -> int | None:
+    """Fewest seeds that would decide with that power, if the true mean and spread were those seen.
+
+    Towards the side on which the mean lies: support when inside the region, refutation when outside.
+    None when more than `most` would be needed: the mean lies at the margin.
+
+    >>> seeds_to_settle(0.5, 1.0, Region.of("greater", 0.0), alpha=0.05)
+    27
+    """
+    n = np.arange(least_seeds(alpha), most + 1)
+    if sd == 0:
+        return int(n[0])
+    supported, refuted = power(mean, sd, n, region, alpha=alpha)
+    enough = np.flatnonzero((supported if region.holds(mean) else refuted) >= wanted)
+    return int(n[enough[0]]) if enough.size else None

@@ -1,0 +1,182 @@
+"""A made-up study, shaped like the real ones, for the tests of the report.
+
+Rates follow the prototype figures of three losses on MNIST; the other metrics are smooth functions of the rate; noise
+has a part that a seed shares over its arms, as paired training has. Pictures are scikit-learn's digits, blurred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.ndimage import gaussian_filter, zoom
+from sklearn.datasets import load_digits
+
+from reports.evidence import Environment, Evidence
+
+LOSSES = ("bce", "mse", "mae")
+BETAS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
+FACTORS = {"sum": 1.0, "mean": 39.2}  # beta_eff / beta
+RATES = {
+    "bce": (54.9, 41.5, 33.4, 24.7, 15.7, 8.8),
+    "mse": (38.4, 27.8, 19.0, 11.7, 5.8, 2.2),
+    "mae": (44.0, 33.6, 24.0, 14.2, 7.1, 2.9),
+}
+# How near the metric comes to its limit with the rate: limit, drop, nats over which the drop fades.
+SSIM = {"bce": (0.93, 0.72, 14.5), "mse": (0.93, 0.72, 13.4), "mae": (0.92, 0.74, 12.9)}
+ACUTANCE = {"bce": (0.86, 0.56, 21.0), "mse": (0.86, 0.58, 19.0), "mae": (1.0, 0.3, 8.0)}
+EVALUATED = {"bce": (62.0, 150.0, 12.0), "mse": (11.0, 42.0, 12.0), "mae": (19.0, 84.0, 12.0)}
+
+
+def rate_of(loss: str, beta_eff: float) -> float:
+    """Rate in nats per image: the prototype's figures, joined in log beta, fading beyond the last."""
+    last = RATES[loss][-1]
+    if beta_eff > BETAS[-1]:
+        return float(last * (BETAS[-1] / beta_eff) ** 1.6)
+    return float(np.interp(np.log(beta_eff), np.log(BETAS), RATES[loss]))
+
+
+def _approach(limit: float, drop: float, scale: float, rate: float) -> float:
+    return float(limit - drop * np.exp(-rate / scale))
+
+
+def metrics_of(loss: str, beta_eff: float, seed_noise: Any, own_noise: Any) -> dict[str, float]:
+    """One cell's metrics; seed_noise and own_noise: standard normal draws, (6,)."""
+    shake = 0.6 * seed_noise + 0.4 * own_noise
+    rate = rate_of(loss, beta_eff) * float(1 + 0.008 * shake[0])
+    ratio = _approach(*ACUTANCE[loss], rate) + 0.004 * float(shake[1])
+    off = {"bce": 0.0, "mse": 1.5, "mae": 9.0}[loss]
+    bce = EVALUATED["bce"][0] + EVALUATED["bce"][1] * float(np.exp(-rate / 12)) + off + 0.2 * float(shake[2])
+    return {
+        "rate": rate,
+        "bce": bce,
+        "mse": 11 + 42 * float(np.exp(-rate / 12)) + (0 if loss == "mse" else 1.1) + 0.04 * float(shake[3]),
+        "mae": 19 + 84 * float(np.exp(-rate / 12)) + (0 if loss == "mae" else 3.2) + 0.06 * float(shake[4]),
+        "neg_elbo": bce + rate,
+        "ssim": _approach(*SSIM[loss], rate) + 0.002 * float(shake[5]),
+        "psnr": 10 + 0.21 * rate,
+        "acutance": 0.671 * ratio,
+        "acutance_ratio": ratio,
+        "sigma_eq": max(0.0, 1.4 * (1 - ratio)),
+        "n_blank": 0.0,
+    }
+
+
+def cells(
+    losses: Sequence[str] = LOSSES,
+    reductions: Sequence[str] = ("sum", "mean"),
+    betas: Sequence[float] = BETAS,
+    seeds: int = 8,
+) -> pd.DataFrame:
+    """The frame of a made-up study, one row per cell, all of them done."""
+    rng = np.random.default_rng(7)
+    shared = rng.standard_normal((seeds, 6))
+    rows = []
+    for loss in losses:
+        for reduction in reductions:
+            for beta in betas:
+                beta_eff = beta * FACTORS[reduction]
+                for seed in range(seeds):
+                    arm = f"{loss}-{reduction}-b{beta:g}"
+                    row = {"loss": loss, "reduction": reduction, "beta": beta, "beta_eff": beta_eff, "seed": seed}
+                    row |= {"status": "done"}
+                    row |= metrics_of(loss, beta_eff, shared[seed], rng.standard_normal(6))
+                    row |= {"posterior": "half-logvar", "arm": arm, "origin": "grid", "key": f"{arm}-s{seed}"}
+                    row |= {"reason": "", "seconds": 24.0 + float(rng.normal()), "init_hash": f"i{seed}"}
+                    rows.append(row | {"order_hash": f"o{seed}"})
+    return pd.DataFrame(rows)
+
+
+def fail(frame: pd.DataFrame, key: str, reason: str) -> pd.DataFrame:
+    """The frame with one cell failed: its metrics NaN, its reason told."""
+    frame = frame.copy()
+    row = frame["key"] == key
+    frame.loc[row, list(metrics_of("bce", 1.0, np.zeros(6), np.zeros(6)))] = np.nan
+    frame.loc[row, "status"] = "failed"
+    frame.loc[row, "reason"] = reason
+    return frame
+
+
+def history(frame: pd.DataFrame, epochs: int = 10) -> pd.DataFrame:
+    """Training curves that settle at the cells' own values."""
+    parts = []
+    for row in frame[frame["status"] == "done"].to_dict("records"):
+        for epoch in range(1, epochs + 1):
+            fade = 1 + 0.35 / epoch**1.2
+            values = {
+                "train_loss": (row["bce"] + row["beta_eff"] * row["rate"]) * fade,
+                "test_neg_elbo": row["neg_elbo"] * fade,
+                "train_rate": row["rate"] / fade,
+            }
+            parts += [{"key": row["key"], "epoch": epoch, "metric": m, "value": v} for m, v in values.items()]
+    return pd.DataFrame(parts, columns=["key", "epoch", "metric", "value"])
+
+
+def pictures(frame: pd.DataFrame, images: int = 10) -> dict[str, dict[str, np.ndarray]]:
+    """Pictures of each arm's first seed: digits of 28 × 28, softer where the rate is lower."""
+    digits = np.stack([zoom(d / 16, 3.5, order=3).clip(0, 1) for d in load_digits().images[: 2 * images]])
+    originals, others = digits[:images], digits[images:]
+    found = {}
+    for row in frame[(frame["seed"] == 0) & (frame["status"] == "done")].to_dict("records"):
+        spread = 0.3 + 2.2 * np.exp(-row["rate"] / 15)
+        found[row["key"]] = _pictures_of(originals, others, spread, row["loss"] == "mae")
+    return found
+
+
+def _pictures_of(originals: Any, others: Any, spread: float, hard: bool) -> dict[str, np.ndarray]:
+    frequency = np.arange(15) / 28
+    h = np.exp(-2 * (np.pi * spread * frequency) ** 2)
+    return {
+        "originals": _bytes(originals),
+        "reconstructions": _bytes(_soften(originals, spread, hard)),
+        "samples": _bytes(_soften((others + np.roll(others, 3, axis=0)) / 2, spread, hard)),
+        "transfer_frequency": frequency,
+        "transfer_h": h,
+        "transfer_gain": np.sqrt(h) if hard else h,
+        "transfer_coherence": h**0.5,
+        "unit_rate": np.linspace(3, 0, 20),
+    }
+
+
+def _soften(images: Any, spread: float, hard: bool) -> Any:
+    soft = np.stack([gaussian_filter(image, spread) for image in images])
+    return 1 / (1 + np.exp(-14 * (soft - 0.45))) if hard else soft
+
+
+def _bytes(images: Any) -> np.ndarray:
+    return np.asarray((images.clip(0, 1) * 255).round(), dtype=np.uint8)
+
+
+def environment() -> Environment:
+    return Environment(
+        dataset="mnist",
+        data_digest="7f3c09aa51d2e6b4",
+        commit="1781036",
+        device="cpu, 2 threads",
+        python="3.11.2",
+        started="2026-01-31T09:00:00",
+        wall_seconds=3460.0,
+        versions={"torch": "2.14.1", "mlflow": "3.17.0", "numpy": "2.4.6"},
+        settings={"model": "784-400-20", "optimiser": "Adam 1e-3", "batch size": "128", "epochs": "10"},
+    )
+
+
+def study(seeds: int = 8, **changes: Any) -> Evidence:
+    """A whole made-up study with one failed and one missing cell."""
+    everything = cells(seeds=seeds)
+    planned = everything[["key", "arm", "seed"]]
+    frame = fail(everything, "mae-sum-b4-s1", "Loss became NaN in epoch 3; a smaller learning rate may help.")
+    frame = frame[frame["key"] != "mse-mean-b2-s2"].reset_index(drop=True)
+    fields: dict[str, Any] = {
+        "study": "mnist",
+        "title": "Three losses on MNIST",
+        "description": "A VAE of 784-400-20 trained with three losses, two reductions and six betas.",
+        "frame": frame,
+        "history": history(frame),
+        "pictures": pictures(frame),
+        "environment": environment(),
+        "planned": planned,
+    }
+    return Evidence(**(fields | changes))

@@ -1,0 +1,124 @@
+"""Files of a run: written and read where they lie when that is a local folder, through MLflow otherwise.
+
+MLflow looks a run up, metrics and all, before it stores a file; a local folder needs no more than its address.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from tracking.errors import TrackingError, explained
+from tracking.store import Store, local_folder
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Content = bytes | str | Path  # bytes and text as they are; a path is a file to copy
+
+
+def write(store: Store, run_id: str, address: str, files: Mapping[str, Content]) -> None:
+    """Stores files with a run, each whole or not at all.
+
+    address: the run's artifact address. files: path inside the run, with forward slashes, to content.
+    Raises TrackingError for a path that leaves the run, and for what the disk or the server says.
+    """
+    if not files:
+        return
+    for name in files:
+        _check_name(name)
+    with explained(f"The files of run {run_id} cannot be written"):
+        folder = local_folder(address)
+        if folder is not None:
+            _place(folder, files)
+            return
+        with tempfile.TemporaryDirectory() as scratch:
+            _place(Path(scratch), files)
+            store.client.log_artifacts(run_id, scratch)
+
+
+def read(store: Store, wanted: Mapping[str, tuple[str, str]], name: str) -> dict[str, bytes | None]:
+    """One file of each of many runs.
+
+    wanted: anything -> (run id, artifact address). Returns the same keys -> content; None where the file is missing.
+    """
+    folders = {key: local_folder(address) for key, (_, address) in wanted.items()}
+    if all(folder is not None for folder in folders.values()):
+        return {key: _content(folder / name) for key, folder in folders.items() if folder is not None}
+    from concurrent.futures import ThreadPoolExecutor
+
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(8) as pool:
+        asked = {
+            key: pool.submit(_download, store, f"{address}/{name}", Path(scratch, run_id))
+            for key, (run_id, address) in wanted.items()
+        }
+        return {key: answer.result() for key, answer in asked.items()}
+
+
+def pack(arrays: Mapping[str, Any]) -> bytes:
+    """Arrays as one compressed .npz. Raises TrackingError for an array of objects: it could not be read safely.
+
+    >>> import numpy as np
+    >>> unpack(pack({"samples": np.zeros((2, 8, 8), np.uint8)}))["samples"].shape
+    (2, 8, 8)
+    """
+    import numpy as np
+
+    for name, array in arrays.items():
+        if np.asarray(array).dtype.hasobject:
+            raise TrackingError(f"array {name!r} holds Python objects; only numbers can be kept.")
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def unpack(content: bytes) -> dict[str, np.ndarray]:
+    """The arrays of an .npz, read without pickle. Raises ValueError for an array of objects."""
+    import numpy as np
+
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def _check_name(name: str) -> None:
+    path = PurePosixPath(name)
+    if not name or path.is_absolute() or ".." in path.parts or "\\" in name:
+        raise TrackingError(f"file name {name!r} must be a path inside the run, such as 'pictures/grid.png'.")
+
+
+def _place(folder: Path, files: Mapping[str, Content]) -> None:
+    """Writes each file beside its place and then renames it, so that no reader sees half of one."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft.write_bytes(_bytes(content))
+        os.replace(draft, path)
+
+
+def _bytes(content: Content) -> bytes:
+    if isinstance(content, Path):
+        return content.read_bytes()
+    return content.encode() if isinstance(content, str) else content
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
+def _download(store: Store, address: str, folder: Path) -> bytes | None:
+    """One file through MLflow; None if it is missing."""
+    from mlflow.artifacts import download_artifacts
+
+    folder.mkdir()
+    try:
+        return Path(download_artifacts(artifact_uri=address, dst_path=str(folder), tracking_uri=store.uri)).read_bytes()
+    except Exception as error:
+        if any(sign in str(error) for sign in ("404", "No such", "not found", "does not exist")):
+            return None
+        with explained(f"The file {address} cannot be read"):
+            raise

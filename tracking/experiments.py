@@ -1,0 +1,37 @@
+"""One experiment per study, named after it and marked as ours."""
+
+from __future__ import annotations
+
+import re
+
+from tracking.errors import TrackingError
+from tracking.schema import KIND_STUDY, TAG_KIND
+from tracking.store import Store
+
+
+def experiment_for(store: Store, study: str) -> str:
+    """The id of the experiment named after a study, made if need be."""
+    found = store.client.get_experiment_by_name(study)
+    if found is None:
+        return _new_experiment(store, study)
+    if found.lifecycle_stage != "active":
+        raise TrackingError(
+            f"study {study!r}: its experiment was deleted in MLflow. Bring it back with "
+            f"`mlflow experiments restore -x {found.experiment_id}`, or give the study another name."
+        )
+    if found.tags.get(TAG_KIND) != KIND_STUDY:
+        store.client.set_experiment_tag(found.experiment_id, TAG_KIND, KIND_STUDY)
+    return str(found.experiment_id)
+
+
+def _new_experiment(store: Store, study: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    folder = None if store.artifacts is None else f"{store.artifacts}/{re.sub(r'[^A-Za-z0-9_.-]+', '-', study)}"
+    try:
+        return str(store.client.create_experiment(study, artifact_location=folder, tags={TAG_KIND: KIND_STUDY}))
+    except MlflowException:
+        found = store.client.get_experiment_by_name(study)  # another process may have been first
+        if found is None:
+            raise
+        return str(found.experiment_id)

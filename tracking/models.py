@@ -1,0 +1,81 @@
+"""A trained network kept with its run, as MLflow 3 keeps models: with a signature, loadable by run id.
+
+Afterwards, with MLflow's tracking address set, ``mlflow.pytorch.load_model(f"runs:/{run_id}/model")`` returns it. The
+network is pickled by reference to its class, so that its methods survive; load only what you trust, with this package
+installed. (The alternative, an exported graph, keeps nothing but `forward`.)
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracking.errors import explained
+from tracking.schema import MODEL
+from tracking.store import Store
+
+if TYPE_CHECKING:
+    import torch
+
+
+def log_torch_model(store: Store, run_id: str, module: torch.nn.Module, example: torch.Tensor) -> str:
+    """Keeps a network with a run. Returns the id of the logged model (``models:/<id>``).
+
+    module: in evaluation mode, on the CPU. example: a batch that it takes, (B, ...); its shape without B, and that of
+    the first tensor that comes out, become the signature. Raises TrackingError if it cannot be stored.
+    """
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+    from mlflow.models import Model
+
+    client = store.client
+    with explained(f"the model of run {run_id} cannot be stored"), tempfile.TemporaryDirectory() as scratch:
+        run = client.get_run(run_id)
+        kept = client.create_logged_model(run.info.experiment_id, name=MODEL, source_run_id=run_id)
+        described = Model(
+            artifact_path=kept.artifact_location, model_uuid=kept.model_id, model_id=kept.model_id, run_id=run_id
+        )
+        folder = Path(scratch, MODEL)
+        _save(module, example, folder, described)
+        client.log_model_artifacts(kept.model_id, str(folder))
+        client.finalize_logged_model(kept.model_id, LoggedModelStatus.READY)
+        client.log_outputs(run_id, [LoggedModelOutput(kept.model_id, step=0)])
+    return str(kept.model_id)
+
+
+def _save(module: torch.nn.Module, example: torch.Tensor, folder: Path, described: Any) -> None:
+    import mlflow.pytorch
+    import torch
+    from mlflow.models import infer_signature
+
+    with torch.no_grad():
+        output = module(example)
+    first = output if isinstance(output, torch.Tensor) else next(iter(output))
+    options: dict[str, Any] = {}
+    if "serialization_format" in inspect.signature(mlflow.pytorch.save_model).parameters:
+        options["serialization_format"] = "pickle"
+    with _unwarned():
+        mlflow.pytorch.save_model(
+            module,
+            str(folder),
+            mlflow_model=described,
+            signature=infer_signature(example.numpy(), first.numpy()),
+            pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],  # inferring them takes a minute
+            **options,
+        )
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """MLflow warns of its own pickle format at each save; this module's text says it once."""
+    logger = logging.getLogger("mlflow.pytorch")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

@@ -1,0 +1,197 @@
+"""Tries a store before anything is trained, so that each failure is one sentence and comes within seconds.
+
+MLflow's own answers come late and long: it retries a dead server for minutes and a file that is no database for more
+than one, and it migrates an older schema without asking. So the cheap questions are asked here first.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from tracking import sqlite
+from tracking.errors import TrackingError, explained, first_line
+from tracking.store import Store, hush, local_folder, sqlite_uri
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+_SECONDS: Final = 4  # a server that is up answers in milliseconds; a cold one gets a second try
+_TABLES: Final = {"experiments", "runs", "metrics", "params", "tags"}
+
+
+def check_server(store: Store) -> None:
+    """Asks a server one small question. Raises TrackingError if it does not answer, refuses, or is not MLflow's."""
+    said = f"tracking_uri={store.shown!r}"
+    try:
+        with _impatience():
+            store.client.search_experiments(max_results=1)
+    except Exception as error:
+        raise TrackingError(f"{said} {_server_reason(error)}") from error
+
+
+def check_sqlite(store: Store, path: Path, *, create: bool) -> None:
+    """Makes or tries an SQLite store. Raises TrackingError if it is missing, not writable or not MLflow's."""
+    said = f"tracking_uri={store.shown!r}"
+    if path.is_dir():
+        raise TrackingError(f"{said} is a folder. Did you mean {sqlite_uri(path / 'mlflow.db')!r}?")
+    empty = not path.exists() or path.stat().st_size == 0
+    if empty and not create:
+        raise TrackingError(f"{said} holds no runs: {path} does not exist. Run a study first, or name another store.")
+    if create:
+        check_folder(path.parent, said)
+        check_folder(local_folder(store.artifacts or "") or path.parent, said)
+    if empty:
+        sqlite.create(path, said)
+    elif create and not os.access(path, os.W_OK):
+        raise TrackingError(f"{said} cannot be written: {path} is read-only.")
+    _examine(store)
+    if create:
+        sqlite.use_wal(path)
+    _open(store)
+
+
+def check_database(store: Store) -> None:
+    """Tries a database. Raises TrackingError if it does not answer, or is not one that this MLflow reads."""
+    _examine(store)
+    _open(store)
+
+
+def _examine(store: Store) -> None:
+    """Reads the tables and the schema version of a database, and refuses what MLflow would not open."""
+    said = f"tracking_uri={store.shown!r}"
+    hush()
+    engine = _engine(store.uri, said)
+    try:
+        version = _schema_version(engine, said)
+    finally:
+        engine.dispose()
+    if version is not None:
+        _check_version(version, said, store.shown)
+
+
+def _open(store: Store) -> None:
+    """Lets MLflow open the store; in an empty database it makes its tables."""
+    with explained(f"tracking_uri={store.shown!r} cannot be opened"):
+        store.client.search_experiments(max_results=1)
+
+
+def check_folder(folder: Path, said: str) -> None:
+    """Makes a folder and writes in it, which is the only sure test. Raises TrackingError beginning with ``said``."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        why = error.strerror or first_line(error)
+        raise TrackingError(
+            f"{said} cannot be written: nothing can be created in {folder} ({why}). "
+            "Choose another folder, or make this one writable."
+        ) from error
+
+
+def _engine(uri: str, said: str) -> Engine:
+    """A short-lived connection maker of our own: MLflow's retries ten times, for over a minute."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.pool import NullPool
+
+    options: dict[str, Any] = {}
+    if uri.startswith(("postgresql", "mysql")):
+        options["connect_args"] = {"connect_timeout": _SECONDS}
+    try:
+        return create_engine(uri, poolclass=NullPool, **options)
+    except ModuleNotFoundError as error:
+        raise TrackingError(f"{said} needs the Python package {error.name!r}, which is not installed.") from error
+    except SQLAlchemyError as error:
+        raise TrackingError(f"{said} is not a database address: {first_line(error)}") from error
+
+
+def _schema_version(engine: Engine, said: str) -> str | None:
+    """The revision of MLflow's schema in a database; None in an empty one."""
+    from sqlalchemy import inspect, text
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        with engine.connect() as connection:
+            tables = set(inspect(connection).get_table_names())
+            if not tables:
+                return None
+            if "alembic_version" not in tables or not tables >= _TABLES:
+                raise TrackingError(
+                    f"{said} is a database, but not one of MLflow's: it holds {_some(tables)}. "
+                    "Name another file or database."
+                )
+            return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar())
+    except SQLAlchemyError as error:
+        raise TrackingError(f"{said} cannot be read as a database: {first_line(error)}") from error
+
+
+def _check_version(version: str, said: str, shown: str) -> None:
+    """Refuses a schema that the MLflow installed here does not write."""
+    import mlflow
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
+    scripts = ScriptDirectory.from_config(config)
+    if version in scripts.get_heads():
+        return
+    if version in {script.revision for script in scripts.walk_revisions()}:
+        raise TrackingError(
+            f"{said} was made by an older MLflow than the {mlflow.__version__} installed. "
+            f"Copy it to a safe place, then run: mlflow db upgrade {shown!r}"
+        )
+    raise TrackingError(
+        f"{said} was made by a newer MLflow than the {mlflow.__version__} installed (schema {version}). "
+        "Upgrade MLflow, or name another store."
+    )
+
+
+def _some(names: set[str]) -> str:
+    """A few names, for a message."""
+    first = ", ".join(sorted(names)[:3])
+    return f"the tables {first}" + (" and others" if len(names) > 3 else "")
+
+
+@contextmanager
+def _impatience() -> Iterator[None]:
+    """MLflow's HTTP requests wait seconds, not minutes, and are tried twice; the user's settings return afterwards."""
+    hurry = {
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(_SECONDS),
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+    }
+    before = {name: os.environ.get(name) for name in hurry}
+    os.environ.update(hurry)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _server_reason(error: BaseException) -> str:
+    """A server's failure as the rest of a sentence, with what to do."""
+    text = str(error)
+    start = "Start the server, or leave the address out to keep the runs in a file of this folder."
+    for pattern, reason in (
+        (r"refused", f"does not answer: the connection was refused. {start}"),
+        (r"resolve|Name or service not known|getaddrinfo", f"does not answer: no such host. {start}"),
+        (r"timed? ?out", f"does not answer within {2 * _SECONDS} seconds. {start}"),
+        (r"CERTIFICATE|SSL", "does not answer safely: its certificate cannot be verified."),
+        (
+            r"code 40[13]|UNAUTHENTICATED|PERMISSION_DENIED",
+            "refuses this user: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN.",
+        ),
+        (r"code (404|405|501)|not in a valid JSON", "answers, but is not an MLflow tracking server."),
+    ):
+        if re.search(pattern, text, re.IGNORECASE):
+            return reason
+    return f"does not answer as an MLflow tracking server: {first_line(error)}"

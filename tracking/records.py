@@ -1,0 +1,115 @@
+"""What is written of one cell: checked where it is made, and cut into what MLflow can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tracking.artifacts import Content, pack
+from tracking.errors import TrackingError
+from tracking.schema import (
+    EPOCH,
+    FINAL,
+    HISTORY,
+    NON_FINITE,
+    PICTURES,
+    REQUIRED,
+    SECONDS,
+    STATUS_DONE,
+    STATUS_FAILED,
+    STATUSES,
+    TAG_METRICS,
+    TAG_NON_FINITE,
+    TAG_REASON,
+    TAG_STATUS,
+)
+from tracking.values import epoch_of, history_text, join_names, part, shorten
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellRecord:
+    """One finished cell, done or failed.
+
+    key: hash of everything that determines its numbers. name: what the UI shows, such as 'mae-sum-b1-s3'.
+    fields: its params; at least loss, reduction, beta and seed. metrics: final values by catalogue name; NaN and
+    infinity are kept as such. history: one mapping per epoch, with `epoch`. reason: why it failed, in one sentence.
+    seconds: its wall time. files: path inside the run -> content. pictures: name -> array, kept as one .npz.
+
+    Raises TrackingError for a record that could not be trusted when read back.
+    """
+
+    key: str
+    name: str
+    fields: Mapping[str, object]
+    metrics: Mapping[str, object] = field(default_factory=dict)
+    history: Sequence[Mapping[str, object]] = ()
+    status: str = STATUS_DONE
+    reason: str = ""
+    seconds: float | None = None
+    files: Mapping[str, Content] = field(default_factory=dict)
+    pictures: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.key:
+            raise TrackingError(f"cell {self.name!r} has no key: it could never be found again.")
+        if self.status not in STATUSES:
+            raise TrackingError(f"cell {self.name!r}: status={self.status!r} is not one of {list(STATUSES)}.")
+        check_fields(self.name, self.fields)
+        self._check_outcome()
+        for row in self.history:
+            epoch_of(row)
+
+    def _check_outcome(self) -> None:
+        if self.status == STATUS_FAILED and (self.metrics or not self.reason):
+            raise TrackingError(f"cell {self.name!r} failed: give a reason, and no final metrics.")
+        if self.status == STATUS_DONE and not self.metrics:
+            raise TrackingError(f"cell {self.name!r} is done but has no metrics: it would be a hole in the results.")
+        if split := [name for name in self.metrics if "," in name]:
+            raise TrackingError(f"cell {self.name!r}: a metric's name holds no comma, and {split[0]!r} does.")
+
+
+def check_fields(name: str, fields: Mapping[str, object]) -> None:
+    """Raises TrackingError unless the fields can be read back as a row of the frame."""
+    if missing := [each for each in REQUIRED if each not in fields]:
+        raise TrackingError(f"cell {name!r} lacks the fields {missing}; it has {sorted(fields)}.")
+
+
+def files_of(cell: CellRecord) -> dict[str, Content]:
+    """A cell's own files, its history and its pictures."""
+    files: dict[str, Content] = {HISTORY: history_text(cell.history)} | dict(cell.files)
+    return files | ({PICTURES: pack(cell.pictures)} if cell.pictures else {})
+
+
+def numbers_of(cell: CellRecord, sent: int) -> tuple[dict[tuple[str, int], float], dict[str, str]]:
+    """All of a cell's metrics that MLflow can hold, final ones last, and the tags that complete it.
+
+    sent: last epoch that the store has already.
+    """
+    metrics: dict[tuple[str, int], float] = {}
+    bad: dict[str, str] = {}  # metric -> its first bad epoch
+    count = 0
+    for row in cell.history:
+        epoch = epoch_of(row)
+        finite, others = part(values_of(row))
+        count += len(others)
+        bad |= {name: f"{name}@{epoch}" for name in others if name not in bad}
+        metrics |= {(name, epoch): value for name, value in finite.items() if epoch > sent}
+    finite, others = part(cell.metrics)
+    last = max((epoch_of(row) for row in cell.history), default=0)
+    extra = {} if cell.seconds is None else {SECONDS: cell.seconds}
+    extra |= {NON_FINITE: float(count + len(others))} if count or others else {}
+    metrics |= {(name, last): value for name, value in extra.items()}
+    metrics |= {(FINAL + name, last): value for name, value in finite.items()}
+    tags = bad_tag((*others, *bad.values())) | {TAG_METRICS: join_names(cell.metrics)}
+    tags |= {TAG_REASON: shorten(cell.reason)} if cell.reason else {}
+    return metrics, tags | {TAG_STATUS: cell.status}
+
+
+def values_of(row: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in row.items() if name != EPOCH}
+
+
+def bad_tag(names: Sequence[str]) -> dict[str, str]:
+    return {TAG_NON_FINITE: join_names(names)} if names else {}

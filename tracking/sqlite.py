@@ -1,0 +1,101 @@
+"""An SQLite file as a store: made whole or not at all, readable while it is written, and sparing with the disk.
+
+A cell is a dozen transactions. Waiting for the disk at each costs more than the cell on a slow one, so with a
+write-ahead log only checkpoints wait. A killed process loses nothing by this; a power cut may lose the last cells,
+which are then run again, and cannot damage the file (https://www.sqlite.org/pragma.html#pragma_synchronous).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sqlite3
+import tempfile
+from contextlib import closing, suppress
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from tracking.errors import explained
+from tracking.store import connect, sqlite_uri
+
+# Disks that other machines write to: WAL keeps its index in shared memory, which they do not share.
+_NETWORK: Final = re.compile(r"nfs|cifs|smb|9p|afs|ceph|lustre|gpfs|beegfs|gluster|fuse|vboxsf|prl_fs|drvfs|virtiofs")
+
+_waiting: Final[dict[str, str]] = {}  # file -> how its connections wait for the disk
+
+
+def create(path: Path, said: str) -> None:
+    """Makes an MLflow database in one step: whole or not at all, whoever else is doing the same.
+
+    MLflow's own way is some seventy migrations in place: cut short it leaves a file that nothing can open, and two
+    processes doing it at once break each other. Raises TrackingError beginning with ``said``.
+    """
+    where = tempfile.TemporaryDirectory(dir=path.parent, prefix=".mlflow-", ignore_cleanup_errors=True)
+    with explained(f"{said} cannot be written"), where as scratch:
+        draft, whole = Path(scratch, "draft.db"), Path(scratch, "whole.db")
+        _wait_for_disk(draft, "OFF")
+        connect(sqlite_uri(draft))
+        shutil.copyfile(draft, whole)  # MLflow keeps the draft open: the store is a file that nobody has open
+        with whole.open("rb+") as file:
+            os.fsync(file.fileno())
+        if path.exists():  # an empty file
+            os.replace(whole, path)
+        else:
+            _place(whole, path)
+
+
+def use_wal(path: Path) -> None:
+    """Lets the UI read while a study writes. Only on a local disk; a busy database keeps the mode it has.
+
+    Call it before MLflow opens the file: a connection keeps the way of waiting with which it was opened.
+    """
+    if network_disk(path) is not None:
+        return
+    with suppress(sqlite3.OperationalError), closing(sqlite3.connect(path, timeout=1)) as database:
+        if database.execute("PRAGMA journal_mode=WAL").fetchone() == ("wal",):
+            _wait_for_disk(path, "NORMAL")
+
+
+def network_disk(path: Path) -> str | None:
+    """The kind of network disk that a path lies on, such as 'nfs4'; None for a local one."""
+    import psutil
+
+    mounts = sorted(psutil.disk_partitions(all=True), key=lambda mount: len(mount.mountpoint), reverse=True)
+    resolved = path.resolve()
+    kind = next((mount.fstype for mount in mounts if resolved.is_relative_to(mount.mountpoint)), "")
+    return kind if _NETWORK.search(kind.lower()) else None
+
+
+def _place(whole: Path, path: Path) -> None:
+    """Gives a finished file its name, unless another process was first."""
+    try:
+        os.link(whole, path)
+    except FileExistsError:
+        return
+    except OSError:  # a disk without hard links
+        if not path.exists():
+            os.replace(whole, path)
+
+
+def _wait_for_disk(path: Path, mode: str) -> None:
+    """From now on MLflow's connections to this file wait for the disk as ``mode`` says: FULL, NORMAL or OFF."""
+    _listen()
+    _waiting[str(path.resolve())] = mode
+
+
+@cache
+def _listen() -> None:
+    """Sees every connection that SQLAlchemy opens in this process, and leaves alone all but those to our files."""
+    from sqlalchemy import Engine, event
+
+    event.listen(Engine, "connect", _opened)
+
+
+def _opened(connection: object, _record: object) -> None:
+    if isinstance(connection, sqlite3.Connection):
+        file = connection.execute("PRAGMA database_list").fetchone()[2]
+        mode = _waiting.get(str(Path(file).resolve())) if file else None
+        if mode is not None:
+            connection.execute(f"PRAGMA synchronous={mode}")

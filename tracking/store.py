@@ -1,0 +1,218 @@
+"""Where runs are kept: the tracking address made absolute, and a store that is known to work before training starts.
+
+An address given wins over `MLFLOW_TRACKING_URI`, which wins over `sqlite:///mlflow.db` in the working folder.
+Everything is absolute from here on: MLflow reads a relative path anew in every process, and runs then lie in two
+places.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+import re
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, urlparse
+
+from tracking.errors import TrackingError, explained, hide_password
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+DATABASE: Final = "mlflow.db"  # the name that a bare `mlflow ui` looks for
+ARTIFACTS: Final = "mlartifacts"
+VARIABLE: Final = "MLFLOW_TRACKING_URI"
+SERVERS: Final = ("http", "https")
+DATABASES: Final = ("sqlite", "postgresql", "mysql", "mssql")
+_WORDS: Final = ("databricks", "databricks-uc", "uc")  # addresses to MLflow, though they look like folders
+
+# Set unless the user has: no progress bar per file, no address printed per run, no job workers beside the UI.
+_QUIET: Final = {
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+}
+_TELEMETRY: Final = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+
+
+@dataclass(frozen=True)
+class Store:
+    """One place where runs are kept. Made by `resolve`, checked by `open_store`.
+
+    uri: absolute tracking address. artifacts: absolute file address under which experiments keep their files; None
+    where a server decides.
+    """
+
+    uri: str
+    artifacts: str | None
+
+    @property
+    def is_server(self) -> bool:
+        """Whether an MLflow server answers at the address, rather than a database."""
+        return _scheme(self.uri) in SERVERS
+
+    @property
+    def path(self) -> Path | None:
+        """The SQLite file; None for every other kind of store."""
+        return sqlite_path(self.uri) if _scheme(self.uri) == "sqlite" else None
+
+    @property
+    def shown(self) -> str:
+        """The address as it may be printed: without its password."""
+        return hide_password(self.uri)
+
+    @cached_property
+    def client(self) -> MlflowClient:
+        """MLflow's client for this address. The first use in a process imports MLflow: over a second."""
+        return connect(self.uri)
+
+
+def resolve(uri: str | None = None, *, folder: Path | None = None) -> Store:
+    """The store that an address means, made absolute. Reads the environment, touches neither disk nor network.
+
+    uri: a database (``sqlite:///mlflow.db``, ``postgresql://...``) or a server (``http://...``); None or empty for
+    `MLFLOW_TRACKING_URI`, else the default. folder: what relative paths start from; the working folder if None.
+    Raises TrackingError for an address that is neither.
+
+    >>> resolve("sqlite:////data/lab.db")
+    Store(uri='sqlite:////data/lab.db', artifacts='file:///data/mlartifacts')
+    >>> resolve("http://127.0.0.1:5000").is_server
+    True
+    """
+    text = (uri or os.environ.get(VARIABLE) or f"sqlite:///{DATABASE}").strip()
+    scheme = _scheme(text)
+    here = folder or Path.cwd()
+    if scheme in SERVERS:
+        return Store(text.rstrip("/"), None)
+    if scheme == "sqlite":
+        return _sqlite(text, here)
+    if scheme in DATABASES:
+        return Store(text, (here / ARTIFACTS).absolute().as_uri())
+    raise TrackingError(_refusal(text, scheme))
+
+
+def open_store(uri: str | None = None, *, create: bool = True, folder: Path | None = None) -> Store:
+    """A store that has been tried: reachable, MLflow's own, of this MLflow's schema, and writable if ``create``.
+
+    uri, folder: as for `resolve`. create: make the SQLite file and its schema when they are missing; with False a
+    missing file is an error, for commands that only read. Takes a second or two where a schema is made, and at most
+    about ten where a server does not answer.
+
+    Raises TrackingError, in one sentence, for everything that would fail later.
+    """
+    from tracking import probes
+
+    store = resolve(uri, folder=folder)
+    if store.is_server:
+        probes.check_server(store)
+    elif store.path is not None:
+        probes.check_sqlite(store, store.path, create=create)
+    else:
+        probes.check_database(store)
+    return store
+
+
+def connect(uri: str) -> MlflowClient:
+    """MLflow's client for an address, imported late and quiet: no telemetry, no progress bars, warnings only."""
+    hush()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # MLflow's, of its own dependencies: not ours to mend
+        from mlflow import MlflowClient
+
+        if "MLFLOW_LOGGING_LEVEL" not in os.environ:
+            logging.getLogger("mlflow").setLevel(logging.WARNING)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        with explained(f"tracking_uri={hide_password(uri)!r} cannot be opened"):
+            return MlflowClient(uri, registry_uri=uri)
+
+
+def hush() -> None:
+    """Sets MLflow's own switches, for this process and those it starts, wherever the user has set none.
+
+    Must run before MLflow is imported: telemetry starts with the import.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    if not any(name in os.environ for name in _TELEMETRY):
+        os.environ.update(_TELEMETRY)
+
+
+def sqlite_path(uri: str) -> Path:
+    """The file that an absolute SQLite address means.
+
+    >>> sqlite_path("sqlite:////data/100%25/lab.db?timeout=5").as_posix()
+    '/data/100%/lab.db'
+    """
+    return Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0]))
+
+
+def sqlite_uri(path: Path, query: str = "") -> str:
+    """The address of an SQLite file. Only what an address would misread is escaped.
+
+    >>> sqlite_uri(Path("/data/100%/my lab.db"))
+    'sqlite:////data/100%25/my lab.db'
+    """
+    safe = path.as_posix().replace("%", "%25").replace("?", "%3F")
+    return f"sqlite:///{safe}" + (f"?{query}" if query else "")
+
+
+def local_folder(address: str) -> Path | None:
+    """The folder that an artifact address means; None if it is not on this machine.
+
+    >>> local_folder("file:///data/my%20lab/mlartifacts")
+    PosixPath('/data/my lab/mlartifacts')
+    >>> local_folder("mlflow-artifacts:/1/abc/artifacts") is None
+    True
+    """
+    if not address.startswith("file:"):
+        return None if _scheme(address) else Path(address)
+    from urllib.request import url2pathname  # slow to import
+
+    return Path(url2pathname(urlparse(address).path))
+
+
+def _sqlite(text: str, here: Path) -> Store:
+    """The store of an SQLite address; relative paths start from ``here``."""
+    if not text.startswith("sqlite:///"):
+        meant = "sqlite:///" + (text.partition(":")[2].strip("/") or DATABASE)
+        raise TrackingError(
+            f"tracking_uri={text!r} lacks a slash: a file is named after three. Did you mean {meant!r}?"
+        )
+    name, _, query = text.removeprefix("sqlite:///").partition("?")
+    if name in ("", ":memory:"):
+        raise TrackingError(
+            f"tracking_uri={text!r} is a database in memory, lost when the process ends. "
+            f"Name a file, such as 'sqlite:///{DATABASE}'."
+        )
+    path = (here / Path(unquote(name)).expanduser()).absolute()
+    return Store(sqlite_uri(path, query), (path.parent / ARTIFACTS).as_uri())
+
+
+def _scheme(uri: str) -> str:
+    """What stands before the colon, without the driver: 'postgresql' of 'postgresql+psycopg2://...'.
+
+    A single letter is a Windows drive, and so no scheme.
+    """
+    found = re.match(r"([A-Za-z][A-Za-z0-9.-]+)(\+[A-Za-z0-9_]+)?:", uri)
+    return found[1].lower() if found else ""
+
+
+def _refusal(text: str, scheme: str) -> str:
+    """Why an address names no store that can be used, and what was probably meant."""
+    shown = f"tracking_uri={hide_password(text)!r}"
+    scheme = scheme or (text if text in _WORDS else "")
+    if not scheme and text.endswith((".db", ".sqlite", ".sqlite3")):
+        return f"{shown} is a path, not an address. Did you mean {'sqlite:///' + text!r}?"
+    if scheme in ("", "file"):
+        return (
+            f"{shown} is a folder of files, a kind of store that MLflow refuses from 3.13 on. Name a database "
+            f"such as 'sqlite:///{DATABASE}' or a server such as 'http://127.0.0.1:5000'."
+        )
+    allowed = [*SERVERS, *DATABASES]
+    near = difflib.get_close_matches(scheme, allowed, n=1)
+    tail = f" Did you mean {near[0]!r}?" if near else ""
+    return f"{shown}: {scheme!r} is not one of {allowed}.{tail}"

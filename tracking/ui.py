@@ -1,0 +1,46 @@
+"""MLflow's own UI on a store: the command that starts it, on this machine only."""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+from tracking.errors import TrackingError
+from tracking.store import Store, hush
+
+HOST = "127.0.0.1"
+PORT = 5000
+
+
+def free_port(preferred: int = PORT) -> int:
+    """The preferred port if nothing listens there, else one that the system chooses.
+
+    >>> 0 < free_port() < 65536
+    True
+    """
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise TrackingError(f"no port of {HOST} is free for the UI.")
+
+
+def ui_command(store: Store, port: int | None = None) -> list[str]:
+    """The command that serves MLflow's UI for a database, at ``http://127.0.0.1:<port>``.
+
+    port: None for `free_port()`. Sets MLflow's switches in this process, which the command inherits. Raises TrackingError for a store that is a server: it has a UI already.
+
+    >>> from tracking.store import resolve
+    >>> ui_command(resolve("sqlite:////data/lab.db"), 5001)[3:]
+    ['ui', '--backend-store-uri', 'sqlite:////data/lab.db', '--host', '127.0.0.1', '--port', '5001', ...]
+    """
+    if store.is_server:
+        raise TrackingError(f"tracking_uri={store.shown!r} is a server with a UI of its own: open it in a browser.")
+    hush()
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.uri]
+    command += ["--host", HOST, "--port", str(free_port() if port is None else port)]
+    return [*command, "--workers", "1"]  # one reader needs no more, and four take seconds longer to start

@@ -1,0 +1,267 @@
+"""The reader of pictures: one small convolutional network per dataset, trained once, shared by every cell.
+
+It answers two questions about reconstructions and samples that no pixel distance answers: which class is it (legibility),
+and where does it lie in a space of features (KID, Fréchet distance, coverage). No weights are downloaded: it is trained on
+the training split, from a fixed seed, on images lightly blurred, dimmed and moved by a pixel, so that mild blur alone does
+not make a digit unreadable to it. 99.2 % of the MNIST test set, about 98 % of scikit-learn's digits.
+
+Its weights are cached in a file named by a hash of the data's digest and the recipe, written beside and renamed,
+and read back as plain arrays, never as pickled code. The same machine and thread count give the same weights bit
+for bit; others may differ in the last digits, so `fingerprint` is what says that two cells had the same reader.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vae.errors import UserError
+from vae.metrics.images import check_images
+from vae.streams import ambient, fingerprint, generator
+
+_AT_ONCE = 1000  # images read in one pass: their activations stay in a CPU's cache
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything beside the data that determines the weights, and therefore the name of the cached file.
+
+    Training makes `passes` over the images, or as many as reach `least_steps`. On 2 cores: MNIST 16 s, digits 2 s.
+    """
+
+    seed: int = 0
+    passes: int = 8
+    least_steps: int = 600
+    batch: int = 128
+    learning_rate: float = 3e-3  # the peak of one warm-up and decay
+    weight_decay: float = 1e-2
+    channels: int = 16  # of the first layer; the others have twice as many
+    features: int = 64
+    blur: float = 1.2  # largest sigma in px at a side of 28; half of the images are blurred
+    dim: float = 0.5  # contrast is multiplied by 1 − dim to 1
+    version: int = 1  # of this file's code: raise it with any change that changes weights
+
+
+class Reading(NamedTuple):
+    """What the network says of n images: penultimate features (n, 64) >= 0 and class scores (n, classes)."""
+
+    features: Tensor
+    scores: Tensor
+
+    @property
+    def classes(self) -> Tensor:
+        """The class read in each image, (n,) int64."""
+        return self.scores.argmax(-1)
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained network for images of one shape; see :func:`trained_classifier`."""
+
+    network: nn.Module
+    image_shape: tuple[int, ...]
+    classes: int
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of the SHA-256 of the weights."""
+        return fingerprint(self.network.state_dict())
+
+    def read(self, images: Tensor) -> Reading:
+        """Features and class scores of images (n, *image_shape) in [0, 1], some at a time, without gradients.
+
+        Raises UserError where the images are not of the shape that the network was trained on.
+        """
+        check_images(images=images)
+        if tuple(images.shape[1:]) != self.image_shape:
+            raise UserError(f"images are {tuple(images.shape)}; this classifier reads (n, {str(self.image_shape)[1:]}")
+        at = next(self.network.parameters())
+        with torch.no_grad():
+            parts = [self.network(part.to(at)) for part in images.split(_AT_ONCE)]
+        return Reading(*(torch.cat(column) for column in zip(*parts)))
+
+    def to(self, device: str | torch.device) -> Classifier:
+        """The same classifier on another device; the network is moved, not copied."""
+        return Classifier(self.network.to(device), self.image_shape, self.classes)
+
+
+def trained_classifier(
+    images: Tensor,
+    labels: Tensor,
+    *,
+    digest: str,
+    cache: str | Path | None = None,
+    recipe: Recipe | None = None,
+) -> Classifier:
+    """The classifier of a dataset: read from the cache, or trained on the CPU and put there.
+
+    images: (N, H, W) or (N, C, H, W) in [0, 1], the training split. labels: (N,) whole numbers from 0.
+    digest: of the dataset's contents; it names the random streams and the cached file. cache: a folder, made
+    where missing; None trains anew. A cached file that cannot be read is replaced. Raises UserError.
+
+    >>> images = torch.rand(40, 8, 8, generator=torch.Generator().manual_seed(0))
+    >>> dark = (images.mean((1, 2)) < images.mean()).long()
+    >>> reader = trained_classifier(images, dark, digest="noise", recipe=Recipe(least_steps=3))
+    >>> reader.read(images).features.shape
+    torch.Size([40, 64])
+    """
+    recipe = recipe or Recipe()
+    classes = _check(images, labels)
+    reader = Classifier(_network(images.shape[1:], classes, recipe, digest), tuple(images.shape[1:]), classes)
+    path = None if cache is None else _folder(cache) / f"classifier-{_key(reader, recipe, digest)}.npz"
+    if path is None or not _restore(reader.network, path):
+        _train(reader.network, images.detach().float().cpu(), labels.cpu(), recipe, digest)
+        if path is not None:
+            _save(reader.network, path)
+    return reader
+
+
+class _Network(nn.Module):
+    """Convolutions that halve the picture to about 4 to 8 px, one hidden layer (the features), one output."""
+
+    def __init__(self, shape: tuple[int, int, int], classes: int, recipe: Recipe) -> None:
+        super().__init__()
+        channels, height, width = shape
+        self.convolutions = nn.ModuleList()
+        for stride in _strides(max(height, width)):
+            out = 2 * recipe.channels if len(self.convolutions) else recipe.channels
+            self.convolutions.append(nn.Conv2d(channels, out, 5, stride, 2))
+            channels, height, width = out, math.ceil(height / stride), math.ceil(width / stride)
+        self.hidden = nn.Linear(channels * height * width, recipe.features)
+        self.output = nn.Linear(recipe.features, classes)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        h = _with_channel(images)
+        for layer in self.convolutions:
+            h = F.relu(layer(h))
+        features = F.relu(self.hidden(h.flatten(1)))
+        return features, self.output(features)
+
+
+def _strides(side: int) -> list[int]:
+    strides = [2 if side >= 16 else 1, 2]
+    while side / math.prod(strides) > 8:
+        strides.append(2)
+    return strides
+
+
+def _with_channel(images: Tensor) -> Tensor:
+    return images if images.ndim == 4 else images[:, None]
+
+
+def _network(shape: torch.Size, classes: int, recipe: Recipe, digest: str) -> _Network:
+    with_channel = (1, *shape) if len(shape) == 2 else tuple(shape)
+    with ambient(digest, recipe.seed, "classifier/weights"):
+        return _Network((with_channel[0], with_channel[1], with_channel[2]), classes, recipe)
+
+
+def _train(network: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe, digest: str) -> None:
+    random = generator(digest, recipe.seed, "classifier/batches")
+    steps = max(recipe.least_steps, recipe.passes * math.ceil(len(images) / recipe.batch))
+    optimiser = torch.optim.AdamW(
+        network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, steps)
+    images = _with_channel(images)
+    with torch.enable_grad():
+        for _, rows in zip(range(steps), _batches(len(images), recipe.batch, random)):
+            _, scores = network(_varied(images[rows], recipe, random))
+            optimiser.zero_grad()
+            F.cross_entropy(scores, labels[rows]).backward()
+            optimiser.step()
+            schedule.step()
+
+
+def _batches(images: int, size: int, random: torch.Generator) -> Iterator[Tensor]:
+    """Whole batches of shuffled rows without end; a set smaller than a batch is one."""
+    size = min(size, images)
+    while True:
+        order = torch.randperm(images, generator=random)
+        yield from order[: images - images % size].split(size)
+
+
+def _varied(images: Tensor, recipe: Recipe, random: torch.Generator) -> Tensor:
+    """A batch as training sees it: half of it blurred, each image dimmed, all moved by up to a pixel."""
+    half, side = len(images) // 2, min(images.shape[-2:])
+    sigma = 0.05 + recipe.blur * side / 28 * float(torch.rand((), generator=random))
+    images = torch.cat([_blurred(images[:half], sigma), images[half:]])
+    contrast = 1 - recipe.dim * torch.rand(len(images), 1, 1, 1, generator=random)
+    reach = min(1, side // 16)  # a pixel is too far for a picture of 8
+    shift = torch.randint(-reach, reach + 1, (2,), generator=random).tolist()
+    return torch.roll(images * contrast, shift, (-2, -1))
+
+
+def _blurred(images: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of images (n, C, H, W), zeros beyond the border."""
+    reach = math.ceil(3 * sigma)
+    taps = torch.exp(-torch.arange(-reach, reach + 1).square() / (2 * sigma**2))
+    taps = (taps / taps.sum()).to(images)
+    flat = images.reshape(-1, 1, *images.shape[-2:])
+    flat = F.conv2d(flat, taps.view(1, 1, 1, -1), padding=(0, reach))
+    return F.conv2d(flat, taps.view(1, 1, -1, 1), padding=(reach, 0)).reshape(images.shape)
+
+
+def _key(reader: Classifier, recipe: Recipe, digest: str) -> str:
+    content = {"data": digest, "shape": reader.image_shape, "classes": reader.classes, **asdict(recipe)}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _restore(network: nn.Module, path: Path) -> bool:
+    """Load the cached weights; False where there are none, or none that fit."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            network.load_state_dict({name: torch.from_numpy(arrays[name]) for name in arrays.files})
+    except (OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, zipfile.BadZipFile):
+        return False
+    return True
+
+
+def _save(network: nn.Module, path: Path) -> None:
+    """Write beside, then rename: a reader finds the whole file or none, whoever else is writing."""
+    arrays = {name: value.numpy() for name, value in network.state_dict().items()}
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **arrays)
+        os.replace(beside, path)
+    except BaseException:
+        os.unlink(beside)
+        raise
+
+
+def _folder(cache: str | Path) -> Path:
+    folder = Path(cache)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cache={str(cache)!r} cannot be used as a folder: {error.strerror}") from error
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"cache={str(cache)!r} is read-only; name a folder that can be written")
+    return folder
+
+
+def _check(images: Tensor, labels: Tensor) -> int:
+    """The number of classes of a labelled set that can be trained on."""
+    check_images(images=images)
+    if images.ndim not in (3, 4):
+        raise UserError(f"images are {tuple(images.shape)}; they must be (N, H, W) or (N, channels, H, W)")
+    if labels.dtype != torch.int64:
+        raise UserError(f"labels are {labels.dtype}; they must be torch.int64. Did you mean labels.long()?")
+    if labels.shape != images.shape[:1]:
+        raise UserError(f"labels are {tuple(labels.shape)}; they must be ({len(images)},), one per image")
+    if not len(labels) or int(labels.min()) < 0 or int(labels.max()) < 1:
+        raise UserError("labels must hold at least two classes, numbered from 0")
+    return int(labels.max()) + 1

@@ -1,0 +1,202 @@
+"""How sharp an image is: acutance, the blur it stands for in pixels, and what else changed at its edges.
+
+Acutance is the gradient-weighted mean square gradient over the density range: the form, in two dimensions, of
+Higgins & Jones (1952) and Perrin (1960), in linear intensity where theirs is in density. Dividing by the range
+makes it blind to contrast; weighting by the gradient makes it blind to how much of the image is edge.
+
+The ideal edge ties it to a blur. A step blurred by a Gaussian of sigma px, averaged over each pixel and
+differenced, has a gradient profile of spread s = √(sigma² + 1/6), cut at t of the range at ±X:
+
+    A = erf(X / s) / (2 √π s erf(X / (√2 s))),    X = s √(2 ln(1 / (t s √(2π)))),    so 1 / (2 √π s) at t = 0.
+
+An image without an edge has no sharpness: it reads NaN and is counted (`n_blank`), never an epsilon.
+Noise lowers acutance. Sharpness alone praises whatever binarises: read it with ink and recall.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from vae.errors import UserError
+from vae.metrics.images import check_images, check_threshold, per_image
+
+_LEAST_RANGE = 1e-3  # a picture of a smaller density range is blank
+_PIXEL_VARIANCE = 1.0 / 6.0  # px²: the pixel's aperture, 1/12, and the forward difference's, 1/12
+_HALVINGS = 64  # of an interval of log-spreads: down to the last bit of a float64
+
+
+def acutance(x: Tensor, *, threshold: float = 0.05) -> Tensor:
+    """Acutance Σg² / (Δ Σg) in 1/px: higher is sharper; above the original's is over-sharpened, not better.
+
+    g is the length of the forward-difference gradient, Δ the range max − min of the picture, and the sums run
+    over g > threshold · Δ: without it a weak haze would dilute the mean. An image's own contrast, offset, flips
+    and length of edge do not matter. MNIST reads .671 ± .027, the same binarised 1.126.
+
+    x: (*, H, W) in [0, 1], sides of at least 2 px. threshold: in [0, 1). Returns (*), float64; NaN where the
+    picture is blank (Δ < 1e-3, or no g above the threshold). Raises UserError.
+
+    >>> step = torch.zeros(2, 8, 7)
+    >>> step[0, :, 3:] = 0.6
+    >>> acutance(step)
+    tensor([1., nan], dtype=torch.float64)
+    """
+    check_images(x=x, least_side=2)
+    check_threshold(threshold)
+    return per_image(partial(_acutance, threshold=threshold), x)
+
+
+def acutance_ratio(reconstruction: Tensor, original: Tensor, *, threshold: float = 0.05) -> Tensor:
+    """Acutance of the reconstruction over that of its original: 1 is as sharp, above 1 is over-sharpened.
+
+    Shapes, threshold and errors as `acutance`; NaN where either picture is blank.
+
+    >>> original = torch.eye(6).expand(3, 6, 6)
+    >>> acutance_ratio(0.5 * original, original)
+    tensor([1., 1., 1.], dtype=torch.float64)
+    """
+    check_images(reconstruction=reconstruction, original=original, least_side=2)
+    return acutance(reconstruction, threshold=threshold) / acutance(original, threshold=threshold)
+
+
+def n_blank(acutance: Tensor) -> int:
+    """How many pictures had no edge to measure: to be shown wherever a mean over the rest is.
+
+    >>> n_blank(torch.tensor([0.6, math.nan, 0.7]))
+    1
+    """
+    return int(acutance.isnan().sum())
+
+
+def edge_acutance(sigma: Tensor, *, threshold: float = 0.05) -> Tensor:
+    """Acutance in 1/px of an ideal edge of Gaussian spread sigma px, as this module would measure it.
+
+    sigma: (*), >= 0. Returns (*), float64; NaN where the edge is so soft that no gradient passes the threshold.
+    Within 1.5 % of measured edges for sigma >= .5. The inverse of `sigma_eq`. Raises UserError.
+
+    >>> edge_acutance(torch.tensor([0.5, 1.0, 2.0]), threshold=0.0)
+    tensor([0.4370, 0.2612, 0.1382], dtype=torch.float64)
+    """
+    check_threshold(threshold)
+    if bool((sigma < 0).any()):
+        raise UserError(f"sigma reaches {float(sigma.min()):g}; a blur in pixels is not negative.")
+    return _profile_acutance((sigma.double().square() + _PIXEL_VARIANCE).sqrt(), threshold)
+
+
+def sigma_eq(acutance: Tensor, *, threshold: float = 0.05) -> Tensor:
+    """The Gaussian blur in px whose ideal edge has this acutance: lower is sharper, 0 is a pixel-sharp edge.
+
+    acutance: (*) in 1/px, from `acutance` with the same threshold. Returns (*), float64; NaN passes through.
+    The 10–90 % width of the edge is 2.563 times this. Whatever is sharper than a pixel-integrated edge
+    (A > .69 or so) reads 0. Raises UserError for an acutance at or below the threshold, which none can be.
+
+    >>> sigma_eq(torch.tensor([0.2612, 0.1382, 1.2]), threshold=0.0).round(decimals=2)
+    tensor([1., 2., 0.], dtype=torch.float64)
+    """
+    check_threshold(threshold)
+    if bool((acutance <= threshold).any()):
+        low = float(acutance[~acutance.isnan()].min())
+        raise UserError(
+            f"acutance={low:g} is not above threshold={threshold:g}, as every measured acutance is."
+            " Was it measured with another threshold? Pass the same one here."
+        )
+    spread = _spread(acutance.double(), threshold)
+    return (spread.square() - _PIXEL_VARIANCE).clamp_min(0.0).sqrt()
+
+
+def edge_contrast(reconstruction: Tensor, original: Tensor) -> Tensor:
+    """Σg of the reconstruction over Σg of the original: the edge that is left, 1 being all of it.
+
+    Blur alone hardly changes it and ghosts raise it: it tells lost strokes from soft ones, not soft from sharp.
+    Both (*, H, W) in [0, 1], sides of at least 2 px. Returns (*), float64; NaN where the original has no edge.
+
+    >>> original = torch.eye(6).expand(3, 6, 6)
+    >>> edge_contrast(0.5 * original, original)
+    tensor([0.5000, 0.5000, 0.5000], dtype=torch.float64)
+    """
+    check_images(reconstruction=reconstruction, original=original, least_side=2)
+    return per_image(lambda x, y: _ratio(_total_gradient(x), _total_gradient(y)), reconstruction, original)
+
+
+def ink_ratio(reconstruction: Tensor, original: Tensor) -> Tensor:
+    """Σ reconstruction / Σ original: 1 keeps the ink, below 1 loses it (a median does, on thin strokes).
+
+    Both (*, H, W) in [0, 1]. Returns (*), float64; NaN where the original is all black. Raises UserError.
+
+    >>> original = torch.eye(6).expand(3, 6, 6)
+    >>> ink_ratio(0.5 * original, original)
+    tensor([0.5000, 0.5000, 0.5000], dtype=torch.float64)
+    """
+    check_images(reconstruction=reconstruction, original=original)
+    return per_image(lambda x, y: _ratio(x.sum(dim=(-2, -1)), y.sum(dim=(-2, -1))), reconstruction, original)
+
+
+def foreground_recall(reconstruction: Tensor, original: Tensor) -> Tensor:
+    """P(reconstruction > .5 | original > .5) over the pixels of a picture: the strokes that survive, in [0, 1].
+
+    Both (*, H, W) in [0, 1]. Returns (*), float64; NaN where the original has no pixel above .5. UserError.
+
+    >>> foreground_recall(torch.eye(6)[:, :3], torch.eye(6)[:, :3]).item()
+    1.0
+    """
+    check_images(reconstruction=reconstruction, original=original)
+    return per_image(_recall, reconstruction, original)
+
+
+def _acutance(x: Tensor, threshold: float) -> Tensor:
+    squares = _squared_gradient(x)
+    lengths = squares.sqrt()
+    span = x.amax(dim=(-2, -1)) - x.amin(dim=(-2, -1))
+    kept = lengths > threshold * span[:, None, None]
+    total = (lengths * kept).sum(dim=(-2, -1))
+    total_square = (squares * kept).sum(dim=(-2, -1))
+    blank = (span < _LEAST_RANGE) | (total == 0)
+    return (total_square / (span * total)).masked_fill(blank, math.nan)
+
+
+def _squared_gradient(x: Tensor) -> Tensor:
+    """g² of forward differences (n, H, W): the last column has no gx, the last row no gy."""
+    squares = torch.zeros_like(x)
+    squares[..., :-1] += x.diff(dim=-1).square()
+    squares[..., :-1, :] += x.diff(dim=-2).square()
+    return squares
+
+
+def _total_gradient(x: Tensor) -> Tensor:
+    return _squared_gradient(x).sqrt().sum(dim=(-2, -1))
+
+
+def _recall(x: Tensor, y: Tensor) -> Tensor:
+    ink = y > 0.5
+    return _ratio(((x > 0.5) & ink).sum(dim=(-2, -1)).double(), ink.sum(dim=(-2, -1)).double())
+
+
+def _ratio(part: Tensor, whole: Tensor) -> Tensor:
+    return (part / whole).masked_fill(whole == 0, math.nan)
+
+
+def _profile_acutance(spread: Tensor, threshold: float) -> Tensor:
+    """A of a Gaussian gradient profile of this spread (px), cut at `threshold`; NaN where nothing is left."""
+    uncut = 1.0 / (2.0 * math.sqrt(math.pi) * spread)
+    if threshold == 0.0:
+        return uncut
+    reach = (-2.0 * torch.log(threshold * math.sqrt(2.0 * math.pi) * spread)).sqrt()  # X / s
+    return uncut * torch.erf(reach) / torch.erf(reach / math.sqrt(2.0))
+
+
+def _spread(acutance: Tensor, threshold: float) -> Tensor:
+    """The spread (px) whose profile has this acutance, at least the pixel's own: `_profile_acutance` falls in it."""
+    sharpest = math.sqrt(_PIXEL_VARIANCE)
+    if threshold == 0.0:
+        return (1.0 / (2.0 * math.sqrt(math.pi) * acutance)).clamp_min(sharpest)
+    softest = max(sharpest, 1.0 / (threshold * math.sqrt(2.0 * math.pi)))  # its peak just reaches the threshold
+    low = torch.full_like(acutance, math.log(sharpest))
+    high = torch.full_like(acutance, math.log(softest))
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        too_sharp = _profile_acutance(middle.exp(), threshold) > acutance
+        low, high = torch.where(too_sharp, middle, low), torch.where(too_sharp, high, middle)
+    return low.exp().masked_fill(acutance.isnan(), math.nan)

@@ -1,0 +1,120 @@
+"""What a reconstruction passes of its original at each spatial frequency: transfer, gain and coherence.
+
+With X and Y the Fourier transforms of original and reconstruction, and sums over all pictures and over the ring
+of frequencies k = rint(S |f|), S the longer side in px:
+
+    H = Re Σ X*Y / Σ |X|²      transfer: what arrives, in place; a Gaussian blur has H = exp(−2π² sigma² f²)
+    G = √(Σ |Y|² / Σ |X|²)     gain: how much power there is, right or wrong
+    γ² = |Σ X*Y|² / (Σ |X|² Σ |Y|²)    coherence: the share of it that belongs to the original
+
+H must be read with the other two. Blur: H = G < 1, γ = 1. A shift of one pixel: H(.25) = .47 and G = 1: nothing
+is blurred, but γ falls as H does. Noise: G > H.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vae.metrics.images import check_images, pieces
+
+NYQUIST = 0.5  # cycles per pixel: the highest frequency that a row of pixels holds
+_ROUNDING = 1e-24  # a ring with less than this share of the power holds only rounding errors of the transform
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """H, G and γ² on rings of spatial frequency, all pictures pooled. Each is (rings,), float64, on the CPU.
+
+    A ring in which the originals have no power reads NaN; γ² also where the reconstructions have none.
+    """
+
+    frequency: Tensor  # cycles per pixel, from 0 to at most .5
+    h: Tensor
+    gain: Tensor
+    coherence: Tensor  # γ², in [0, 1]
+
+    @property
+    def mtf50(self) -> float:
+        """The first frequency, in cycles per pixel, at which H falls below a half: higher is sharper.
+
+        Linear between rings; NaN if no ring could be measured; .5 (Nyquist) if H never falls (see `censored`).
+        A Gaussian blur of sigma px has .18739 / sigma.
+        """
+        known = ~self.h.isnan()
+        frequency, h = self.frequency[known], self.h[known]
+        if len(h) == 0:
+            return math.nan
+        below = (h < 0.5).nonzero()
+        if len(below) == 0:
+            return NYQUIST
+        first = int(below[0])
+        if first == 0:
+            return float(frequency[0])
+        (f0, f1), (h0, h1) = frequency[first - 1 : first + 1].tolist(), h[first - 1 : first + 1].tolist()
+        return float(f0 + (f1 - f0) * (h0 - 0.5) / (h0 - h1))
+
+    @property
+    def censored(self) -> bool:
+        """Whether `mtf50` is only a lower bound, because H never fell below a half."""
+        return bool((~self.h.isnan()).any()) and not bool((self.h < 0.5).any())
+
+
+def transfer(reconstruction: Tensor, original: Tensor) -> Transfer:
+    """Transfer function of reconstructions against their originals, pooled over all pictures.
+
+    reconstruction, original: (*, H, W) in [0, 1], sides of at least 2 px. Ratios of sums, so a picture counts by
+    its power and one without any does no harm. Raises UserError.
+
+    >>> original = torch.rand(5, 12, 9)
+    >>> halved = transfer(0.5 * original, original)
+    >>> halved.frequency
+    tensor([0.0000, 0.0833, 0.1667, 0.2500, 0.3333, 0.4167, 0.5000], dtype=torch.float64)
+    >>> halved.h
+    tensor([0.5000, 0.5000, 0.5000, 0.5000, 0.5000, 0.5000, 0.5000], dtype=torch.float64)
+    """
+    check_images(reconstruction=reconstruction, original=original, least_side=2)
+    height, width = original.shape[-2:]
+    spectra = torch.zeros(3, height, width // 2 + 1, dtype=torch.float64)
+    for y, x in pieces(reconstruction, original):
+        spectra += _spectra(x, y).cpu()
+    return _ratios(_ring_sums(spectra, height, width), max(height, width))
+
+
+def _spectra(x: Tensor, y: Tensor) -> Tensor:
+    """Sums over the pictures of |X|², |Y|² and Re X*Y, (3, H, W // 2 + 1)."""
+    fx, fy = torch.fft.rfft2(x), torch.fft.rfft2(y)
+    cross = fx.real * fy.real + fx.imag * fy.imag
+    return torch.stack([power.sum(dim=0) for power in (fx.abs().square(), fy.abs().square(), cross)])
+
+
+def _ring_sums(spectra: Tensor, height: int, width: int) -> Tensor:
+    """Sums over rings of the whole plane (3, rings), from the half of it that a real picture's transform has.
+
+    The other half mirrors it, conjugated, so it doubles every column but those that are their own mirror; the
+    imaginary parts of X*Y cancel, and |Σ X*Y|² is the square of the real sum.
+    """
+    down = torch.fft.fftfreq(height, dtype=torch.float64)[:, None]
+    across = torch.fft.rfftfreq(width, dtype=torch.float64)
+    longer = max(height, width)
+    ring = (longer * torch.hypot(down, across)).round().long()
+    own_mirror = (across == 0.0) | (across == NYQUIST)
+    weighted = spectra * torch.where(own_mirror, 1.0, 2.0)
+    sums = torch.zeros(3, int(ring.max()) + 1, dtype=torch.float64)
+    sums.index_add_(1, ring.flatten(), weighted.flatten(start_dim=1))
+    return sums[:, : longer // 2 + 1]
+
+
+def _ratios(sums: Tensor, longer: int) -> Transfer:
+    original, reconstruction, cross = sums
+    original = original.where(original > _ROUNDING * original.sum(), math.nan)
+    seen = reconstruction.where(reconstruction > _ROUNDING * reconstruction.sum(), math.nan)
+    return Transfer(
+        frequency=torch.arange(len(original), dtype=torch.float64) / longer,
+        h=cross / original,
+        gain=(reconstruction / original).sqrt(),
+        coherence=cross.square() / (original * seen),
+    )
