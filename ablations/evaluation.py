@@ -145,11 +145,10 @@ class Evaluator:
 
     def _scales(self, trained: Trained, seed: int) -> Scales:
         """Fitted at a sampled z on held-out images, or, where the study holds none out, on training images."""
-        held = self.images.held_out
-        x = (held if len(held) else self.images.train)[:CALIBRATION].to(self.device)
-        labels = None
-        if self.classes and self.images.train_labels is not None:
-            labels = self._calibration_labels(len(x))
+        held = len(self.images.held_out) > 0
+        x = (self.images.held_out if held else self.images.train)[:CALIBRATION].to(self.device)
+        known = self.images.held_out_labels if held else self.images.train_labels
+        labels = known[: len(x)].to(self.device) if self.classes and known is not None else None
         mean, logvar = trained.encode(x, labels)
         noise = _noise(self.images, seed, "evaluation/calibration", tuple(mean.shape)).to(mean)
         images = trained.images(mean + torch.exp(logvar / 2) * noise, labels)

@@ -21,9 +21,13 @@ Row = Mapping[str, Any]
 
 
 class Cells:
-    """The frame, indexed by arm and seed. Raises UserError for missing columns and for a cell that is there twice."""
+    """The frame, indexed by arm and seed.
 
-    def __init__(self, frame: pd.DataFrame) -> None:
+    planned: columns arm, seed, one row per cell asked for; without it every arm is taken to be asked for at every
+    seed of the frame. Raises UserError for missing columns and for a cell that is there twice.
+    """
+
+    def __init__(self, frame: pd.DataFrame, planned: pd.DataFrame | None = None) -> None:
         missing = [name for name in _REQUIRED if name not in frame.columns]
         if missing:
             raise UserError(f"frame lacks the columns {missing}; it has {list(frame.columns)}")
@@ -36,6 +40,10 @@ class Cells:
                 raise UserError(f"frame holds two cells for arm {arm.label}, seed {seed}: they cannot both be paired")
             self.rows[arm][seed] = row
         self.seeds = tuple(sorted({seed for rows in self.rows.values() for seed in rows}))
+        self.planned: dict[str, set[int]] = {}
+        if planned is not None:
+            for label, seed in zip(planned["arm"], planned["seed"]):
+                self.planned.setdefault(str(label), set()).add(int(seed))
 
     def matching(self, selector: Selector) -> list[Arm]:
         """The arms that a selector fits, in the frame's order."""
@@ -71,7 +79,7 @@ class Cells:
             arm=arm.label,
             done=len(done),
             failed=len(failed),
-            missing=len(self.seeds) - len(rows),
+            missing=len(self.planned.get(arm.label, set(self.seeds)) - rows.keys()),
             unmeasured=sum(not _finite(row.get(metric)) for row in done),
             reasons=tuple(reasons),
         )

@@ -27,7 +27,7 @@ WON: Final = "won by construction"
 class Column:
     """A column of a `Table`. unit stands under the title; `refusal` is why rows may not be ordered by it, if so.
 
-    group: the kind of a metric, by which a reader shows and hides columns; empty for a column that always stays.
+    group: the kinds of a metric, by which a reader shows and hides columns; empty for a column that always stays.
     """
 
     title: str
@@ -120,7 +120,7 @@ def _metric_column(
     places = decimals(rows["half"], rows["mean"])
     entry = described(metric)
     unit = "" if entry.unit == "1" else entry.unit
-    group = "headline" if metric in HEADLINE else entry.where
+    group = f"headline {entry.where}" if metric in HEADLINE else entry.where
     column = Column(entry.label, unit, True, refusal(metric, losses), group, entry.about)
     return column, [_interval(mean, half, places) for mean, half in zip(rows["mean"], rows["half"])]
 

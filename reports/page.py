@@ -19,7 +19,7 @@ from markupsafe import Markup
 from reports import palette, prose
 from reports.dossiers import Dossier, comparison_table, firmness, sensitivity_table, tally
 from reports.evidence import Evidence
-from reports.layout import Table
+from reports.layout import Table, described
 from reports.pictures import Strip
 from reports.rendering import escaped, markdown
 
@@ -115,8 +115,25 @@ def _context(contents: Contents) -> dict[str, Any]:
         "sensitivity_table": sensitivity_table,
         "firmness": firmness,
         "refusals": prose.own_objectives([column.refusal for column in contents.arms.columns]),
-        "sign": palette.sign,
+        "tone": lambda loss: palette.mark(loss).tone,
+        "label": lambda metric: described(metric).label,
+        "drawn": [figure.name.removesuffix("-against-beta") for figure in contents.of("beta")],
+        "groups": _groups(contents.arms),
+        "headline": headline(contents.arms),
     }
+
+
+def _groups(arms: Table) -> list[tuple[str, str]]:
+    """The kinds of metric that a reader may choose among: value and name."""
+    kinds = dict.fromkeys(kind for column in arms.columns for kind in column.group.split())
+    return [(kind, kind) for kind in sorted(kinds, key=lambda kind: kind != "headline")] + [("all", "all")]
+
+
+def headline(arms: Table) -> Table:
+    """The arm table with its headline metrics only: what fits a page of Markdown."""
+    kept = [i for i, column in enumerate(arms.columns) if not column.group or "headline" in column.group.split()]
+    rows = tuple(tuple(row[i] for i in kept) for row in arms.rows)
+    return Table(arms.caption, tuple(arms.columns[i] for i in kept), rows, arms.name)
 
 
 def picture(strip: Strip) -> str:
@@ -141,7 +158,7 @@ def _style() -> str:
 
 
 def _source(name: str) -> str:
-    source, _, _ = _LOADER.get_source(Environment(), name)  # noqa: S701 - read as text, not rendered
+    source, _, _ = _LOADER.get_source(Environment(), name)
     return source
 
 

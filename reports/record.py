@@ -95,16 +95,20 @@ class Count:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """The verdict's word under other settings: setting (as text) -> word. stable: all words are the same."""
+    """The verdict's word under other settings: setting (as text) -> word.
 
-    alpha: Mapping[str, str]
-    margin: Mapping[str, str]
-    leave_one_out: Mapping[str, str]
+    alpha: "0.01", "0.05", "0.10". margin: "0.5", "1", "2", times the margin. leave_one_out: the seed left out.
+    """
+
+    alpha: Mapping[str, str] = field(default_factory=dict)
+    margin: Mapping[str, str] = field(default_factory=dict)
+    leave_one_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def stable(self) -> bool:
-        """Whether every setting gives one and the same verdict."""
-        return len({*self.alpha.values(), *self.margin.values(), *self.leave_one_out.values()}) == 1
+        """Whether every setting that leaves enough seeds to decide gives one and the same verdict."""
+        words = {*self.alpha.values(), *self.margin.values(), *self.leave_one_out.values()}
+        return len(words - {INSUFFICIENT}) <= 1
 
 
 @dataclass(frozen=True)

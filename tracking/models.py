@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import logging
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,22 +49,23 @@ def log_torch_model(store: Store, run_id: str, module: torch.nn.Module, example:
 
 
 def _save(module: torch.nn.Module, example: torch.Tensor, folder: Path, described: Any) -> None:
-    import mlflow.pytorch
     import torch
-    from mlflow.models import infer_signature
 
     with torch.no_grad():
         output = module(example)
     first = output if isinstance(output, torch.Tensor) else next(iter(output))
-    options: dict[str, Any] = {}
-    if "serialization_format" in inspect.signature(mlflow.pytorch.save_model).parameters:
-        options["serialization_format"] = "pickle"
     with _unwarned():
+        import mlflow.pytorch
+        from mlflow.models import infer_signature
+
+        options: dict[str, Any] = {}
+        if "serialization_format" in inspect.signature(mlflow.pytorch.save_model).parameters:
+            options["serialization_format"] = "pickle"
         mlflow.pytorch.save_model(
             module,
             str(folder),
             mlflow_model=described,
-            signature=infer_signature(example.numpy(), first.numpy()),
+            signature=infer_signature(example.cpu().numpy(), first.cpu().numpy()),
             pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],  # inferring them takes a minute
             **options,
         )
@@ -71,11 +73,13 @@ def _save(module: torch.nn.Module, example: torch.Tensor, folder: Path, describe
 
 @contextmanager
 def _unwarned() -> Iterator[None]:
-    """MLflow warns of its own pickle format at each save; this module's text says it once."""
+    """Hushes MLflow, which warns of its own type hints on import and of its own pickle format at each save."""
     logger = logging.getLogger("mlflow.pytorch")
     before = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         logger.setLevel(before)

@@ -48,8 +48,8 @@ def check_sqlite(store: Store, path: Path, *, create: bool) -> None:
         check_folder(local_folder(store.artifacts or "") or path.parent, said)
     if empty:
         sqlite.create(path, said)
-    elif create and not os.access(path, os.W_OK):
-        raise TrackingError(f"{said} cannot be written: {path} is read-only.")
+    elif create:
+        check_file(path, said)
     _examine(store)
     if create:
         sqlite.use_wal(path)
@@ -93,6 +93,15 @@ def check_folder(folder: Path, said: str) -> None:
             f"{said} cannot be written: nothing can be created in {folder} ({why}). "
             "Choose another folder, or make this one writable."
         ) from error
+
+
+def check_file(path: Path, said: str) -> None:
+    """Opens a file for writing and changes nothing. Raises TrackingError beginning with ``said``."""
+    try:
+        with path.open("rb+"):
+            pass
+    except OSError as error:
+        raise TrackingError(f"{said} cannot be written: {path} is read-only ({error.strerror}).") from error
 
 
 def _engine(uri: str, said: str) -> Engine:

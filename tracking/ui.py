@@ -32,7 +32,8 @@ def free_port(preferred: int = PORT) -> int:
 def ui_command(store: Store, port: int | None = None) -> list[str]:
     """The command that serves MLflow's UI for a database, at ``http://127.0.0.1:<port>``.
 
-    port: None for `free_port()`. Sets MLflow's switches in this process, which the command inherits. Raises TrackingError for a store that is a server: it has a UI already.
+    port: None for `free_port()`. Sets MLflow's switches in this process, for the command to inherit. Raises
+    TrackingError for a store that is a server: it has a UI already.
 
     >>> from tracking.store import resolve
     >>> ui_command(resolve("sqlite:////data/lab.db"), 5001)[3:]

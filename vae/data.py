@@ -32,6 +32,7 @@ class ImageData:
     train, test: the two splits, held-out images already removed from `train`.
     train_labels, test_labels: (N,) int64, or None where the pictures have no classes.
     held_out: training images set aside to calibrate scales, (M, *image_shape); may be empty.
+    held_out_labels: (M,) theirs.
     digest: sha256 over pixels, labels and shapes of all of the above, 16 hex characters. 8-bit pictures are hashed
         as their 256 levels, so the digest is the same however the pictures were stored.
     classes: the names of the labels 0, 1, ...; empty without labels.
@@ -45,6 +46,7 @@ class ImageData:
     held_out: Tensor
     digest: str
     classes: tuple[str, ...] = ()
+    held_out_labels: Tensor | None = None
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -114,12 +116,23 @@ def load(
 
 def _assembled(title: str, source: Source, train: Tensor, test: Tensor, *, cut: int) -> ImageData:
     """Training images from `cut` on are held out."""
-    train_labels = None if source.train_labels is None else source.train_labels[:cut].clone()
+    every_label = None if source.train_labels is None else source.train_labels[: len(train)]
+    train_labels, held_labels = (None, None) if every_label is None else (every_label[:cut].clone(), every_label[cut:])
     test_labels = None if source.test_labels is None else source.test_labels[: len(test)].clone()
     pixels = {"train": train[:cut], "held_out": train[cut:], "test": test}
     contents = digest({**pixels, "train_labels": train_labels, "test_labels": test_labels})
     images = unit(train)
-    return ImageData(title, images[:cut], unit(test), train_labels, test_labels, images[cut:], contents, source.classes)
+    return ImageData(
+        title,
+        images[:cut],
+        unit(test),
+        train_labels,
+        test_labels,
+        images[cut:],
+        contents,
+        source.classes,
+        held_labels,
+    )
 
 
 def _source(name: str | Path, root: str | Path | None, *, size: int | None, colour: bool, download: bool) -> Source:

@@ -1,13 +1,17 @@
-"""One training step of a stack: the gradients of every arm's objective, left in a dictionary of stacked tensors.
+"""Forward passes of a stack, and the gradients of every arm's objective through autograd.
 
-Two ways behind one interface: ``vmap`` over the arms, or one arm after the other where that measures faster
-(convolutions on a CPU). Both sum the arms' losses, so no arm feels another.
+Works for any module with ``encode`` and ``decode``. The arms go side by side through ``vmap``, or one after the other
+where that measures faster (convolutions on a CPU, see ``alone_on_cpu`` in ``vae.models``). Their losses are summed, so
+no arm feels another. What is written here is the reference that the gradients by hand (``vae.fused``) must equal.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +21,64 @@ from vae.losses import Loss, loss
 from vae.objectives import objective, rate
 from vae.stack import Stack
 
+Outputs = tuple[Tensor, Tensor, Tensor]  # logits, mean, spread
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What multiplies the summed distortion and the summed rate of each arm: (arms,) each.
+
+    plain: every recon is 1, so that no time need be spent on multiplying by it.
+    """
+
+    recon: Tensor
+    kl: Tensor
+    plain: bool = False
+
+    @classmethod
+    def of(cls, stack: Stack, batch: int) -> Factors:
+        """For a batch of that many images. Both are 0 for an arm that has diverged."""
+        pixels = int(torch.Size(stack.image_shape).numel())
+        pairs = [
+            (0.0, 0.0) if arm in stack.diverged else each.factors(batch=batch, pixels=pixels, latents=stack.latents)
+            for arm, each in enumerate(stack.objectives)
+        ]
+        recon, kl = torch.tensor(pairs, dtype=stack.dtype, device=stack.device).unbind(-1)
+        return cls(recon, kl, all(pair[0] == 1 for pair in pairs))
+
 
 @dataclass(frozen=True)
 class StepValues:
-    """Means over the batch of each arm's own distortion (None when not asked for) and its rate: (arms,), nats."""
+    """What one step saw of each arm, (arms,) each.
+
+    distortion (None when not asked for) and rate: means over the batch, nats per image. pulse: a number that is not
+    finite as soon as the arm's rate or any of its gradients is not; it has no other meaning.
+    """
 
     distortion: Tensor | None
     rate: Tensor
+    pulse: Tensor
+
+
+class Gradients(Protocol):
+    """What trains a block of arms: the stack's own weights, copied, and their gradients.
+
+    leaves: the tensors an optimiser steps, (arms, *shape) each, their ``grad`` set by every step.
+    named: the stack's names -> views of the leaves.
+    """
+
+    leaves: Sequence[Tensor]
+    named: dict[str, Tensor]
+
+    def step(
+        self, x: Tensor, noise: Tensor, y: Tensor | None, factors: Factors, *, distortion: bool = True
+    ) -> StepValues:
+        """Sets the gradients of recon · Σ distortion + kl · Σ rate; values of the distortion only when asked for."""
+        ...
+
+    def gradients(self) -> dict[str, Tensor]:
+        """The gradients of the last step under the stack's names."""
+        ...
 
 
 class _Pass(nn.Module):
@@ -33,57 +88,93 @@ class _Pass(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, x: Tensor, noise: Tensor, std_factor: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        mean, spread = self.model.encode(x, y)
+    def forward(self, x: Tensor, noise: Tensor, std_factor: Tensor, y: Tensor | None) -> Outputs:
+        mean, spread = self.model.encode(x, y)  # type: ignore[operator]
         z = mean + torch.exp(std_factor * spread) * noise
-        return self.model.decode(z, y).flatten(1), mean, spread
+        return self.model.decode(z, y).flatten(1), mean, spread  # type: ignore[operator]
 
 
-def group_by_loss(stack: Stack) -> list[tuple[Loss, list[int]]]:
-    """The arms of each loss: [(loss, arm numbers)], in order of first appearance."""
-    groups: dict[str, list[int]] = defaultdict(list)
-    for arm, each in enumerate(stack.objectives):
-        groups[each.loss].append(arm)
-    return [(loss(name), arms) for name, arms in groups.items()]
+def loss_runs(stack: Stack) -> list[tuple[Loss, slice]]:
+    """Neighbouring arms of one loss, as slices of the arms: [(loss, slice)].
+
+    >>> from vae import VAE, Objective
+    >>> arms = [Objective("bce"), Objective("mae"), Objective("mae", beta=2)]
+    >>> stack = Stack.create(lambda: VAE((8, 8), 2, hidden=(4,)), arms, dataset="digits", seed=0)
+    >>> [(each.name, arms) for each, arms in loss_runs(stack)]
+    [('bce', slice(0, 1, None)), ('mae', slice(1, 3, None))]
+    """
+    runs = [
+        (name, [arm for arm, _ in run])
+        for name, run in groupby(enumerate(stack.objectives), key=lambda pair: pair[1].loss)
+    ]
+    return [(loss(name), slice(arms[0], arms[-1] + 1)) for name, arms in runs]
 
 
 class Engine:
-    """Forward passes and gradients of a stack.
+    """Forward passes of a stack: of its weights as they are, which nothing here changes.
 
-    gradients: name -> (arms, *shape), overwritten by every step.
+    precision: "bfloat16" rounds the products, and nothing else, through autocast.
     """
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, precision: str = "float32") -> None:
         self.stack = stack
-        self.leaves = {name: value.requires_grad_(True) for name, value in stack.parameters.items()}
         self._pass = _Pass(stack.template)
-        self._groups = [(each, torch.tensor(arms, device=stack.device)) for each, arms in group_by_loss(stack)]
+        self._runs = loss_runs(stack)
         self._std, self._kl = stack.spread_factors()
+        self._low = precision == "bfloat16"
+        alone = stack.device.type == "cpu" and bool(getattr(stack.template, "alone_on_cpu", False))
+        self._side_by_side = not alone and stack.arms > 1
 
-    def forward(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """x (images, *image_shape), noise (images, L) -> logits (arms, images, D), mean and spread (arms, images, L)."""
+    def forward(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> Outputs:
+        """x (images, *image_shape), noise (images, L) -> logits (arms, images, D), mean, spread (arms, images, L)."""
 
-        def one(parameters: dict[str, Tensor], std_factor: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        def one(parameters: dict[str, Tensor], std_factor: Tensor) -> Outputs:
             named = {f"model.{name}": value for name, value in parameters.items()}
-            outputs: tuple[Tensor, Tensor, Tensor] = functional_call(self._pass, named, (x, noise, std_factor, y))
-            return outputs
+            found: Outputs = functional_call(self._pass, named, (x, noise, std_factor, y))
+            return found
 
-        outputs: tuple[Tensor, Tensor, Tensor] = vmap(one)(self.leaves, self._std)
-        return outputs
+        with self._products():
+            if self._side_by_side:
+                logits, mean, spread = vmap(one)(self.stack.parameters, self._std)
+            else:
+                each = [one(dict(self.stack.state(arm)), self._std[arm]) for arm in range(self.stack.arms)]
+                logits, mean, spread = (torch.stack(part) for part in zip(*each))
+        return logits.to(x.dtype), mean.to(x.dtype), spread.to(x.dtype)
 
     def terms(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Distortion under each arm's own loss, and rate as the arm's KL reads it: (arms, images), nats."""
         logits, mean, spread = self.forward(x, noise, y)
         targets = x.flatten(1)
-        distortion = logits.new_empty(logits.shape[:2])
-        for each, arms in self._groups:
-            distortion = distortion.index_copy(0, arms, each.distortion(logits[arms], targets))
+        distortion = torch.cat([each.distortion(logits[arms], targets) for each, arms in self._runs])
         return distortion, rate(mean, self._kl * spread)
 
-    def step(self, x: Tensor, noise: Tensor, y: Tensor | None, *, recon: Tensor, kl: Tensor) -> StepValues:
-        """Gradients of recon · Σ distortion + kl · Σ rate, into each leaf's ``grad``."""
-        for leaf in self.leaves.values():
+    def _products(self) -> AbstractContextManager[object]:
+        if not self._low:
+            return nullcontext()
+        # The cache would hold casts of weights across steps.
+        return torch.autocast(self.stack.device.type, dtype=torch.bfloat16, cache_enabled=False)
+
+
+class Autograd:
+    """Gradients of a stack of any modules, by autograd."""
+
+    def __init__(self, stack: Stack, precision: str = "float32") -> None:
+        self.named = stack.parameters
+        self.leaves = [value.requires_grad_(True) for value in stack.parameters.values()]
+        self._engine = Engine(stack, precision)
+
+    def step(
+        self, x: Tensor, noise: Tensor, y: Tensor | None, factors: Factors, *, distortion: bool = True
+    ) -> StepValues:
+        for leaf in self.leaves:
             leaf.grad = None
-        distortion, rates = self.terms(x, noise, y)
-        objective(distortion, rates, recon=recon, kl=kl).sum().backward()
-        return StepValues(distortion.detach().mean(-1), rates.detach().mean(-1))
+        with torch.enable_grad():
+            distortions, rates = self._engine.terms(x, noise, y)
+            total = objective(distortions, rates, recon=factors.recon, kl=factors.kl).sum()
+            torch.autograd.backward(total)
+        found = rates.detach().mean(-1)
+        sums = [leaf.grad.flatten(1).sum(-1) for leaf in self.leaves if leaf.grad is not None]
+        return StepValues(distortions.detach().mean(-1) if distortion else None, found, found + sum(sums))
+
+    def gradients(self) -> dict[str, Tensor]:
+        return {name: value.grad for name, value in self.named.items() if value.grad is not None}

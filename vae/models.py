@@ -8,6 +8,9 @@ A family is a class with ``image_shape``, ``latents`` and ``classes`` as its fir
 ``spread`` is read as a log variance or a log standard deviation by the objective (see ``objectives.POSTERIORS``).
 ``y`` is (B,) class numbers for a conditional model (``classes`` > 0) and None otherwise. To add a family: write
 its class, add one line to ``FAMILIES``.
+
+``VAE`` also has its gradients by hand (``vae.fused``); every other module trains through autograd, its arms side by
+side under ``vmap``, or one by one on a CPU where its class says ``alone_on_cpu = True``.
 """
 
 from __future__ import annotations
@@ -29,6 +32,30 @@ def _positive(name: str, value: int) -> int:
     return value
 
 
+def _widths(name: str, values: Sequence[int], example: str) -> list[int]:
+    if isinstance(values, int) or not values:
+        raise UserError(f"{name}={values!r} must list at least one layer's width, such as {name}={example}")
+    return [_positive(name, value) for value in values]
+
+
+def _classes(value: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise UserError(f"classes={value!r} must be a whole number: 0 for a model without labels")
+    return value
+
+
+def one_hot(y: Tensor | None, classes: int, dtype: torch.dtype) -> Tensor:
+    """Labels (B,) as (B, classes) zeros and ones.
+
+    >>> one_hot(torch.tensor([1, 0]), 2, torch.float32)
+    tensor([[0., 1.],
+            [1., 0.]])
+    """
+    if y is None:
+        raise UserError(f"a conditional model of {classes} classes needs labels y: (images,) whole numbers")
+    return F.one_hot(y, classes).to(dtype)
+
+
 def with_labels(values: Tensor, y: Tensor | None, classes: int) -> Tensor:
     """values (B, n) with the one-hot labels appended: (B, n + classes). Unchanged where classes is 0.
 
@@ -36,11 +63,7 @@ def with_labels(values: Tensor, y: Tensor | None, classes: int) -> Tensor:
     tensor([[0., 1., 0.],
             [0., 0., 1.]])
     """
-    if not classes:
-        return values
-    if y is None:
-        raise UserError(f"a conditional model of {classes} classes needs labels y: (images,) whole numbers")
-    return torch.cat([values, F.one_hot(y, classes).to(values.dtype)], dim=-1)
+    return torch.cat([values, one_hot(y, classes, values.dtype)], dim=-1) if classes else values
 
 
 class VAE(nn.Module):
@@ -63,12 +86,10 @@ class VAE(nn.Module):
         hidden: Sequence[int] = (400,),
     ) -> None:
         super().__init__()
-        if not hidden:
-            raise UserError("hidden=() must name at least one layer width, such as hidden=(400,)")
+        widths = _widths("hidden", hidden, "(400,)")
         self.image_shape = tuple(_positive("image_shape", side) for side in image_shape)
         self.latents = _positive("latents", latents)
-        self.classes = classes
-        widths = [_positive("hidden", width) for width in hidden]
+        self.classes = _classes(classes)
         pixels = math.prod(self.image_shape)
         self.encoder = _layers([pixels + classes, *widths])
         self.mean = nn.Linear(widths[-1], latents)
@@ -96,4 +117,78 @@ def _layers(widths: Sequence[int]) -> nn.ModuleList:
     return nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:]))
 
 
-FAMILIES: Mapping[str, type[nn.Module]] = MappingProxyType({"mlp": VAE})
+class ConvVAE(nn.Module):
+    """Strided convolutions: each layer halves the sides, and the decoder mirrors the encoder. Grey or colour.
+
+    channels: of the encoder's layers, mirrored in the decoder. Any side of at least 2 ** len(channels) pixels will do:
+    the decoder's layers pad to the sides that the encoder saw. A conditional model sees its label as planes of 0 and 1
+    beside the image, and as zeros and ones beside z.
+
+    >>> model = ConvVAE((3, 32, 32), latents=2, channels=(4, 8))
+    >>> mean, spread = model.encode(torch.zeros(5, 3, 32, 32))
+    >>> mean.shape, model.decode(mean).shape
+    (torch.Size([5, 2]), torch.Size([5, 3, 32, 32]))
+    """
+
+    alone_on_cpu = True  # vmap makes grouped convolutions, slower here: see "families" in ablations/bench.md
+
+    def __init__(
+        self,
+        image_shape: Sequence[int] = (28, 28),
+        latents: int = 20,
+        classes: int = 0,
+        *,
+        channels: Sequence[int] = (32, 64),
+    ) -> None:
+        super().__init__()
+        depths = _widths("channels", channels, "(32, 64)")
+        self.image_shape = tuple(_positive("image_shape", side) for side in image_shape)
+        self.latents = _positive("latents", latents)
+        self.classes = _classes(classes)
+        colours = 1 if len(self.image_shape) == 2 else self.image_shape[0]
+        sides = _halved(self.image_shape[-2:], len(depths))
+        self.smallest = (depths[-1], *sides[-1])
+        features = math.prod(self.smallest)
+        inward = [colours + classes, *depths]
+        self.encoder = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in zip(inward[:-1], inward[1:]))
+        self.mean = nn.Linear(features, latents)
+        self.spread = nn.Linear(features, latents)
+        self.expand = nn.Linear(latents + classes, features)
+        outward = [*reversed(depths), colours]
+        self.decoder = nn.ModuleList(
+            nn.ConvTranspose2d(a, b, 4, 2, 1, output_padding=(height % 2, width % 2))
+            for a, b, (height, width) in zip(outward[:-1], outward[1:], reversed(sides[:-1]))
+        )
+
+    def encode(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and spread of the posterior, each (B, latents)."""
+        h = x.unsqueeze(1) if len(self.image_shape) == 2 else x
+        if self.classes:
+            planes = one_hot(y, self.classes, h.dtype)[:, :, None, None]
+            h = torch.cat([h, planes.expand(-1, -1, *h.shape[-2:])], dim=1)
+        for layer in self.encoder:
+            h = F.relu(layer(h))
+        h = h.flatten(1)
+        return self.mean(h), self.spread(h)
+
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Logits of the image, (B, *image_shape)."""
+        h = F.relu(self.expand(with_labels(z, y, self.classes))).view(-1, *self.smallest)
+        *inner, last = self.decoder
+        for layer in inner:
+            h = F.relu(layer(h))
+        logits: Tensor = last(h)
+        return logits.squeeze(1) if len(self.image_shape) == 2 else logits
+
+
+def _halved(sides: Sequence[int], times: int) -> list[tuple[int, int]]:
+    """The sides of the image and after each halving, rounded down."""
+    if min(sides) < 2**times:
+        raise UserError(
+            f"channels: {times} layers halve the sides {times} times, too often for {sides[0]}×{sides[1]} pixels; "
+            f"name at most {int(math.log2(min(sides)))}"
+        )
+    return [(sides[0] >> i, sides[1] >> i) for i in range(times + 1)]
+
+
+FAMILIES: Mapping[str, type[nn.Module]] = MappingProxyType({"mlp": VAE, "conv": ConvVAE})

@@ -79,6 +79,10 @@ class Stack:
         return int(self.template.classes)  # type: ignore[arg-type]
 
     @property
+    def image_shape(self) -> tuple[int, ...]:
+        return tuple(self.template.image_shape)  # type: ignore[arg-type]
+
+    @property
     def device(self) -> torch.device:
         return next(iter(self.parameters.values())).device
 
@@ -95,6 +99,18 @@ class Stack:
     def state(self, arm: int) -> Mapping[str, Tensor]:
         """The weights of one arm, by name: views, not copies."""
         return {name: value[arm] for name, value in self.parameters.items()}
+
+    def select(self, arms: Sequence[int]) -> Stack:
+        """Some of the arms as a stack of its own, on its own memory, ready to train in another thread."""
+        return Stack(
+            copy.deepcopy(self.template),  # a functional call puts other weights into its module while it runs
+            tuple(self.objectives[arm] for arm in arms),
+            self.dataset,
+            self.seed,
+            {name: value.detach()[list(arms)] for name, value in self.parameters.items()},
+            self.init_hash,
+            {i: self.diverged[arm] for i, arm in enumerate(arms) if arm in self.diverged},
+        )
 
     def column(self, values: Sequence[float]) -> Tensor:
         """One number per arm as an (arms, 1, 1) tensor that multiplies (arms, images, anything)."""

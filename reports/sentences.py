@@ -1,0 +1,150 @@
+"""A verdict in plain words: one sentence for a reader who skips statistics. Every number is a field of the verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from reports.claim_model import Says
+from reports.record import INCONCLUSIVE, INSUFFICIENT, MATCHED, NOMINAL, REFUTED, SUPPORTED, Verdict
+from reports.rounding import counted, decimals, listed, number, setting
+from reports.selectors import USUAL_POSTERIOR, Arm
+
+_ASPECTS: Final = ("loss", "posterior", "weight")
+_LINKS: Final[Mapping[str, str]] = {"loss": "for", "posterior": "with", "weight": "with"}
+_POSTERIORS: Final[Mapping[str, str]] = {
+    USUAL_POSTERIOR: "std = exp(s/2)",
+    "full-logvar": "std = exp(s) with the KL term unchanged",
+    "log-std": "std = exp(s) with the KL term to match",
+}
+_AT: Final[Mapping[str, str]] = {NOMINAL: "at the settings named", MATCHED: "at equal rate"}
+_PURE: Final = ("", "1", "ratio", "fraction", "none", "dimensionless")  # units that are not said
+
+
+def compared(found: Verdict, pair: Sequence[Arm], *, label: str) -> str:
+    """What one comparison shows, and what follows. label: the metric in words."""
+    if found.effect is None:
+        return f"Not enough data: {found.reason}."
+    said = _effect(found, pair, label)
+    if found.verdict == INSUFFICIENT:
+        return f"Not enough data: {found.reason}. So far: {_inner(said)}."
+    return f"{said}{_consequence(found)}."
+
+
+def _effect(found: Verdict, pair: Sequence[Arm], label: str) -> str:
+    """The difference with its interval, as a clause."""
+    effect = float(found.effect or 0)
+    places = _places(found)
+    context, first, second = _subjects(found, pair)
+    size = _with_unit(number(abs(effect), places), found.unit)
+    opening = f"{context}, the {label}" if context else f"The {label}"
+    if found.kind == "trend":
+        way = "falls" if effect < 0 else "rises"
+        return f"{opening} of {first} {way} by {size} for each e-fold of beta ({_interval(found, places)})"
+    if found.reference is not None:
+        level = _with_unit(number(found.reference + effect, places), found.unit)
+        way = "below" if effect < 0 else "above"
+        return f"{opening} of {first} is {level}, {size} {way} {setting(found.reference)} ({_interval(found, places)})"
+    if found.kind == "equivalent":
+        moved = number(effect, places, signed=True)
+        return f"{opening} of {first} differs from that of {second} by {moved} ({_interval(found, places)})"
+    way = "lower" if effect < 0 else "higher"
+    return f"{opening} of {first} is {size} {way} than that of {second} ({_interval(found, places)})"
+
+
+def _places(found: Verdict) -> int:
+    half = (found.ci_high - found.ci_low) / 2 if found.ci_low is not None and found.ci_high is not None else math.nan
+    sizes = [size for size in (found.effect, found.margin) if size]
+    return decimals([half], sizes[:1])
+
+
+def _interval(found: Verdict, places: int) -> str:
+    seeds = counted(found.n, "seed")
+    if found.ci_low is None or found.ci_high is None:
+        return seeds
+    low, high = number(found.ci_low, places, signed=True), number(found.ci_high, places, signed=True)
+    return f"95 % interval {low} to {high}, {seeds}"
+
+
+def _with_unit(text: str, unit: str) -> str:
+    return text if unit in _PURE else f"{text} {unit}"
+
+
+def _consequence(found: Verdict) -> str:
+    """What the margin makes of the effect, as the tail of a sentence."""
+    margin = _with_unit(setting(float(found.margin or 0)), found.unit)
+    if found.verdict == INCONCLUSIVE:
+        return _open_end(found, margin)
+    if found.kind in ("equivalent", "anchor"):
+        if found.verdict == SUPPORTED:
+            return f": within ±{margin}, no difference that matters"
+        return f": more than the ±{margin} that would pass as equal"
+    if found.verdict == SUPPORTED:
+        return f": more than the {margin} that matters" if found.margin else ""
+    return f": not the {margin} that would matter" if _as_claimed(found) else ": the other way round"
+
+
+def _open_end(found: Verdict, margin: str) -> str:
+    if found.reason:
+        return f": nothing is decided, since {found.reason}"
+    if found.seeds_to_settle is None:
+        return f": too near the margin of {margin} for any reasonable number of seeds to tell"
+    return f": not yet told apart from the margin of {margin}; about {found.seeds_to_settle} seeds would settle it"
+
+
+def _as_claimed(found: Verdict) -> bool:
+    """Whether the effect has the sign that the claim gives it."""
+    low, _ = found.region or (None, None)
+    return float(found.effect or 0) * (1 if low is not None else -1) > 0
+
+
+def _subjects(found: Verdict, pair: Sequence[Arm]) -> tuple[str, str, str]:
+    """Context, first and second subject: what the arms share goes before, what tells them apart names them."""
+    sides = [_aspects(arm, at_rate=found.place == MATCHED) for arm in (pair[0], pair[-1])]
+    told = [aspect for aspect in _ASPECTS if sides[0][aspect] != sides[1][aspect]] or ["loss"]
+    names = [", ".join(side[aspect] for aspect in told if side[aspect]) for side in sides]
+    usual = _POSTERIORS[USUAL_POSTERIOR]  # goes without saying, unless it tells the arms apart
+    shared = {aspect: word for aspect, word in sides[0].items() if aspect not in told and word not in ("", usual)}
+    opening = [f"at {listed([setting(rate) for rate in found.rates])} nats"] if found.rates else []
+    opening += [f"{_LINKS[aspect]} {word}" for aspect, word in shared.items()]
+    context = " ".join(opening)
+    return context[:1].upper() + context[1:], names[0], names[1]
+
+
+def _aspects(arm: Arm, *, at_rate: bool) -> dict[str, str]:
+    """What can tell arms apart, in words; empty where it goes without saying."""
+    weight = f"`{arm.reduction}`" + ("" if math.isnan(arm.beta) else f" at beta {setting(arm.beta)}")
+    posterior = _POSTERIORS.get(arm.posterior, arm.posterior)
+    loss = arm.loss.upper() if arm.loss in ("bce", "mse", "mae") else arm.loss
+    return {"loss": loss, "posterior": posterior, "weight": "" if at_rate else weight}
+
+
+def with_clause(says: Says, word: str, sentence: str) -> str:
+    """The sentence behind the clause that the claim gives for this word, if it gives one."""
+    clause = getattr(says, word, "") if word != INSUFFICIENT else ""
+    return f"{clause}. {sentence}" if clause else sentence
+
+
+def of_many(word: str, parts: Sequence[Verdict], deciding: Verdict) -> str:
+    """The sentence of a conjunction: how its comparisons came out, and the one that decides."""
+    words = [part.verdict for part in parts if part.counted]
+    if len(words) == 1:
+        return deciding.sentence
+    if word == SUPPORTED:
+        return f"All {len(words)} comparisons hold; the least clear of them: {_inner(deciding.sentence)}"
+    said = [f"{words.count(each)} {each}" for each in (SUPPORTED, REFUTED, INCONCLUSIVE) if each in words]
+    lacking = words.count(INSUFFICIENT)
+    said += [f"{lacking} without enough data"] if lacking else []
+    return f"Of {len(words)} comparisons, {listed(said)}. {deciding.sentence}"
+
+
+def of_places(places: Sequence[Verdict], deciding: Verdict) -> str:
+    """The sentence of a claim that must hold at several places."""
+    said = listed([f"{part.verdict} {_AT[part.place]}" for part in places])
+    return f"{said[:1].upper()}{said[1:]}. {deciding.sentence}"
+
+
+def _inner(sentence: str) -> str:
+    """A sentence as it stands behind a colon; words in capitals stay so."""
+    return sentence if sentence[1:2].isupper() else sentence[:1].lower() + sentence[1:]
