@@ -32,7 +32,7 @@ app.add_typer(check_app, name="check")
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
-StudyName = Annotated[str, typer.Argument(help="A bundled study or the path of a TOML file.", metavar="[STUDY]")]
+StudyName = Annotated[str, typer.Argument(help="A bundled study or the path of a TOML file.", metavar="STUDY")]
 Seeds = Annotated[str | None, typer.Option(help="Such as 0-7 or 0,2,5.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the training images.")]
 Only = Annotated[list[str] | None, typer.Option(help="Keep part of the grid: loss=mae. May be repeated.")]
@@ -93,8 +93,6 @@ def plan_command(
         plan = _with_done(plan, store)
     out.print(views.plan_summary(plan))
     out.print(views.arm_table(plan))
-    for line in views.same_objective_lines(plan):
-        out.print(line)
     if probe and plan.pending:
         shop = planning.workshop(plan, planning.device_named(device), _cache())
         out.print(views.estimate_line(planning.estimate(plan, shop), plan))
@@ -146,10 +144,10 @@ def run(
 @app.command()
 def status(tracking_uri: Uri = None) -> None:
     """List the studies in the store: when they ran, how many cells are done, failed and missing."""
-    from ablations import views
+    from ablations import reporting, views
     from tracking.store import open_store
 
-    out.print(views.status_table(open_store(tracking_uri, create=False)))
+    out.print(views.status_table(reporting.progress(open_store(tracking_uri, create=False))))
 
 
 @app.command("report")
@@ -235,9 +233,9 @@ def check_loss(name: Annotated[str, typer.Argument(help="mypackage.losses:charbo
 
 
 def _with_done(plan: Plan, store: Store) -> Plan:
-    from tracking.reader import done_keys
+    from tracking.gather import completed
 
-    return plan.with_done(done_keys(store, plan.keys.values()))
+    return plan.with_done(completed(store, plan.keys.values(), plan.study.name))
 
 
 def _store_if_there(uri: str | None) -> Store | None:
@@ -262,8 +260,6 @@ def main() -> None:
 
 
 def _guarded(work: Callable[[], object]) -> int:
-    import click
-
     from tracking.errors import TrackingError
     from vae.errors import UserError
 
@@ -272,12 +268,15 @@ def _guarded(work: Callable[[], object]) -> int:
     except (UserError, TrackingError) as error:
         err.print(f"[red]error:[/red] {_escaped(str(error))}")
         return 2
-    except click.ClickException as error:
-        error.show()
-        return 2
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         err.print("Interrupted. What is finished is kept; the same command goes on from there.")
         return 130
+    except Exception as error:
+        show = getattr(error, "show", None)  # a usage error, of click's or of the click inside typer
+        if show is None:
+            raise
+        show()
+        return 2
     return code if isinstance(code, int) else 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -20,10 +20,14 @@ from ablations.grid import RESULTS_VERSION, Cell
 from ablations.plan import Plan
 from ablations.study import to_toml
 from reports.claims import claims_hash
+from reports.tables import arm_means
 from tracking import schema
+from tracking.models import log_torch_model
+from tracking.reader import read_cells
 from tracking.records import CellRecord
 from tracking.store import Store
 from tracking.writer import StudyWriter, open_study
+from vae.models import Reconstructor
 
 PLAN_FILE = "plan.json"  # every cell asked for: what a report holds the results against
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-image", "scikit-learn", "scipy", "mlflow")
@@ -64,7 +68,7 @@ def execute(plan: Plan, shop: Workshop, store: Store, listen: Callable[[Event], 
             outcome.interrupted = True
             writer.finish("KILLED")
         else:
-            _write_models(writer, plan, outcome)
+            _write_arms(writer, store, plan, outcome)
             writer.finish("FAILED" if outcome.failed else "FINISHED")
     outcome.seconds = perf_counter() - started
     return outcome
@@ -98,14 +102,30 @@ def _keep_best(outcome: Outcome, result: CellResult) -> None:
         outcome.states[label] = (value, result.cell, result.state)
 
 
-def _write_models(writer: StudyWriter, plan: Plan, outcome: Outcome) -> None:
-    from tracking.models import log_torch_model
+def _write_arms(writer: StudyWriter, store: Store, plan: Plan, outcome: Outcome) -> None:
+    """One run per arm: its mean over seeds with its interval, and its best seed's model."""
+    frame = read_cells(store, plan.keys.values(), plan.study.name, allow_missing=True)
+    means = arm_means(frame)
+    for label, rows in means.groupby("arm", sort=False):
+        by_metric = rows.set_index("metric")
+        run_id = writer.write_arm(
+            str(label),
+            {name: rows.iloc[0][name] for name in ("loss", "reduction", "beta", "beta_eff", "posterior")},
+            means=by_metric["mean"].to_dict(),
+            ci_low=by_metric["low"].to_dict(),
+            ci_high=by_metric["high"].to_dict(),
+            n=int(by_metric["n"].max()),
+        )
+        if label in outcome.states:
+            _write_model(store, run_id, plan, outcome.states[str(label)][2])
 
-    for value, cell, state in outcome.states.values():
-        del value
-        model = plan.study.model.build(plan.images.image_shape, plan.images.n_classes)
-        model.load_state_dict(state)
-        log_torch_model(writer, cell.objective.label, model, plan.images.test[:2])
+
+def _write_model(store: Store, run_id: str, plan: Plan, state: dict[str, torch.Tensor]) -> None:
+    model = plan.study.model.build(plan.images.image_shape, plan.images.n_classes)
+    if plan.study.model.conditional:
+        return  # a logged model takes images alone
+    model.load_state_dict(state)
+    log_torch_model(store, run_id, Reconstructor(model).eval(), plan.images.test[:2])
 
 
 def _cell_fields(plan: Plan, result: CellResult) -> dict[str, object]:

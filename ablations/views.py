@@ -16,7 +16,7 @@ from vae.metrics.catalogue import CATALOGUE
 if TYPE_CHECKING:
     from ablations.driver import Outcome
     from ablations.plan import Plan
-    from tracking.store import Store
+    from ablations.reporting import Progress
     from vae.conformance import Finding
 
 
@@ -48,25 +48,20 @@ def _count(number: int, noun: str) -> str:
 
 
 def arm_table(plan: Plan) -> Table:
-    """Every arm with its effective beta and how many of its cells are done."""
-    table = _table("arm", "loss", "reduction", "beta", "beta_eff", "origin", "done", right=("beta", "beta_eff", "done"))
+    """Every arm with its effective beta, the other names of the same objective, and how many of its cells are done."""
+    right = ("beta", "beta_eff", "done")
+    table = _table("arm", "loss", "reduction", "beta", "beta_eff", "same objective as", "origin", "done", right=right)
     done = Counter(cell.objective for cell in plan.done)
     total = Counter(cell.objective for cell in plan.cells)
     origin = {cell.objective: cell.origin for cell in plan.cells}
+    twins = {each: [other for other in group if other != each] for group in plan.same_objective() for each in group}
     for each in plan.objectives:
         beta_eff = plan.beta_eff(each.reduction, each.beta)
+        same = ", ".join(other.label for other in twins.get(each, ()))
         cells = f"{done[each]}/{total[each]}"
-        row = (each.label, each.loss, each.reduction, f"{each.beta:g}", f"{beta_eff:g}", origin[each], cells)
+        row = (each.label, each.loss, each.reduction, f"{each.beta:g}", f"{beta_eff:g}", same, origin[each], cells)
         table.add_row(*map(escape, row))
     return table
-
-
-def same_objective_lines(plan: Plan) -> list[str]:
-    """One line per group of arms that differ in name only."""
-    return [
-        "Same objective under different names: " + " = ".join(escape(each.label) for each in group)
-        for group in plan.same_objective()
-    ]
 
 
 def estimate_line(seconds: float, plan: Plan) -> str:
@@ -91,20 +86,12 @@ def outcome_lines(outcome: Outcome, plan: Plan, study: str) -> list[str]:
     return lines
 
 
-def status_table(store: Store) -> Table:
+def status_table(studies: Sequence[Progress]) -> Table:
     """One row per study: its latest run."""
-    from tracking.reader import progress_of, studies
-
     table = _table("study", "last run (UTC)", "cells", "done", "failed", "state", right=("cells", "done", "failed"))
-    seen: set[str] = set()
-    for info in studies(store):
-        if info.study in seen:
-            continue
-        seen.add(info.study)
-        done, failed = progress_of(store, info.study)
-        when = info.started.strftime("%Y-%m-%d %H:%M")
-        row = (info.study, when, info.params.get("cells", "?"), str(done), str(failed), info.status.lower())
-        table.add_row(*map(escape, row))
+    for each in studies:
+        when = each.started.strftime("%Y-%m-%d %H:%M")
+        table.add_row(escape(each.study), when, str(each.cells), str(each.done), str(each.failed), each.state)
     return table
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final, ParamSpec
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from reports.palette import colour, mark
 from reports.rounding import setting
@@ -98,6 +99,12 @@ def beta_axis(ax: Axes, betas: Sequence[float], label: str = "β") -> None:
     ax.set_xlabel(label)
 
 
+def log_axis(ax: Axes) -> None:
+    """A logarithmic axis that says 100 and not 10²."""
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: setting(value)))
+
+
 def legend(figure: Figure, losses: Sequence[str]) -> None:
     """One line of keys above the panels: each loss in its colour, marker and dash."""
     handles = [line_key(loss) for loss in losses]
@@ -118,7 +125,8 @@ def svg(figure: Figure) -> str:
     sheet = io.StringIO()
     with styled():
         figure.savefig(sheet, format="svg", metadata={"Date": None, "Creator": None})
-    return re.sub(r"(\.\d\d)\d+", r"\1", sheet.getvalue())
+    # Inside tags only: the words between them, tick labels above all, are left as they are.
+    return re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), sheet.getvalue())
 
 
 def png(figure: Figure, dpi: int = 150) -> bytes:

@@ -74,7 +74,7 @@ def sigmoid_range() -> Finding:
     return Finding(
         holds=not reaches_one,
         sentence=f"in float32 the sigmoid is exactly 1 from logit {one_from:.2f} up "
-        f"and exactly 0 from {zero_to:.2f} down: its range is [0, 1], not [0, 1)",
+        f"and exactly 0 from −{-zero_to:.2f} down: its range is [0, 1], not [0, 1)",
         numbers={"one_from_logit": one_from, "zero_to_logit": zero_to},
         notes=("In real arithmetic the range is (0, 1): neither end is ever reached.",),
     )
@@ -173,7 +173,7 @@ def gradients_proportional() -> Finding:
     worst = max(errors.values())
     return Finding(
         holds=worst <= IDENTITY_RTOL,
-        sentence="the gradients of `mean` at beta and of `sum` at beta_eff are proportional "
+        sentence="the gradients of ‘mean’ at beta and of ‘sum’ at beta_eff are proportional "
         f"to within {worst:.1g} (float64, {len(errors)} losses)",
         numbers={"largest_relative_error": worst, "beta": beta, "beta_eff": equal},
     )
@@ -205,12 +205,12 @@ def trajectories_equal() -> Finding:
     broken = "part" if default > BREAK else "stay together"
     return Finding(
         holds=scaled < IDENTITY_RTOL,
-        sentence=f"with eps scaled as the loss is, {_STEPS} Adam steps of `mean` and of `sum` at beta_eff end "
+        sentence=f"with eps scaled as the loss is, {_STEPS} Adam steps of ‘mean’ and of ‘sum’ at beta_eff end "
         f"within {scaled:.1g} of each other, relative to the way covered",
         numbers={"eps_scaled": scaled, "eps_default": default},
         notes=(
             f"With Adam's default eps of {_EPS:g} in both the two {broken}: {default:.2g} of the way covered. "
-            "What `mean` changes beyond the weight is its size beside that eps.",
+            "What ‘mean’ changes beyond the weight is its size beside that eps.",
         ),
     )
 

@@ -51,6 +51,13 @@ def _one_of(allowed: Collection[str]) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def check_metric(metric: str, info: ValidationInfo, *, name: str) -> None:
+    """Refuse a metric outside the names that the file is checked against, where there are such names."""
+    known = (info.context or {}).get("metrics")
+    if known is not None and metric not in known:
+        raise UserError(f"{name}={metric!r} is not in the catalogue; allowed: {sorted(known)}.{closest(metric, known)}")
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -74,9 +81,8 @@ class Leg(_Strict):
     @field_validator("metric")
     @classmethod
     def _known_metric(cls, value: str, info: ValidationInfo) -> str:
-        known = (info.context or {}).get("metrics")
-        if value and known is not None and value not in known:
-            raise UserError(f"metric={value!r} is not in the catalogue.{closest(value, known)}")
+        if value:
+            check_metric(value, info, name="metric")
         return value
 
     @model_validator(mode="after")
@@ -101,13 +107,13 @@ class Leg(_Strict):
 
     def _needs(self, *keys: str) -> None:
         for key in keys:
-            if getattr(self, key) in (None, ""):
+            if _absent(getattr(self, key)):
                 hint = f" (or a table [margins.{self.metric}])" if key in ("margin", "reason") else ""
                 raise UserError(f"{key} is missing: kind={self.kind!r} needs it{hint}")
 
     def _has_no(self, *keys: str) -> None:
         for key in keys:
-            if getattr(self, key) not in (None, "", False):
+            if not _absent(getattr(self, key)):
                 raise UserError(f"{key}={_shown(getattr(self, key))} has no meaning for kind={self.kind!r}")
 
     def _trend(self) -> None:
@@ -120,7 +126,7 @@ class Leg(_Strict):
 
     def _comparison(self) -> None:
         self._has_no("direction")
-        against = [key for key in ("b", "twin", "reference") if getattr(self, key) not in (None, False)]
+        against = [key for key in ("b", "twin", "reference") if not _absent(getattr(self, key))]
         if len(against) != 1:
             found = " and ".join(against) or "none"
             raise UserError(f"{found} given: kind={self.kind!r} needs exactly one of 'b', 'twin', 'reference'")
@@ -197,6 +203,10 @@ def _matchable(leg: Leg) -> None:
         raise UserError("places='matched-rate': arms that are twins or tuned are compared at 'nominal'")
     if leg.b is not None and len(curves) == 1:
         raise UserError("places='matched-rate': a and b differ in beta alone, so they lie on one curve")
+
+
+def _absent(value: object) -> bool:
+    return value is None or value is False or value == ""  # the number 0 is there
 
 
 def _shown(value: object) -> str:

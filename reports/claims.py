@@ -29,10 +29,10 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, ValidationInfo, field_validator
 
 from reports.claim_errors import explain, where
-from reports.claim_model import KINDS, LEAST_CURVE, Claim, Leg
+from reports.claim_model import KINDS, LEAST_CURVE, Claim, Leg, check_metric
 from reports.record import MATCHED, NOMINAL
 from reports.selectors import Arm, EffectiveBeta, Selector, find, not_negative, sum_twin
 from vae.errors import UserError, closest, not_one_of
@@ -58,6 +58,13 @@ class _File(BaseModel):
     margins: dict[str, _Margin] = {}
     matched_rate: _MatchedRate = _MatchedRate()
     claim: Annotated[tuple[Claim, ...], Field(min_length=1)]
+
+    @field_validator("margins")
+    @classmethod
+    def _known_metrics(cls, value: dict[str, _Margin], info: ValidationInfo) -> dict[str, _Margin]:
+        for metric in value:
+            check_metric(metric, info, name="margins")
+        return value
 
 
 # table -> the keys that a file may write in it
@@ -157,6 +164,20 @@ def _with_defaults(leg: Mapping[str, Any], kind: object, margins: object) -> dic
     if judged and "margin" not in full and isinstance(shared, dict):
         full |= {key: shared[key] for key in ("margin", "reason") if key in shared}
     return full
+
+
+def claims_from_json(dumped: Sequence[Mapping[str, Any]]) -> tuple[Claim, ...]:
+    """Claims as they were when they were logged: the inverse of `claim.model_dump(mode="json")` over them.
+
+    >>> claims = load_claims("notes")
+    >>> claims_from_json([claim.model_dump(mode="json") for claim in claims]) == claims
+    True
+    """
+    renamed = [{"leg" if key == "legs" else key: value for key, value in claim.items()} for claim in dumped]
+    try:
+        return tuple(Claim.model_validate(claim) for claim in renamed)
+    except ValidationError as error:
+        raise UserError(f"the claims logged with this study cannot be read by this version: {error}") from error
 
 
 def claims_hash(claims: Sequence[Claim]) -> str:

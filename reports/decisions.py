@@ -92,7 +92,7 @@ class Decision:
     overruled: bool = False
 
 
-def tested(differences: Iterable[float], region: Region, *, by_value: bool = False) -> Ps:
+def all_p(differences: Iterable[float], region: Region, *, by_value: bool = False) -> Ps:
     """All p of one set of differences, (n,), n >= 1. by_value, or n = 1: 0 or 1, by the side the mean lies on."""
     d = np.fromiter(differences, dtype=float)
     if by_value or d.size < 2:
@@ -106,8 +106,8 @@ def tested(differences: Iterable[float], region: Region, *, by_value: bool = Fal
 def trial(by_seed: Mapping[int, float], region: Region, *, by_value: bool = False) -> Trial:
     """One comparison, tested with everything that its sensitivity needs. by_seed: seed -> difference, not empty."""
     d = np.array(list(by_seed.values()))
-    base = tested(d, region, by_value=by_value)
-    scaled = {f"{factor:g}": tested(d, region.scaled(factor), by_value=by_value) for factor in MARGINS if factor != 1}
+    base = all_p(d, region, by_value=by_value)
+    scaled = {f"{factor:g}": all_p(d, region.scaled(factor), by_value=by_value) for factor in MARGINS if factor != 1}
     without = _without_each(by_seed, region, by_value=by_value) if d.size > 1 else {}
     return Trial(region, estimate(d), base, {**scaled, "1": base}, without, by_value)
 
@@ -116,7 +116,7 @@ def _without_each(by_seed: Mapping[int, float], region: Region, *, by_value: boo
     d = np.array(list(by_seed.values()))
     rows = np.stack([np.delete(d, i) for i in range(d.size)])
     if by_value or d.size < 3:
-        return {str(seed): tested(row, region, by_value=by_value) for seed, row in zip(by_seed, rows)}
+        return {str(seed): all_p(row, region, by_value=by_value) for seed, row in zip(by_seed, rows)}
     columns = zip(*p_values(rows, region), *p_values(rows, region, exact=True))
     return {str(seed): Ps(d.size - 1, *map(float, ps)) for seed, ps in zip(by_seed, columns)}
 

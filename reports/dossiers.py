@@ -13,7 +13,7 @@ from reports.effects import comparisons
 from reports.layout import Column, Entry, Table, by_columns, described
 from reports.palette import sign
 from reports.record import OVERALL, WORDS
-from reports.rounding import MISSING, decimals, listed, number, p_value, setting, spans
+from reports.rounding import MISSING, decimals, listed, number, p_value, sentence_case, setting, spans
 
 Record = Mapping[str, Any]
 
@@ -114,19 +114,21 @@ def tally(found: Sequence[Dossier]) -> dict[str, int]:
 def comparison_table(dossier: Dossier) -> Table:
     """Each comparison: effect with interval, d_z, n, margin, p values, verdict. Empty rows for what has no effect."""
     leaves = dossier.leaves
+    metrics = [_metric(leaf) for leaf in leaves]
     parts = [
         (Column("comparison"), [Entry(_labelled(leaf)) for leaf in leaves]),
-        (Column("metric"), [Entry(_metric(leaf)) for leaf in leaves]),
-        (Column("effect [95 % interval]", numeric=True, about="first arm minus second"), [_effect(r) for r in leaves]),
+        (Column("verdict"), [Entry(r["verdict"], mark=f"verdict-{sign(r['verdict'])[0]}") for r in leaves]),
+        *([(Column("metric"), [Entry(metric) for metric in metrics])] if len(set(metrics)) > 1 else []),
+        (Column("effect", "95 % interval", True, about="first arm minus second"), [_effect(r) for r in leaves]),
+        (Column("margin", numeric=True), [_margin(r) for r in leaves]),
         (Column("d_z", numeric=True, about="effect / sd of the differences"), [_plain(r["d_z"], 2) for r in leaves]),
         (Column("n", numeric=True, about="seeds"), [Entry(str(r["n"]), float(r["n"])) for r in leaves]),
-        (Column("margin", numeric=True), [_margin(r) for r in leaves]),
         (Column("p for", numeric=True, about="adjusted; small supports"), [_p(r["p_in_adj"]) for r in leaves]),
         (Column("p against", numeric=True, about="adjusted; small refutes"), [_p(r["p_out_adj"]) for r in leaves]),
         (Column("exact p", numeric=True, about="sign flips, not adjusted"), [_p(r["p_exact"]) for r in leaves]),
-        (Column("verdict"), [Entry(r["verdict"], mark=f"verdict-{sign(r['verdict'])[0]}") for r in leaves]),
     ]
-    caption = "Paired differences over seeds. p is Holm-adjusted over all claims and places."
+    of = f"{sentence_case(metrics[0])}: paired" if len(set(metrics)) == 1 else "Paired"
+    caption = f"{of} differences over seeds. p for and p against are Holm-adjusted over all claims and places."
     return by_columns(caption, parts, name=f"claim-{dossier.id}")
 
 

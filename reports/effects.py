@@ -35,7 +35,7 @@ def _leaves(verdict: Record) -> Iterator[Record]:
 
 
 @drawn
-def effect(rows: Sequence[Record], *, width: float = 4.4) -> Figure:
+def effect(rows: Sequence[Record], *, width: float = 4.0) -> Figure:
     """Each comparison on its line: one dot per seed, the mean with its 95 % interval, the claim's region shaded.
 
     rows: at least one of `comparisons`; neighbours of one metric and region share an axis. width: inches.
@@ -88,7 +88,7 @@ def _draw_row(ax: Axes, y: float, row: Record, left: float) -> None:
     ax.plot([row["effect"]], [y], color=tone, markersize=7, **shape)
     text = f"{row['label']}: {row['verdict']}"
     place = {"xytext": (1, 0), "textcoords": "offset points", "va": "center"}
-    ax.annotate(text, (left, y + 0.44), fontsize=8.5, color=colour("ink"), **place)
+    ax.annotate(text, (left, y + 0.44), fontsize=9, color=colour("ink"), **place)
 
 
 def _limits(group: Sequence[Record]) -> tuple[float, float]:

@@ -15,8 +15,9 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.canvas import beta_axis, drawn, legend, line_key, panels
+from reports.canvas import beta_axis, drawn, legend, line_key, log_axis, panels
 from reports.layout import described, titled
+from reports.matched import Curve
 from reports.palette import colour, mark
 from reports.rounding import setting
 from reports.tables import PLAIN, summary
@@ -104,8 +105,8 @@ def metric_against_effective_beta(means: pd.DataFrame, metric: str) -> Figure:
             markeredgewidth=1.3,
             elinewidth=0.9,
         )
-    ax.set_xscale("log")
-    ax.set_xlabel("β_eff, weight of the KL when both terms are summed")
+    log_axis(ax)
+    ax.set_xlabel("effective β: weight of the KL when both terms are summed")
     ax.set_ylabel(titled(metric))
     _reference(ax, metric)
     legend(figure, losses_in(rows))
@@ -115,23 +116,30 @@ def metric_against_effective_beta(means: pd.DataFrame, metric: str) -> Figure:
 def rate_curves(frame: pd.DataFrame, metric: str, points: int = 41) -> pd.DataFrame:
     """A metric against the rate with a band over seeds, by loss: columns loss, rate, n, mean, sd, half, low, high.
 
-    frame: cells. Each seed's `sum` arms are joined by straight lines in the rate, read off at common rates inside
+    frame: cells. Each seed's `sum` arms make a curve over beta (`reports.matched`), read off at common rates inside
     the support that all seeds of a loss share, and summarised over seeds there.
     """
     cells = frame[(frame["status"] == "done") & (frame["reduction"] == "sum") & (frame["posterior"] == PLAIN)]
-    cells = cells[["loss", "seed", "rate", metric]].dropna()
+    cells = cells[["loss", "seed", "beta", "rate", metric]].dropna()
     rows: list[dict[str, Any]] = []
     for loss, part in cells.groupby("loss", sort=False):
-        seeds = [s.sort_values("rate") for _, s in part.groupby("seed") if len(s) > 1]
-        if not seeds:
-            continue
-        low, high = max(s["rate"].iloc[0] for s in seeds), min(s["rate"].iloc[-1] for s in seeds)
+        drawn_through = [_curve(seed, metric) for _, seed in part.groupby("seed") if len(seed) > 1]
+        low = max((min(curve.rate) for curve in drawn_through), default=0.0)
+        high = min((max(curve.rate) for curve in drawn_through), default=0.0)
         if low >= high:
             continue
         rates = np.linspace(low, high, points)
-        values = np.stack([np.interp(rates, s["rate"], s[metric]) for s in seeds])
-        rows += [{"loss": loss, "rate": r} | summary(pd.Series(v)) for r, v in zip(rates, values.T)]
+        values = np.stack([curve.at(rates) for curve in drawn_through])
+        reached = np.isfinite(values).all(axis=0)
+        rows += [
+            {"loss": loss, "rate": rate} | summary(pd.Series(column))
+            for rate, column in zip(rates[reached], values.T[reached])
+        ]
     return pd.DataFrame(rows, columns=["loss", "rate", "n", "mean", "sd", "half", "low", "high"])
+
+
+def _curve(cells: pd.DataFrame, metric: str) -> Curve:
+    return Curve.through(cells[["beta", "rate", metric]].itertuples(index=False, name=None))
 
 
 @drawn
@@ -205,15 +213,25 @@ def training(curve: pd.DataFrame, metric: str, label: str) -> Figure:
     for ax, loss in zip(axes, losses):
         part = curve[curve["loss"] == loss]
         betas = sorted(part["beta"].unique())
-        for beta, strength in zip(betas, np.linspace(0.35, 1.0, len(betas))):
+        for beta, strength in zip(betas, np.linspace(0.45, 1.0, len(betas))):
             line = part[part["beta"] == beta].sort_values("epoch")
             ax.plot(line["epoch"], line["mean"], color=colour(loss), alpha=strength, linewidth=1.5)
             ax.fill_between(line["epoch"], line["low"], line["high"], color=colour(loss), alpha=0.1, linewidth=0)
-            ax.annotate(
-                f"{setting(beta)}", (line["epoch"].iloc[-1], line["mean"].iloc[-1]), xytext=(4, 0),
-                textcoords="offset points", va="center", fontsize=7.5, color=colour("muted"),
-            )  # fmt: skip
+        _name_ends(ax, part)
         ax.set_title(loss.upper())
         ax.set_xlabel("epoch")
     axes[0].set_ylabel(label)
     return figure
+
+
+def _name_ends(ax: Axes, part: pd.DataFrame) -> None:
+    """The beta of each line at its end, names moved apart where lines end together."""
+    ends = part[part["epoch"] == part["epoch"].max()].sort_values("mean")
+    low, high = ax.get_ylim()
+    at = low
+    for end in ends.to_dict("records"):
+        at = max(end["mean"], at + 0.065 * (high - low)) if at > low else end["mean"]
+        ax.annotate(
+            setting(end["beta"]), (end["epoch"], at), xytext=(4, 0),
+            textcoords="offset points", va="center", fontsize=7.5, color=colour("muted"), annotation_clip=False,
+        )  # fmt: skip

@@ -16,16 +16,14 @@ from reports.evidence import Evidence
 from reports.layout import HEADLINE, described
 from reports.pictures import Strip, first_cells, picture_grid
 from reports.prose import caption_against_beta
-from reports.rounding import listed, setting
+from reports.rounding import listed, sentence_case, setting
 from reports.tables import OBJECTIVES, PLAIN, summary
 
 AGAINST_RATE: Final = (OBJECTIVES, ("ssim", "acutance_ratio", "bits_per_dim"), ("legibility", "sigma_eq", "kid"))
 TRAINING: Final = {
     "test_neg_elbo": "test −ELBO (nats per image)",
-    "neg_elbo": "test −ELBO (nats per image)",
     "train_loss": "training loss (own units)",
     "train_rate": "rate in training (nats per image)",
-    "rate": "rate (nats per image)",
 }
 
 
@@ -93,7 +91,7 @@ def _rate_plates(evidence: Evidence, means: pd.DataFrame, present: set[str]) -> 
             names = listed(described(metric).label for metric in metrics)
             lines = ", ".join(setting(rate) for rate in rates)
             caption = (
-                f"{names} against the rate, reduction sum. Line and band: mean over seeds in its 95 % interval; "
+                f"{sentence_case(names)} against the rate, reduction sum. Line and band: mean over seeds in its 95 % interval; "
                 f"marks: arms; dotted lines: the rates at which losses are compared ({lines} nats per image)."
             )
             figure = figures.rate_distortion(evidence.frame, means, metrics, rates)

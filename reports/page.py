@@ -114,13 +114,23 @@ def _context(contents: Contents) -> dict[str, Any]:
         "comparison_table": comparison_table,
         "sensitivity_table": sensitivity_table,
         "firmness": firmness,
-        "refusals": prose.own_objectives([column.refusal for column in contents.arms.columns]),
+        "refusals": prose.own_objectives(list(contents.grids), set(evidence.done["loss"])),
         "tone": lambda loss: palette.mark(loss).tone,
         "label": lambda metric: described(metric).label,
-        "drawn": [figure.name.removesuffix("-against-beta") for figure in contents.of("beta")],
+        "plots": {figure.name.removesuffix("-against-beta"): figure for figure in contents.of("beta")},
+        "homes": homes(contents.dossiers),
         "groups": _groups(contents.arms),
         "headline": headline(contents.arms),
     }
+
+
+def homes(found: Sequence[Dossier]) -> dict[str, str]:
+    """Metric -> the claim that shows its figure: the first that rests on it. No figure is on the page twice."""
+    first: dict[str, str] = {}
+    for dossier in found:
+        for metric in dossier.metrics:
+            first.setdefault(metric, dossier.id)
+    return first
 
 
 def _groups(arms: Table) -> list[tuple[str, str]]:

@@ -163,7 +163,7 @@ def _trend(leg: Leg, cells: Cells) -> Measured:
         read=arms,
         by_seed={seed: _slope(line) for seed, line in lines.items()},
         levels={arm.label: math.fsum(seen.values()) / len(seen) for arm, seen in values.items() if seen},
-        notes=_against_the_trend(leg, lines),
+        notes=_against_the_trend(leg, lines, _name(selector)),
     )
 
 
@@ -172,7 +172,7 @@ def _slope(line: Sequence[tuple[float, float]]) -> float:
     return float(slopes([math.log(each) for each in beta], value))
 
 
-def _against_the_trend(leg: Leg, lines: Mapping[int, Sequence[tuple[float, float]]]) -> tuple[str, ...]:
+def _against_the_trend(leg: Leg, lines: Mapping[int, Sequence[tuple[float, float]]], name: str) -> tuple[str, ...]:
     """A slope is not monotony: say in which seeds some step goes the other way by more than the margin."""
     sign, margin = (1 if leg.direction == "falls" else -1), leg.margin or 0.0
     steps = {seed: [sign * (b[1] - a[1]) for a, b in itertools.pairwise(line)] for seed, line in lines.items()}
@@ -180,8 +180,8 @@ def _against_the_trend(leg: Leg, lines: Mapping[int, Sequence[tuple[float, float
     if not lines:
         return ()
     if not against:
-        return (f"In no seed does a step in beta go the other way by more than {setting(margin)}.",)
-    return (f"In seed {spans(against)} a step in beta goes the other way by more than {setting(margin)}.",)
+        return (f"{name}: in no seed does a step in beta go the other way by more than {setting(margin)}.",)
+    return (f"{name}: in seed {spans(against)} a step in beta goes the other way by more than {setting(margin)}.",)
 
 
 def _along_beta(cells: Cells, selector: Selector) -> tuple[Arm, ...]:
@@ -230,13 +230,15 @@ def _tuned(leg: Leg, cells: Cells) -> Measured:
         spent = [rates[seed]]
         reached[seed] = float(curves[seed].beta_at(spent)[0]), float(curves[seed].at(spent)[0])
     reached = {seed: each for seed, each in reached.items() if math.isfinite(each[1])}
-    names = [mine[0].label, f"{_name(second, weight=False)} tuned to the same rate"]
+    curve = _name(second, weight=False)
+    names = [mine[0].label, f"{curve} tuned to the same rate"]
     found = _found(leg, names, {seed: (values[seed], value) for seed, (_, value) in reached.items()})
     found = replace(found, pair=(mine[0], _at_any_beta(second)), read=(*mine, *arms))
     if not reached:
-        return replace(found, reason=f"no beta of {_name(second, weight=False)} spends the rate of {mine[0].label}")
+        return replace(found, reason=f"no beta of {curve} spends the rate of {mine[0].label}")
     betas, lost = [beta for beta, _ in reached.values()], len(values) - len(reached)
-    note = f"The tuned beta lies between {number(min(betas), 3)} and {number(max(betas), 3)}"
+    note = f"The beta at which {curve} spends the rate of {names[0]} lies between "
+    note += f"{number(min(betas), 3)} and {number(max(betas), 3)}"
     return replace(found, notes=(f"{note}; {lost} seeds reach no such rate." if lost else f"{note}.",))
 
 

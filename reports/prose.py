@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from reports.comparability import OWN_OBJECTIVE, refusal
 from reports.dossiers import Dossier, tally
 from reports.evidence import Evidence
-from reports.layout import titled
-from reports.rounding import MISSING, counted, duration, listed, spans
+from reports.layout import described, titled
+from reports.rounding import MISSING, counted, duration, listed, sentence_case, spans
 
 _STANDING = {
     "supported": ("is supported by these data", "are supported by these data"),
@@ -60,7 +61,8 @@ def completeness(evidence: Evidence) -> str:
     planned = len(evidence.planned)
     if done >= planned and not failed and not missing:
         return f"All {counted(planned, 'planned cell')} are done; none failed, none is missing."
-    return f"Of {counted(planned, 'planned cell')}, {done} are done, {failed} failed and {missing} are missing."
+    gaps = f"{failed} failed and {missing} {'is' if missing == 1 else 'are'} missing"
+    return f"Of {counted(planned, 'planned cell')}, {done} {'is' if done == 1 else 'are'} done, {gaps}."
 
 
 def missing_by_arm(evidence: Evidence) -> list[str]:
@@ -93,9 +95,16 @@ def facts(evidence: Evidence) -> list[tuple[str, str]]:
 
 def caption_against_beta(metric: str) -> str:
     """What a figure of a metric against beta shows."""
-    return f"{titled(metric)} against β by loss, one panel per reduction: mean over seeds in its 95 % interval."
+    return f"{sentence_case(titled(metric))} against β by loss, one panel per reduction: mean over seeds in its 95 % interval."
 
 
-def own_objectives(refusals: Sequence[str]) -> str:
-    """Why some columns cannot be sorted by."""
-    return " ".join(dict.fromkeys(refusal for refusal in refusals if refusal))
+def own_objectives(metrics: Sequence[str], losses: Collection[str]) -> str:
+    """Why a table of arms of these losses cannot be sorted by some of its metrics; empty where it can by all."""
+    refused: dict[str, list[str]] = {}
+    for metric in metrics:
+        if refusal(metric, losses):
+            refused.setdefault(OWN_OBJECTIVE[metric], []).append(described(metric).label)
+    if not refused:
+        return ""
+    parts = [f"{loss.upper()} arms are trained on {listed(names)}" for loss, names in refused.items()]
+    return f"{'; '.join(parts)}, or on a function of it. They win these by construction, so these rank no losses."

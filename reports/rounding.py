@@ -138,3 +138,12 @@ def spans(seeds: Iterable[int]) -> str:
         else:
             runs.append([seed])
     return ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]}–{r[-1]}" for r in runs) or "none"
+
+
+def sentence_case(text: str) -> str:
+    """The text with its first letter large.
+
+    >>> sentence_case("acutance ratio"), sentence_case("−ELBO")
+    ('Acutance ratio', '−ELBO')
+    """
+    return text[:1].upper() + text[1:]

@@ -169,5 +169,5 @@ class Selector(BaseModel):
             raise UserError(f"selector {self.model_dump(exclude_none=True)} does not name one arm")
         if self.beta_eff is None:
             return Arm(self.loss, self.reduction, float(self.beta or 0), self.posterior)
-        beta = float(f"{self.beta_eff / effective_beta(self.reduction, 1.0):.12g}")
+        beta = self.beta_eff / effective_beta(self.reduction, 1.0)
         return Arm(self.loss, self.reduction, beta, self.posterior)

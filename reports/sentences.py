@@ -18,7 +18,7 @@ _POSTERIORS: Final[Mapping[str, str]] = {
     "full-logvar": "std = exp(s) with the KL term unchanged",
     "log-std": "std = exp(s) with the KL term to match",
 }
-_AT: Final[Mapping[str, str]] = {NOMINAL: "at the settings named", MATCHED: "at equal rate"}
+_AT: Final[Mapping[str, str]] = {NOMINAL: "at the settings it names", MATCHED: "at equal rate"}
 _PURE: Final = ("", "1", "ratio", "fraction", "none", "dimensionless")  # units that are not said
 
 
@@ -44,8 +44,8 @@ def _effect(found: Verdict, pair: Sequence[Arm], label: str) -> str:
         return f"{opening} of {first} {way} by {size} for each e-fold of beta ({_interval(found, places)})"
     if found.reference is not None:
         level = _with_unit(number(found.reference + effect, places), found.unit)
-        way = "below" if effect < 0 else "above"
-        return f"{opening} of {first} is {level}, {size} {way} {setting(found.reference)} ({_interval(found, places)})"
+        away = f", {size} {'below' if effect < 0 else 'above'} {setting(found.reference)}" if found.reference else ""
+        return f"{opening} of {first} is {level}{away} ({_interval(found, places)})"
     if found.kind == "equivalent":
         moved = number(effect, places, signed=True)
         return f"{opening} of {first} differs from that of {second} by {moved} ({_interval(found, places)})"
@@ -82,7 +82,9 @@ def _consequence(found: Verdict) -> str:
         return f": more than the ±{margin} that would pass as equal"
     if found.verdict == SUPPORTED:
         return f": more than the {margin} that matters" if found.margin else ""
-    return f": not the {margin} that would matter" if _as_claimed(found) else ": the other way round"
+    if _against(found):
+        return ": the other way round"
+    return f": less than the {margin} that would matter" if found.margin else ": no such difference"
 
 
 def _open_end(found: Verdict, margin: str) -> str:
@@ -93,28 +95,31 @@ def _open_end(found: Verdict, margin: str) -> str:
     return f": not yet told apart from the margin of {margin}; about {found.seeds_to_settle} seeds would settle it"
 
 
-def _as_claimed(found: Verdict) -> bool:
-    """Whether the effect has the sign that the claim gives it."""
+def _against(found: Verdict) -> bool:
+    """Whether the effect is one that matters, in the direction opposite to the claim."""
     low, _ = found.region or (None, None)
-    return float(found.effect or 0) * (1 if low is not None else -1) > 0
+    towards = float(found.effect or 0) * (1 if low is not None else -1)
+    return towards < 0 and -towards >= float(found.margin or 0)
 
 
 def _subjects(found: Verdict, pair: Sequence[Arm]) -> tuple[str, str, str]:
     """Context, first and second subject: what the arms share goes before, what tells them apart names them."""
-    sides = [_aspects(arm, at_rate=found.place == MATCHED) for arm in (pair[0], pair[-1])]
+    tuned = math.isnan(pair[0].beta) != math.isnan(pair[-1].beta)
+    sides = [_aspects(arm, at_rate=found.place == MATCHED, tuned=tuned) for arm in (pair[0], pair[-1])]
     told = [aspect for aspect in _ASPECTS if sides[0][aspect] != sides[1][aspect]] or ["loss"]
     names = [", ".join(side[aspect] for aspect in told if side[aspect]) for side in sides]
     usual = _POSTERIORS[USUAL_POSTERIOR]  # goes without saying, unless it tells the arms apart
     shared = {aspect: word for aspect, word in sides[0].items() if aspect not in told and word not in ("", usual)}
-    opening = [f"at {listed([setting(rate) for rate in found.rates])} nats"] if found.rates else []
+    opening = [f"at equal rates of {listed([setting(rate) for rate in found.rates])} nats"] if found.rates else []
     opening += [f"{_LINKS[aspect]} {word}" for aspect, word in shared.items()]
     context = " ".join(opening)
     return context[:1].upper() + context[1:], names[0], names[1]
 
 
-def _aspects(arm: Arm, *, at_rate: bool) -> dict[str, str]:
+def _aspects(arm: Arm, *, at_rate: bool, tuned: bool) -> dict[str, str]:
     """What can tell arms apart, in words; empty where it goes without saying."""
-    weight = f"`{arm.reduction}`" + ("" if math.isnan(arm.beta) else f" at beta {setting(arm.beta)}")
+    any_beta = " at the beta of equal rate" if tuned else ""
+    weight = f"‘{arm.reduction}’" + (any_beta if math.isnan(arm.beta) else f" at beta {setting(arm.beta)}")
     posterior = _POSTERIORS.get(arm.posterior, arm.posterior)
     loss = arm.loss.upper() if arm.loss in ("bce", "mse", "mae") else arm.loss
     return {"loss": loss, "posterior": posterior, "weight": "" if at_rate else weight}
@@ -129,10 +134,12 @@ def with_clause(says: Says, word: str, sentence: str) -> str:
 def of_many(word: str, parts: Sequence[Verdict], deciding: Verdict) -> str:
     """The sentence of a conjunction: how its comparisons came out, and the one that decides."""
     words = [part.verdict for part in parts if part.counted]
-    if len(words) == 1:
+    if len(words) == 1 or set(words) == {INSUFFICIENT}:
         return deciding.sentence
-    if word == SUPPORTED:
-        return f"All {len(words)} comparisons hold; the least clear of them: {_inner(deciding.sentence)}"
+    if set(words) == {word}:
+        all_of_them = "Both" if len(words) == 2 else f"All {len(words)}"
+        rank = "clearest" if word == REFUTED else "least clear"
+        return f"{all_of_them} comparisons are {word}; the {rank}: {_inner(deciding.sentence)}"
     said = [f"{words.count(each)} {each}" for each in (SUPPORTED, REFUTED, INCONCLUSIVE) if each in words]
     lacking = words.count(INSUFFICIENT)
     said += [f"{lacking} without enough data"] if lacking else []
@@ -141,7 +148,11 @@ def of_many(word: str, parts: Sequence[Verdict], deciding: Verdict) -> str:
 
 def of_places(places: Sequence[Verdict], deciding: Verdict) -> str:
     """The sentence of a claim that must hold at several places."""
-    said = listed([f"{part.verdict} {_AT[part.place]}" for part in places])
+    words = dict.fromkeys(part.verdict for part in places)
+    if set(words) == {INSUFFICIENT}:
+        return deciding.sentence
+    where = {word: listed([_AT[part.place] for part in places if part.verdict == word]) for word in words}
+    said = listed([f"{'lacking data' if word == INSUFFICIENT else word} {at}" for word, at in where.items()])
     return f"{said[:1].upper()}{said[1:]}. {deciding.sentence}"
 
 

@@ -16,6 +16,7 @@ from sklearn.datasets import load_digits
 
 from reports.evidence import Environment, Evidence
 
+PLAIN = "half-logvar"
 LOSSES = ("bce", "mse", "mae")
 BETAS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 FACTORS = {"sum": 1.0, "mean": 39.2}  # beta_eff / beta
@@ -61,6 +62,8 @@ def metrics_of(loss: str, beta_eff: float, seed_noise: Any, own_noise: Any) -> d
         "acutance_ratio": ratio,
         "sigma_eq": max(0.0, 1.4 * (1 - ratio)),
         "n_blank": 0.0,
+        "ink_ratio": {"bce": 0.985, "mse": 0.97, "mae": 0.93}[loss] + 0.004 * float(shake[2]),
+        "legibility": 0.985 - 0.6 * float(np.exp(-rate / 6)) - (0.012 if loss == "mae" else 0) + 0.001 * float(shake[3]),
     }
 
 
@@ -69,24 +72,45 @@ def cells(
     reductions: Sequence[str] = ("sum", "mean"),
     betas: Sequence[float] = BETAS,
     seeds: int = 8,
+    claimed: Sequence[tuple[str, str, float, str]] = (),
 ) -> pd.DataFrame:
-    """The frame of a made-up study, one row per cell, all of them done."""
+    """The frame of a made-up study, one row per cell, all of them done.
+
+    claimed: arms that claims added: loss, reduction, beta, posterior.
+    """
     rng = np.random.default_rng(7)
     shared = rng.standard_normal((seeds, 6))
-    rows = []
-    for loss in losses:
-        for reduction in reductions:
-            for beta in betas:
-                beta_eff = beta * FACTORS[reduction]
-                for seed in range(seeds):
-                    arm = f"{loss}-{reduction}-b{beta:g}"
-                    row = {"loss": loss, "reduction": reduction, "beta": beta, "beta_eff": beta_eff, "seed": seed}
-                    row |= {"status": "done"}
-                    row |= metrics_of(loss, beta_eff, shared[seed], rng.standard_normal(6))
-                    row |= {"posterior": "half-logvar", "arm": arm, "origin": "grid", "key": f"{arm}-s{seed}"}
-                    row |= {"reason": "", "seconds": 24.0 + float(rng.normal()), "init_hash": f"i{seed}"}
-                    rows.append(row | {"order_hash": f"o{seed}"})
-    return pd.DataFrame(rows)
+    grid = [(loss, reduction, beta, PLAIN) for loss in losses for reduction in reductions for beta in betas]
+    return pd.DataFrame(
+        [
+            _cell(arm, "grid" if arm in grid else "claims", seed, shared[seed], rng)
+            for arm in (*grid, *claimed)
+            for seed in range(seeds)
+        ]
+    )
+
+
+def _cell(arm: tuple[str, str, float, str], origin: str, seed: int, shared: Any, rng: Any) -> dict[str, Any]:
+    loss, reduction, beta, posterior = arm
+    beta_eff = beta * FACTORS[reduction]
+    name = f"{loss}-{reduction}-b{beta:g}" + ("" if posterior == PLAIN else f"-{posterior}")
+    return {
+        "loss": loss,
+        "reduction": reduction,
+        "beta": beta,
+        "beta_eff": beta_eff,
+        "seed": seed,
+        "status": "done",
+        **metrics_of(loss, beta_eff, shared, rng.standard_normal(6)),
+        "posterior": posterior,
+        "arm": name,
+        "origin": origin,
+        "key": f"{name}-s{seed}",
+        "reason": "",
+        "seconds": 24.0 + float(rng.normal()),
+        "init_hash": f"i{seed}",
+        "order_hash": f"o{seed}",
+    }
 
 
 def fail(frame: pd.DataFrame, key: str, reason: str) -> pd.DataFrame:
@@ -163,9 +187,9 @@ def environment() -> Environment:
     )
 
 
-def study(seeds: int = 8, **changes: Any) -> Evidence:
+def study(seeds: int = 8, claimed: Sequence[tuple[str, str, float, str]] = (), **changes: Any) -> Evidence:
     """A whole made-up study with one failed and one missing cell."""
-    everything = cells(seeds=seeds)
+    everything = cells(seeds=seeds, claimed=claimed)
     planned = everything[["key", "arm", "seed"]]
     frame = fail(everything, "mae-sum-b4-s1", "Loss became NaN in epoch 3; a smaller learning rate may help.")
     frame = frame[frame["key"] != "mse-mean-b2-s2"].reset_index(drop=True)

@@ -27,8 +27,15 @@ from tracking import TrackingError, open_store, open_study, probes, resolve, sql
 from tracking.errors import explained, first_line, hide_password
 from tracking.store import Store, local_folder, sqlite_path, sqlite_uri
 
+
+@pytest.fixture(autouse=True)
+def no_address_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests name their stores themselves."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
 folder_names = st.text(
-    st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=12
+    st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=12
 ).filter(lambda name: name not in (".", ".."))
 
 
@@ -48,7 +55,6 @@ def copy(made: Store, tmp_path: Path) -> Path:
 def test_the_argument_wins_over_the_environment_and_that_over_the_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)
     assert resolve() == Store(f"sqlite:///{tmp_path}/mlflow.db", f"file://{tmp_path}/mlartifacts")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///sub/other.db")
@@ -218,7 +224,7 @@ def test_a_server_that_refuses_or_does_not_exist_is_told_in_seconds() -> None:
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))  # bound, but nobody listens
         start = time.perf_counter()
-        with pytest.raises(TrackingError, match="does not answer: the connection was refused. Start the server, or"):
+        with pytest.raises(TrackingError, match=r"does not answer: the connection was refused\. Start"):
             open_store(f"http://127.0.0.1:{taken.getsockname()[1]}")
         assert time.perf_counter() - start < 5  # MLflow alone retries for minutes
 

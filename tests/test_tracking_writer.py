@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, event
 
-from tests.tracking_samples import METRICS, cell, failed, fields
+from tests.tracking_samples import METRICS, cell, failed, fields, local_store
 from tracking import (
     CellRecord,
     Store,
@@ -28,7 +28,6 @@ from tracking import (
     TrackingError,
     completed,
     log_torch_model,
-    open_store,
     open_study,
     read_cells,
     read_history,
@@ -44,7 +43,7 @@ NAN, INF = float("nan"), float("inf")
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A store of this module's own."""
-    return open_store(folder=tmp_path_factory.mktemp("store"))
+    return local_store(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture
@@ -61,7 +60,7 @@ def rows(store: Store, query: str, *values: str) -> list[Any]:
 
 
 def test_a_study_is_one_parent_with_its_files(store: Store) -> None:
-    files = {"study.toml": "name = 'digits'", "claims.json": b"[]"}
+    files: dict[str, str | bytes | Path] = {"study.toml": "name = 'digits'", "claims.json": b"[]"}
     many = {f"grid.{i}": i for i in range(130)}  # more than one batch takes
     with open_study(store, "my digits", many, files, {"mlflow.source.git.commit": "abc"}) as opened:
         run = store.client.get_run(opened.parent_id)
@@ -77,8 +76,7 @@ def test_a_study_is_one_parent_with_its_files(store: Store) -> None:
     )
     assert run.info.run_name.startswith("my digits 20")
     assert run.info.artifact_uri.startswith(f"{store.artifacts}/my-digits/")
-    for name, content in files.items():
-        text = content if isinstance(content, str) else content.decode()
+    for name, text in (("study.toml", "name = 'digits'"), ("claims.json", "[]")):
         assert Path(store.client.download_artifacts(opened.parent_id, name)).read_text() == text
     assert store.client.get_run(opened.parent_id).info.status == "FINISHED"
     assert mlflow.active_run() is None  # explicit run ids only
@@ -227,7 +225,7 @@ def test_a_live_cell_ends_as_one_written_at_once(store: Store, writer: StudyWrit
     other = store.client.get_run(writer.write_cell(cell("at once", seed=1, metrics=record.metrics)))
     live = store.client.get_run(run_id)
     assert live.data.params == other.data.params
-    assert {name for name in live.data.metrics} == {name for name in other.data.metrics}
+    assert live.data.metrics.keys() == other.data.metrics.keys()
 
 
 def test_an_arm_carries_its_interval(store: Store, writer: StudyWriter) -> None:
@@ -285,13 +283,12 @@ def test_a_model_is_loadable_by_run_id_with_its_signature(store: Store, writer: 
     example = torch.rand(4, 5, 7)
     run_id = writer.write_cell(cell("model"))
     model_id = log_torch_model(store, run_id, network, example)
-    before = mlflow.get_tracking_uri()
     try:
         mlflow.set_tracking_uri(store.uri)
         loaded = mlflow.pytorch.load_model(f"runs:/{run_id}/model")
         signature = mlflow.models.get_model_info(f"models:/{model_id}").signature
     finally:
-        mlflow.set_tracking_uri(before)
+        mlflow.set_tracking_uri(None)  # it also sets the variable of that name
     assert torch.equal(loaded(example), network(example))
     assert signature.inputs.inputs[0].shape == (-1, 5, 7)
     assert signature.outputs.inputs[0].shape == (-1, 3)
@@ -321,15 +318,15 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from sqlalchemy import Engine, event
-from tests.tracking_samples import cell
-from tracking import open_store, open_study
+from tests.tracking_samples import cell, local_store
+from tracking import open_study
 
 folder, points = Path(sys.argv[1]), [int(point) for point in sys.argv[2].split(",")]
-open_store(folder=folder / "unused")  # so that all is imported before the first fork
+local_store(folder / "unused")  # so that all is imported before the first fork
 for point in points:
     child = os.fork()  # each writer is a process of its own
     if child == 0:
-        writer = open_study(open_store(folder=folder), "killed", {}, {})
+        writer = open_study(local_store(folder), "killed", {}, {})
         left = point
 
         def count(*_):
@@ -356,10 +353,10 @@ def test_a_kill_at_any_moment_leaves_a_cell_done_or_undone(tmp_path: Path) -> No
         timeout=120,
         cwd=Path(__file__).parents[1],
     )
-    codes = dict(map(int, line.split()) for line in done.stdout.splitlines())
+    codes = {int(point): int(code) for point, code in map(str.split, done.stdout.splitlines())}
     assert codes[1] == -signal.SIGKILL
     assert codes[10_000] == 0
-    store = open_store(folder=tmp_path)
+    store = local_store(tmp_path)
     records = {f"cut{point}": cell(f"cut{point}", seed=point) for point in points}
     finished = completed(store, records, "killed")
     assert "cut1" not in finished

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tracking import CellRecord
+from tracking import CellRecord, Store, open_store
 
 METRICS = ("rate", "bce", "ssim", "psnr")
 
@@ -58,3 +59,8 @@ def failed(key: str, *, seed: int = 0, reason: str = "the loss became NaN at epo
         history=[{"epoch": 1, "train_loss": 9.0}, {"epoch": 2, "train_loss": float("nan")}],
         pictures={},
     )
+
+
+def local_store(folder: Path) -> Store:
+    """The SQLite store of a folder, whatever the environment says."""
+    return open_store("sqlite:///mlflow.db", folder=folder)

@@ -25,7 +25,7 @@ Outputs = tuple[Tensor, Tensor, Tensor]  # logits, mean, spread
 
 
 @dataclass(frozen=True)
-class Factors:
+class Weighting:
     """What multiplies the summed distortion and the summed rate of each arm: (arms,) each.
 
     plain: every recon is 1, so that no time need be spent on multiplying by it.
@@ -36,7 +36,7 @@ class Factors:
     plain: bool = False
 
     @classmethod
-    def of(cls, stack: Stack, batch: int) -> Factors:
+    def of(cls, stack: Stack, batch: int) -> Weighting:
         """For a batch of that many images. Both are 0 for an arm that has diverged."""
         pixels = int(torch.Size(stack.image_shape).numel())
         pairs = [
@@ -71,7 +71,7 @@ class Gradients(Protocol):
     named: dict[str, Tensor]
 
     def step(
-        self, x: Tensor, noise: Tensor, y: Tensor | None, factors: Factors, *, distortion: bool = True
+        self, x: Tensor, noise: Tensor, y: Tensor | None, weighting: Weighting, *, distortion: bool = True
     ) -> StepValues:
         """Sets the gradients of recon · Σ distortion + kl · Σ rate; values of the distortion only when asked for."""
         ...
@@ -164,13 +164,13 @@ class Autograd:
         self._engine = Engine(stack, precision)
 
     def step(
-        self, x: Tensor, noise: Tensor, y: Tensor | None, factors: Factors, *, distortion: bool = True
+        self, x: Tensor, noise: Tensor, y: Tensor | None, weighting: Weighting, *, distortion: bool = True
     ) -> StepValues:
         for leaf in self.leaves:
             leaf.grad = None
         with torch.enable_grad():
             distortions, rates = self._engine.terms(x, noise, y)
-            total = objective(distortions, rates, recon=factors.recon, kl=factors.kl).sum()
+            total = objective(distortions, rates, recon=weighting.recon, kl=weighting.kl).sum()
             torch.autograd.backward(total)
         found = rates.detach().mean(-1)
         sums = [leaf.grad.flatten(1).sum(-1) for leaf in self.leaves if leaf.grad is not None]

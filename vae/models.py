@@ -192,3 +192,21 @@ def _halved(sides: Sequence[int], times: int) -> list[tuple[int, int]]:
 
 
 FAMILIES: Mapping[str, type[nn.Module]] = MappingProxyType({"mlp": VAE, "conv": ConvVAE})
+
+
+class Reconstructor(nn.Module):
+    """A trained model as a function of images alone: x (B, *image_shape) -> their reconstructions in [0, 1].
+
+    Decoded from the posterior mean. What a model registry wants: one input, one output.
+
+    >>> Reconstructor(VAE((8, 8), 2, hidden=(4,)))(torch.zeros(3, 8, 8)).shape
+    torch.Size([3, 8, 8])
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, _ = self.model.encode(x)
+        return torch.sigmoid(self.model.decode(mean))

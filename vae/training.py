@@ -7,73 +7,35 @@ and step; the other arms compute what they would have computed without it, to th
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from vae import streams
+from vae.blocks import Batches, Block, Trace, cut
+from vae.cores import side_by_side
 from vae.data import ImageData
-from vae.engine import Engine
-from vae.errors import UserError, not_one_of
+from vae.errors import UserError
+from vae.settings import LAST_BATCH, PRECISIONS, Training
 from vae.stack import Stack
 
-LAST_BATCH = ("drop", "keep")
-PRECISIONS = ("float32", "bfloat16", "float64")
-
-
-@dataclass(frozen=True)
-class Training:
-    """How a stack is trained. Adam, as the notes use it; every reason for a default stands beside it.
-
-    >>> Training(epochs=0)
-    Traceback (most recent call last):
-    vae.errors.UserError: epochs=0 must be a whole number, 1 or more
-    """
-
-    epochs: int = 10  # the notes' and the published anchor's
-    batch_size: int = 128
-    learning_rate: float = 1e-3
-    last_batch: str = "drop"  # a smaller last batch changes what mean reductions weigh; "keep" for the anchor
-    weight_decay: float = 0.0
-    clip_norm: float | None = None  # of each arm's own gradient
-    adam_eps: float = 1e-8  # torch's; scale it with a reduction and `mean` and `sum` take the same path
-    precision: str = "float32"
-    log_every: int = 10  # steps between logged loss values: gradients do not need them
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "log_every"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise UserError(f"{name}={value!r} must be a whole number, 1 or more")
-        for name, allow_zero in (("learning_rate", False), ("adam_eps", False), ("weight_decay", True)):
-            _check_number(name, getattr(self, name), allow_zero=allow_zero)
-        if self.clip_norm is not None:
-            _check_number("clip_norm", self.clip_norm, allow_zero=False)
-        if self.last_batch not in LAST_BATCH:
-            raise not_one_of("last_batch", self.last_batch, LAST_BATCH)
-        if self.precision not in PRECISIONS:
-            raise not_one_of("precision", self.precision, PRECISIONS)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of weights and data; in bfloat16 only the products are rounded, the weights stay float32."""
-        return torch.float64 if self.precision == "float64" else torch.float32
-
-
-def _check_number(name: str, value: object, *, allow_zero: bool) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or value < 0 or (value == 0 and not allow_zero):  # type: ignore[operator]
-        raise UserError(f"{name}={value!r} must be a finite number, {'0 or more' if allow_zero else 'above 0'}")
+__all__ = ["LAST_BATCH", "PRECISIONS", "EpochRecord", "Training", "batch_order", "batches", "epoch_noise", "fit"]
 
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch of a stack was like. distortion and rate: (arms,), nats per image, each arm's own loss, means
-    over the logged steps; diverged: arm -> (epoch, step), for the arms frozen in this epoch."""
+    """What one epoch of a stack was like.
+
+    distortion, rate: (arms,) on the CPU, nats per image, each arm's own loss and KL, before each step's update; means
+    over the logged steps and over all steps. NaN for an arm that has diverged, in this epoch or before.
+    diverged: arm -> (epoch, step), for the arms frozen in this epoch; both count from 1. The step is the first at
+    which the arm's rate, a gradient or a logged distortion was not a finite number.
+    """
 
     epoch: int
     distortion: Tensor
@@ -107,6 +69,8 @@ def epoch_noise(stack: Stack, epoch: int, count: int) -> Tensor:
 def fit(stack: Stack, images: ImageData, training: Training | None = None) -> Iterator[EpochRecord]:
     """Train all arms of a stack, in place, yielding a record after every epoch.
 
+    The stack's weights are those of the last finished epoch whenever a record is yielded, or the iteration left.
+
     >>> import vae
     >>> data = vae.load("digits")
     >>> arms = [vae.Objective("bce"), vae.Objective("mae")]
@@ -116,109 +80,50 @@ def fit(stack: Stack, images: ImageData, training: Training | None = None) -> It
     """
     training = training or Training()
     plan = batches(len(images.train), training.batch_size, training.last_batch)
+    _check(stack, images, training, plan)
+    pixels = images.train.to(device=stack.device, dtype=stack.dtype)
+    labels = images.train_labels.to(stack.device) if stack.classes and images.train_labels is not None else None
+    blocks = [Block(stack, arms, training) for arms in cut(stack)]
+    for epoch in range(1, training.epochs + 1):
+        order = batch_order(stack, epoch, len(pixels)).to(stack.device)
+        noise = epoch_noise(stack, epoch, len(pixels)).to(device=stack.device, dtype=stack.dtype)
+        yield _epoch(stack, blocks, Batches(pixels, labels, order, noise, plan), epoch)
+
+
+def _check(stack: Stack, images: ImageData, training: Training, plan: Sequence[tuple[int, int]]) -> None:
     if not plan:
         raise UserError(
             f"batch_size={training.batch_size} is larger than the {len(images.train)} training images; "
             f"lower it, or set last_batch='keep'"
         )
+    if tuple(images.train.shape[1:]) != stack.image_shape:
+        raise UserError(
+            f"images of shape {tuple(images.train.shape[1:])} do not fit a model of image_shape={stack.image_shape}"
+        )
     if stack.classes and images.train_labels is None:
         raise UserError(f"dataset={images.name!r} has no labels, which a conditional model needs")
-    engine = Engine(stack)
-    optimiser = torch.optim.Adam(
-        list(engine.leaves.values()),
-        lr=training.learning_rate,
-        eps=training.adam_eps,
-        weight_decay=training.weight_decay,
-        fused=True,
-    )
-    pixels = images.train.to(device=stack.device, dtype=stack.dtype)
-    labels = images.train_labels.to(stack.device) if stack.classes and images.train_labels is not None else None
-    try:
-        for epoch in range(1, training.epochs + 1):
-            yield _epoch(engine, optimiser, pixels, labels, training, plan, epoch)
-    finally:
-        for leaf in engine.leaves.values():
-            leaf.requires_grad_(False)
+    if training.precision == "float64" and stack.dtype != torch.float64:
+        raise UserError(f"precision='float64' needs a stack made with dtype=torch.float64, not {stack.dtype}")
 
 
-def _epoch(
-    engine: Engine,
-    optimiser: torch.optim.Adam,
-    pixels: Tensor,
-    labels: Tensor | None,
-    training: Training,
-    plan: list[tuple[int, int]],
-    epoch: int,
-) -> EpochRecord:
-    stack, started = engine.stack, time.perf_counter()
-    order = batch_order(stack, epoch, len(pixels)).to(stack.device)
-    noise = epoch_noise(stack, epoch, len(pixels)).to(device=stack.device, dtype=stack.dtype)
-    weights = {size: _weights(stack, size, pixels[0].numel()) for size in {end - start for start, end in plan}}
-    distortions, rates = [], []
-    for start, end in plan:
-        chosen = order[start:end]
-        recon, kl = weights[end - start]
-        values = engine.step(
-            pixels[chosen],
-            noise[start:end],
-            None if labels is None else labels[chosen],
-            recon=recon,
-            kl=kl,
-        )
-        if training.clip_norm is not None:
-            _clip(engine, training.clip_norm)
-        optimiser.step()
-        rates.append(values.rate)
-        if values.distortion is not None:
-            distortions.append(values.distortion)
-    every_rate = torch.stack(rates)
-    newly = _diverged(stack, every_rate, epoch)
+def _epoch(stack: Stack, blocks: Sequence[Block], data: Batches, epoch: int) -> EpochRecord:
+    started = time.perf_counter()
+    alive = [block for block in blocks if block.alive]
+    with tensor_cores(stack.device):
+        if stack.device.type == "cpu":
+            traces = side_by_side([partial(block.epoch, data) for block in alive])
+        else:
+            traces = [block.epoch(data) for block in alive]
+    distortion, rate = torch.full((2, stack.arms), torch.nan, dtype=stack.dtype)
+    newly: dict[int, tuple[int, int]] = {}
+    for block, trace in zip(alive, traces):
+        arms = list(block.arms)
+        distortion[arms], rate[arms] = trace.distortions.mean(0).cpu(), trace.rates.mean(0).cpu()
+        newly |= {arm: (epoch, step) for arm, step in _lost(block, trace).items() if arm not in stack.diverged}
+        for arm in newly.keys() & set(arms):
+            block.freeze(arm, newly[arm])
+        block.store(stack)
     stack.diverged.update(newly)
-    for arm in newly:
-        _freeze(stack, optimiser, arm)
-    return EpochRecord(
-        epoch,
-        torch.stack(distortions).mean(0).cpu(),
-        every_rate.mean(0).cpu(),
-        newly,
-        time.perf_counter() - started,
-    )
-
-
-def _weights(stack: Stack, batch: int, pixels: int) -> tuple[Tensor, Tensor]:
-    """(recon, kl) of every arm for a batch of that size, (arms,) each; zero for a frozen arm."""
-    pairs = [
-        (0.0, 0.0) if arm in stack.diverged else each.factors(batch=batch, pixels=pixels, latents=stack.latents)
-        for arm, each in enumerate(stack.objectives)
-    ]
-    recon, kl = torch.tensor(pairs, dtype=stack.dtype, device=stack.device).unbind(-1)
-    return recon, kl
-
-
-def _clip(engine: Engine, max_norm: float) -> None:
-    """Scale each arm's own gradient to a norm of at most max_norm."""
-    gradients = [leaf.grad for leaf in engine.leaves.values() if leaf.grad is not None]
-    norms = torch.stack([g.flatten(1).square().sum(-1) for g in gradients]).sum(0).sqrt()
-    scale = (max_norm / (norms + 1e-6)).clamp(max=1)
-    for gradient in gradients:
-        gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
-
-
-def _diverged(stack: Stack, rates: Tensor, epoch: int) -> dict[int, tuple[int, int]]:
-    """Arms whose rate was not finite at some step (steps, arms), or whose weights are not at the end."""
-    wrong = ~torch.isfinite(rates)
-    sound = torch.stack([torch.isfinite(p).flatten(1).all(-1) for p in stack.parameters.values()]).all(0)
-    first = torch.where(wrong.any(0), wrong.int().argmax(0), len(rates) - 1)
-    return {
-        arm: (epoch, int(first[arm]) + 1)
-        for arm in range(stack.arms)
-        if arm not in stack.diverged and (bool(wrong[:, arm].any()) or not bool(sound[arm]))
-    }
-
-
-def _freeze(stack: Stack, optimiser: torch.optim.Adam, arm: int) -> None:
-    """Set a diverged arm to zero: it stays in the stack, so that the others compute exactly as before."""
-    for leaf in stack.parameters.values():
-        leaf.data[arm] = 0
-        for moment in ("exp_avg", "exp_avg_sq"):
-            optimiser.state[leaf][moment][arm] = 0
+    gone = list(stack.diverged)
+    distortion[gone] = rate[gone] = torch.nan
+    return EpochRecord(epoch, distortion, rate, newly, time.perf_counter() - started)

@@ -1,0 +1,120 @@
+"""The same study through a real MLflow server as on a local file; and MLflow's own UI on a local store."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.tracking_samples import cell, failed, local_store
+from tracking import (
+    Store,
+    completed,
+    free_port,
+    open_store,
+    open_study,
+    read_cells,
+    read_history,
+    read_pictures,
+    study_info,
+    ui_command,
+)
+
+RECORDS = [cell("s1", seed=1), failed("s2", seed=2), cell("s3", seed=3, metrics={"rate": 1 / 3, "psnr": float("nan")})]
+FILES: dict[str, str | bytes | Path] = {"study.toml": "name = 'digits'"}
+
+
+def write(store: Store, study: str) -> str:
+    """The same study wherever it goes; returns the parent's id."""
+    with open_study(store, study, {"epochs": 3, "note": ""}, FILES) as writer:
+        for record in RECORDS:
+            writer.write_cell(record)
+        live = cell("s4", seed=4)
+        run_id = writer.start_cell(live.key, live.name, live.fields)
+        writer.log_epoch(run_id, live.history[0])
+        writer.write_cell(live, run_id)
+        writer.write_arm("mae-sum-b1", {"loss": "mae"}, means={"rate": 2.0}, ci_low={}, ci_high={}, n=3)
+    return writer.parent_id
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A local store with one study in it."""
+    store = local_store(tmp_path_factory.mktemp("local"))
+    write(store, "on disk")
+    return store
+
+
+@pytest.fixture(scope="module")
+def address(local: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """MLflow's own server on the local store, started as `ui_command` says and stopped afterwards."""
+    port = free_port(0)
+    folder = tmp_path_factory.mktemp("server")  # where the server keeps the files that it is sent
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(
+            ui_command(local, port), cwd=folder, stdout=log, stderr=log, start_new_session=True, env=dict(os.environ)
+        )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health", server, folder / "log")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            assert server.poll() is None, log.read_text()
+            time.sleep(0.1)
+    pytest.fail(f"the server did not start: {log.read_text()}")
+
+
+def test_a_server_keeps_a_study_as_a_file_does(local: Store, address: str, capfd: pytest.CaptureFixture[str]) -> None:
+    remote = open_store(address)
+    assert remote.is_server
+    parent = write(remote, "over http")
+    keys = [record.key for record in RECORDS] + ["s4"]
+    assert completed(remote, keys, "over http") == {"s1", "s3", "s4"}
+    there, here = read_cells(remote, study="over http"), read_cells(local, study="on disk")
+    pd.testing.assert_frame_equal(there, here, check_exact=True)
+    pd.testing.assert_frame_equal(
+        read_history(remote, study="over http"), read_history(local, study="on disk"), check_exact=True
+    )
+    theirs, ours = read_pictures(remote, keys), read_pictures(local, keys)
+    assert theirs.keys() == ours.keys() == {"s1", "s3", "s4"}
+    np.testing.assert_array_equal(theirs["s3"]["samples"], ours["s3"]["samples"], strict=True)
+    assert study_info(remote, "over http").artifacts == dict(FILES)
+    run = remote.client.get_run(parent)
+    assert run.info.artifact_uri.startswith("mlflow-artifacts:/")
+    assert capfd.readouterr() == ("", "")  # no progress bars, no addresses
+
+
+def test_a_missing_file_on_a_server_is_told_apart_from_a_lost_server(address: str) -> None:
+    remote = open_store(address)
+    with open_study(remote, "files", {}, {}) as writer:
+        writer.write_cell(cell("bare", pictures={}))
+    assert read_pictures(remote, ["bare"]) == {}
+
+
+def test_the_ui_shows_a_local_study_and_its_pictures(local: Store, address: str) -> None:
+    with urllib.request.urlopen(address, timeout=30) as page:
+        assert b"MLflow" in page.read()
+    found = local.client.search_runs(
+        [local.client.get_experiment_by_name("on disk").experiment_id], "tags.`ablate.key` = 's1'"
+    )
+    query = urllib.parse.urlencode({"path": "pictures/grid.png", "run_uuid": found[0].info.run_id})
+    with urllib.request.urlopen(f"{address}/get-artifact?{query}", timeout=30) as picture:
+        assert picture.read() == b"\x89PNGs1"

@@ -1,0 +1,62 @@
+"""Independent tasks side by side, one core each.
+
+Arms do not depend on each other, so cores need not wait for each other inside a product: each takes tasks of its own
+and its products run on one thread. On a machine that does other things too this is worth far more than it sounds: a
+product shared among threads waits for the slowest of them, every time (measured in ablations/bench.md). Python's lock
+does not get in the way, since torch lets go of it while it computes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from threading import Event
+from typing import TypeVar
+
+import torch
+
+Result = TypeVar("Result")
+
+CACHE_WHERE_UNKNOWN = 16 * 2**20
+
+
+def cache_bytes() -> int:
+    """The size of the cache that all cores share, or a modest guess where the system does not say."""
+    try:
+        return os.sysconf("SC_LEVEL3_CACHE_SIZE") or CACHE_WHERE_UNKNOWN
+    except (ValueError, OSError, AttributeError):
+        return CACHE_WHERE_UNKNOWN
+
+
+def side_by_side(tasks: Sequence[Callable[[Event], Result]]) -> list[Result]:
+    """The results of all tasks, in their order. As many run at a time as torch has threads, sharing them evenly.
+
+    A task is called with an event; when it is set the task's result is no longer wanted, because another one raised
+    or a person interrupted, and it should return soon. What a task raises is raised here.
+
+    >>> side_by_side([lambda stopped, n=n: n * n for n in range(3)])
+    [0, 1, 4]
+    """
+    threads = torch.get_num_threads()
+    workers = min(threads, len(tasks))
+    stopped = Event()
+    if workers <= 1:
+        return [task(stopped) for task in tasks]
+
+    def alone(task: Callable[[Event], Result]) -> Result:
+        torch.set_num_threads(threads // workers)  # of this thread; and of later ones, hence the end of this function
+        return task(stopped)
+
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="arms")
+    try:
+        running = [pool.submit(alone, task) for task in tasks]
+        wait(running, return_when=FIRST_EXCEPTION)
+        for task in running:
+            if task.done() and (error := task.exception()) is not None:
+                raise error
+        return [task.result() for task in running]
+    finally:
+        stopped.set()
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)
