@@ -233,7 +233,7 @@ def check_loss(name: Annotated[str, typer.Argument(help="mypackage.losses:charbo
 
 
 def _with_done(plan: Plan, store: Store) -> Plan:
-    from tracking.gather import completed
+    from tracking.search import completed
 
     return plan.with_done(completed(store, plan.keys.values(), plan.study.name))
 

@@ -24,7 +24,7 @@ from reports.claims import claims_hash, load_claims
 from reports.evidence import Environment, Evidence
 from reports.record import WORDS
 from tracking import reader, schema
-from tracking.gather import completed, gather
+from tracking.search import completed, gather
 from tracking.reader import StudyInfo
 from tracking.store import Store
 from vae.errors import UserError, not_one_of

@@ -16,7 +16,6 @@ from reports import canvas, layout, page, tables
 from reports.dossiers import Dossier, dossiers
 from reports.evidence import Evidence
 from reports.gallery import Plate, grid_plate, plates
-from reports.layout import HEADLINE, Table
 from reports.pictures import Strip, strips
 from reports.record import SCHEMA_VERSION
 from reports.rendering import latex
@@ -89,6 +88,7 @@ def _contents(evidence: Evidence, means: pd.DataFrame, found: tuple[Dossier, ...
         grids={metric: layout.grid_table(means, metric) for metric in metrics},
         reconstructions=rows["reconstructions"][:MOST_STRIPS],
         samples=rows["samples"][:MOST_STRIPS],
+        shared=tables.same_objective(means),
     )
 
 
@@ -105,17 +105,16 @@ def _drawn(
 
 
 def _save(plate: Plate, folder: Path) -> page.Shown:
-    vector = canvas.svg(plate.figure)
+    vector, raster = canvas.rendered(plate.figure)
     _write(folder / f"{plate.name}.svg", vector)
-    _write(folder / f"{plate.name}.png", canvas.png(plate.figure))
+    _write(folder / f"{plate.name}.png", raster)
     return page.Shown(plate.name, plate.section, plate.caption, plate.alt, vector)
 
 
 def _write_tables(folder: Path, means: pd.DataFrame, contents: page.Contents) -> None:
     """Numbers as CSV in full precision, and as LaTeX the text that the report shows."""
     _write(folder / "arms.csv", _csv(means))
-    headline = [metric for metric in HEADLINE if metric in contents.grids]
-    _write(folder / "arms.tex", latex(layout.arm_table(means, headline)))
+    _write(folder / "arms.tex", latex(layout.narrowed(contents.arms)))
     for metric, table in contents.grids.items():
         _write(folder / f"{metric}.csv", _csv(tables.grid(means, metric)))
         _write(folder / f"{metric}.tex", latex(table))

@@ -120,18 +120,16 @@ def line_key(loss: str) -> Any:
     )
 
 
-def svg(figure: Figure) -> str:
-    """The figure as SVG text: no date in it, coordinates to a hundredth of a point, so that it is small and repeatable."""
-    sheet = io.StringIO()
+def rendered(figure: Figure, dpi: int = 150) -> tuple[str, bytes]:
+    """The figure as SVG text and as PNG, both without a date, so that equal figures give equal files.
+
+    Coordinates in the SVG are cut to a hundredth of a point. The figure is laid out once, for both.
+    """
+    vector, raster = io.StringIO(), io.BytesIO()
     with styled():
-        figure.savefig(sheet, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(vector, format="svg", metadata={"Date": None, "Creator": None})
+        figure.set_layout_engine("none")
+        figure.savefig(raster, format="png", dpi=dpi, metadata={"Software": None})
     # Inside tags only: the words between them, tick labels above all, are left as they are.
-    return re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), sheet.getvalue())
-
-
-def png(figure: Figure, dpi: int = 150) -> bytes:
-    """The figure as PNG."""
-    sheet = io.BytesIO()
-    with styled():
-        figure.savefig(sheet, format="png", dpi=dpi, metadata={"Software": None})
-    return sheet.getvalue()
+    short = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), vector.getvalue())
+    return short, raster.getvalue()

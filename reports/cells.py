@@ -54,6 +54,10 @@ class Cells:
         value: Any = next(iter(self.rows[arm].values())).get("beta_eff")
         return float(value) if _finite(value) else None
 
+    def of_grid(self, arm: Arm) -> bool:
+        """Whether the study's grid asked for the arm; where no origin was logged, it did."""
+        return any(_text(row.get("origin")) != "claims" for row in self.rows[arm].values())
+
     def rate(self, arm: Arm) -> float | None:
         """The arm's mean rate over its seeds, nats per image; None where there is none."""
         rates = self.values(arm, "rate").values()

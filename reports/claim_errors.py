@@ -31,12 +31,16 @@ def explain(
 
     data: the file as it was validated. keys: table -> the keys allowed in it.
     """
-    lines = [f"{_address(each['loc'], file, data)}: {_sentence(each, keys)}" for each in error.errors()]
+    # pydantic calls a list too short when an item of it is faulty; that is no mistake of the file.
+    errors = [each for each in error.errors() if each["type"] != "too_short" or not each["input"]]
+    lines = [f"{_address(each['loc'], file, data)}: {_sentence(each, keys)}" for each in errors]
     return UserError("\n".join(dict.fromkeys(lines)))
 
 
 def _address(loc: Loc, file: str, data: Mapping[str, Any]) -> str:
     """Where in the file: the claim by its id, the leg by its number where there are several, then the table."""
+    if len(loc) > 2 and loc[0] == "margins":
+        return f"claims file {file}, [margins.{loc[1]}]"
     if loc[0] != "claim" or len(loc) < 2:
         return f"claims file {file}"
     claim = data["claim"][loc[1]]

@@ -62,6 +62,14 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Says(_Strict):
+    """A clause that opens the sentence of a verdict, where the numbers alone would not say it."""
+
+    supported: str = ""
+    refuted: str = ""
+    inconclusive: str = ""
+
+
 class Leg(_Strict):
     """One comparison. See the module's text for what each kind needs."""
 
@@ -77,6 +85,7 @@ class Leg(_Strict):
     reason: str = ""
     check: Annotated[str, _one_of(("", *CHECKS))] = ""
     counted: bool = True
+    says: Says = Says()
 
     @field_validator("metric")
     @classmethod
@@ -151,14 +160,6 @@ class Leg(_Strict):
         return tuple(each for each in (self.a, self.b) if each is not None)
 
 
-class Says(_Strict):
-    """A clause that opens the sentence of a verdict, where the numbers alone would not say it."""
-
-    supported: str = ""
-    refuted: str = ""
-    inconclusive: str = ""
-
-
 class Claim(_Strict):
     """A sentence to be judged. rates, betas: of matched-rate comparisons, nats and weights of KL."""
 
@@ -168,7 +169,6 @@ class Claim(_Strict):
     places: Annotated[tuple[Literal["nominal", "matched-rate"], ...], Field(min_length=1)] = (NOMINAL,)
     expect: str = ""
     notes: tuple[str, ...] = ()
-    says: Says = Says()
     needs: tuple[Selector, ...] = ()
     rates: Annotated[tuple[float, ...], Field(min_length=1)] = RATES
     betas: Annotated[tuple[float, ...], Field(min_length=LEAST_CURVE)] = BETAS

@@ -32,13 +32,13 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, ValidationInfo, field_validator
 
 from reports.claim_errors import explain, where
-from reports.claim_model import KINDS, LEAST_CURVE, Claim, Leg, check_metric
+from reports.claim_model import COMPUTED_KINDS, KINDS, LEAST_CURVE, Claim, Leg, Says, check_metric
 from reports.record import MATCHED, NOMINAL
 from reports.selectors import Arm, EffectiveBeta, Selector, find, not_negative, sum_twin
 from vae.errors import UserError, closest, not_one_of
 
 _BUNDLED: Final = Path(__file__).parent / "claims"
-_LEG_KEYS: Final = ("metric", "a", "b", "twin", "reference", "direction", "margin", "reason", "check")
+_LEG_KEYS: Final = ("metric", "a", "b", "twin", "reference", "direction", "margin", "reason", "check", "says")
 
 
 class _Margin(BaseModel):
@@ -53,11 +53,12 @@ class _MatchedRate(BaseModel):
     betas: tuple[float, ...] = ()
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class _Shared(BaseModel):
+    """The tables that hold for all claims of a file; checked first, since their mistakes would show in every claim."""
+
+    model_config = ConfigDict(frozen=True)
     margins: dict[str, _Margin] = {}
     matched_rate: _MatchedRate = _MatchedRate()
-    claim: Annotated[tuple[Claim, ...], Field(min_length=1)]
 
     @field_validator("margins")
     @classmethod
@@ -65,6 +66,11 @@ class _File(BaseModel):
         for metric in value:
             check_metric(metric, info, name="margins")
         return value
+
+
+class _File(_Shared):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    claim: Annotated[tuple[Claim, ...], Field(min_length=1)]
 
 
 # table -> the keys that a file may write in it
@@ -75,7 +81,7 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "claim": (*(f.alias or name for name, f in Claim.model_fields.items()), *_LEG_KEYS),
     "leg": tuple(Leg.model_fields),
     **{name: tuple(Selector.model_fields) for name in ("a", "b", "needs")},
-    "says": ("supported", "refuted", "inconclusive"),
+    "says": tuple(Says.model_fields),
 }
 
 
@@ -100,9 +106,11 @@ def load_claims(*sources: str | Path, metrics: Collection[str] | None = None) ->
 
 def parse_claims(data: Mapping[str, Any], *, file: str, metrics: Collection[str] | None = None) -> tuple[Claim, ...]:
     """The claims in a parsed file; `file` is the name used in errors. See `load_claims`."""
-    full = _spelt_out(data, file)
+    context, full = {"metrics": metrics}, dict(data)
     try:
-        return _File.model_validate(full, context={"metrics": metrics}).claim
+        _Shared.model_validate(full, context=context)
+        full = _spelt_out(data, file)
+        return _File.model_validate(full, context=context).claim
     except ValidationError as error:
         raise explain(error, file=file, data=full, keys=_KEYS) from None
 
@@ -131,18 +139,11 @@ def _spelt_out(data: Mapping[str, Any], file: str) -> dict[str, Any]:
     claims = data.get("claim")
     if not isinstance(claims, list) or not all(isinstance(claim, dict) for claim in claims):
         return dict(data)  # the model says what is wrong
-    curves = data.get("matched_rate", {})
-    shared = curves if isinstance(curves, dict) else {}
-    margins = data.get("margins", {})
-    written = [_with_legs({**shared, **claim} if _sane(shared) else claim, file, margins) for claim in claims]
-    return {**data, "claim": written}
+    shared, margins = data.get("matched_rate", {}), data.get("margins", {})
+    return {**data, "claim": [_with_legs({**shared, **claim}, file, margins) for claim in claims]}
 
 
-def _sane(shared: Mapping[str, Any]) -> bool:
-    return set(shared) <= set(_MatchedRate.model_fields)
-
-
-def _with_legs(claim: Mapping[str, Any], file: str, margins: object) -> dict[str, Any]:
+def _with_legs(claim: Mapping[str, Any], file: str, margins: Mapping[str, Any]) -> dict[str, Any]:
     own = {key: claim[key] for key in _LEG_KEYS if key in claim}
     rest = {key: value for key, value in claim.items() if key not in own}
     place = where(file, claim.get("id"))
@@ -157,12 +158,10 @@ def _with_legs(claim: Mapping[str, Any], file: str, margins: object) -> dict[str
     return rest
 
 
-def _with_defaults(leg: Mapping[str, Any], kind: object, margins: object) -> dict[str, Any]:
+def _with_defaults(leg: Mapping[str, Any], kind: object, margins: Mapping[str, Any]) -> dict[str, Any]:
     full = {**({"kind": kind} if kind else {}), **leg}
-    shared = margins.get(full.get("metric")) if isinstance(margins, dict) else None
-    judged = full.get("kind") not in ("identity", "fact")
-    if judged and "margin" not in full and isinstance(shared, dict):
-        full |= {key: shared[key] for key in ("margin", "reason") if key in shared}
+    if full.get("kind") not in COMPUTED_KINDS and "margin" not in full:
+        full |= margins.get(str(full.get("metric")), {})
     return full
 
 

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from reports.effects import comparisons
 from reports.layout import Column, Entry, Table, by_columns, described
 from reports.palette import sign
-from reports.record import OVERALL, WORDS
-from reports.rounding import MISSING, decimals, listed, number, p_value, sentence_case, setting, spans
+from reports.record import COMPUTED, MATCHED, NOMINAL, OVERALL, WORDS
+from reports.rounding import MISSING, decimals, effect_decimals, number, p_value, setting, spans
 
 Record = Mapping[str, Any]
+
+PICTURED: Final = 8  # comparisons in the picture of one claim
+PLACES: Final = {NOMINAL: "as named", MATCHED: "at equal rate", COMPUTED: "by computation", OVERALL: "overall"}
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,21 @@ class Dossier:
 
     @property
     def measured(self) -> tuple[Record, ...]:
-        """The leaves that have an effect with an interval: what can be drawn."""
-        return tuple(leaf for leaf in self.leaves if comparisons(leaf))
+        """The leaves that decide and have an effect with an interval: what can be drawn."""
+        return tuple(leaf for leaf in self.leaves if leaf["counted"] and leaf["ci_low"] is not None)
+
+    @property
+    def pictured(self) -> tuple[Record, ...]:
+        """Those of `measured` that fit a picture: the ones nearest to another verdict, a metric's together."""
+        shown = sorted(self.measured, key=_clarity)[:PICTURED]
+        order = [leaf["metric"] for leaf in self.measured]
+        return tuple(sorted((leaf for leaf in self.measured if leaf in shown), key=lambda r: order.index(r["metric"])))
+
+    @property
+    def unpictured(self) -> str:
+        """What a reader must know of a picture that does not show all; empty where it does."""
+        shown, count = len(self.pictured), len(self.measured)
+        return f"{shown} of {count} comparisons: those nearest to another verdict." if shown < count else ""
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -69,13 +84,15 @@ class Dossier:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why data do not suffice, or tests disagree, each once."""
-        return tuple(dict.fromkeys(r["reason"] for r in (self.head, *self.leaves) if r["reason"]))
+        """Why data do not suffice, or tests disagree, where that decides: each once."""
+        deciding = (self.head, *(leaf for leaf in self.leaves if leaf["counted"]))
+        return tuple(dict.fromkeys(record["reason"] for record in deciding if record["reason"]))
 
-    @property
-    def losses(self) -> tuple[str, ...]:
-        """Sentences on conditions that lost cells: never dropped in silence."""
-        return tuple(dict.fromkeys(_lost(c) for leaf in self.leaves for c in leaf["counts"] if _lost(c)))
+
+def _clarity(leaf: Record) -> tuple[bool, float]:
+    """Orders comparisons from the least clear: those with another word than supported first, then by p."""
+    p = leaf["p_in_adj"] if leaf["verdict"] == "supported" else leaf["p_out_adj"]
+    return leaf["verdict"] == "supported", -(1.0 if p is None else p)
 
 
 def _leaves(record: Record) -> Iterable[Record]:
@@ -83,14 +100,6 @@ def _leaves(record: Record) -> Iterable[Record]:
         yield record
     for leg in record["legs"]:
         yield from _leaves(leg)
-
-
-def _lost(count: Record) -> str:
-    parts = [f"{count[kind]} {kind}" for kind in ("failed", "missing", "unmeasured") if count[kind]]
-    if not parts:
-        return ""
-    why = f" ({listed(dict.fromkeys(count['reasons']))})" if count["reasons"] else ""
-    return f"{count['arm']}: {count['done']} done, {listed(parts)}{why}."
 
 
 def dossiers(verdicts: Sequence[Record]) -> tuple[Dossier, ...]:
@@ -112,37 +121,42 @@ def tally(found: Sequence[Dossier]) -> dict[str, int]:
 
 
 def comparison_table(dossier: Dossier) -> Table:
-    """Each comparison: effect with interval, d_z, n, margin, p values, verdict. Empty rows for what has no effect."""
+    """Each comparison: verdict, effect with interval, margin, d_z, n, p values; dashes for what has no effect."""
     leaves = dossier.leaves
-    metrics = [_metric(leaf) for leaf in leaves]
     parts = [
-        (Column("comparison"), [Entry(_labelled(leaf)) for leaf in leaves]),
+        (Column("comparison"), _named(leaves)),
         (Column("verdict"), [Entry(r["verdict"], mark=f"verdict-{sign(r['verdict'])[0]}") for r in leaves]),
-        *([(Column("metric"), [Entry(metric) for metric in metrics])] if len(set(metrics)) > 1 else []),
         (Column("effect", "95 % interval", True, about="first arm minus second"), [_effect(r) for r in leaves]),
         (Column("margin", numeric=True), [_margin(r) for r in leaves]),
         (Column("d_z", numeric=True, about="effect / sd of the differences"), [_plain(r["d_z"], 2) for r in leaves]),
-        (Column("n", numeric=True, about="seeds"), [Entry(str(r["n"]), float(r["n"])) for r in leaves]),
+        (Column("n", numeric=True, about="seeds"), [_seeds(r) for r in leaves]),
         (Column("p for", numeric=True, about="adjusted; small supports"), [_p(r["p_in_adj"]) for r in leaves]),
         (Column("p against", numeric=True, about="adjusted; small refutes"), [_p(r["p_out_adj"]) for r in leaves]),
         (Column("exact p", numeric=True, about="sign flips, not adjusted"), [_p(r["p_exact"]) for r in leaves]),
     ]
-    of = f"{sentence_case(metrics[0])}: paired" if len(set(metrics)) == 1 else "Paired"
-    caption = f"{of} differences over seeds. p for and p against are Holm-adjusted over all claims and places."
+    caption = "Paired differences over seeds. p for and p against are Holm-adjusted over all claims and places."
     return by_columns(caption, parts, name=f"claim-{dossier.id}")
 
 
-def _labelled(leaf: Record) -> str:
-    place = "" if leaf["place"] in leaf["label"] or leaf["place"] == OVERALL else f", {leaf['place']}"
-    beside = "" if leaf["counted"] else " (shown beside the claim, decides nothing)"
-    return f"{leaf['label']}{place}{beside}"
+def names(leaves: Sequence[Record]) -> list[str]:
+    """What each comparison is called in a list: its own words where they single it out, else its arms too."""
+    matched = any(leaf["place"] == MATCHED for leaf in leaves)
+    short = [(leaf["label"].split(": ")[0], leaf["place"]) for leaf in leaves]
+    labels = [leaf["label"] if short.count(key) > 1 else key[0] for leaf, key in zip(leaves, short)]
+    labels = [described(label).label for label in labels]
+    return [
+        f"{label}, {PLACES.get(leaf['place'], leaf['place'])}" if matched else label
+        for label, leaf in zip(labels, leaves)
+    ]
 
 
-def _metric(leaf: Record) -> str:
-    if not leaf["metric"]:
-        return MISSING
-    unit = f", {leaf['unit']}" if leaf["unit"] not in ("", "1") else ""
-    return f"{described(leaf['metric']).label}{unit}"
+def _named(leaves: Sequence[Record]) -> list[Entry]:
+    """The names, those of comparisons that decide nothing marked as standing beside."""
+    found = []
+    for name, leaf in zip(names(leaves), leaves):
+        words = name.removeprefix("beside: ")
+        found.append(Entry(words if leaf["counted"] else f"beside: {words}", name))
+    return found
 
 
 def _effect(leaf: Record) -> Entry:
@@ -150,13 +164,19 @@ def _effect(leaf: Record) -> Entry:
         return Entry(MISSING)
     if leaf["ci_low"] is None:
         return Entry(number(leaf["effect"], decimals([], [leaf["effect"]]), signed=True), leaf["effect"])
-    places = decimals([(leaf["ci_high"] - leaf["ci_low"]) / 2], [leaf["effect"]])
+    places = effect_decimals((leaf["ci_high"] - leaf["ci_low"]) / 2, leaf["effect"], leaf["margin"])
     mean, low, high = (number(leaf[k], places, signed=True) for k in ("effect", "ci_low", "ci_high"))
-    return Entry(f"{mean} [{low}, {high}]", leaf["effect"])
+    unit = f" {leaf['unit']}" if leaf["unit"] not in ("", "1") else ""
+    return Entry(f"{mean} [{low}, {high}]{unit}", leaf["effect"])
 
 
 def _plain(value: float | None, places: int) -> Entry:
     return Entry(MISSING) if value is None else Entry(number(value, places, signed=True), value)
+
+
+def _seeds(leaf: Record) -> Entry:
+    """What is computed rests on no seed."""
+    return Entry(str(leaf["n"]), float(leaf["n"])) if leaf["metric"] else Entry(MISSING)
 
 
 def _margin(leaf: Record) -> Entry:
@@ -172,7 +192,7 @@ def sensitivity_table(dossier: Dossier) -> Table | None:
     leaves = [leaf for leaf in dossier.leaves if leaf["sensitivity"]]
     if not leaves:
         return None
-    parts = [(Column("comparison"), [Entry(_labelled(leaf)) for leaf in leaves])]
+    parts = [(Column("comparison"), _named(leaves))]
     for title, key in (("level α", "alpha"), ("margin times", "margin"), ("seed left out", "leave_one_out")):
         parts.append((Column(title), [Entry(_settings(leaf["sensitivity"][key])) for leaf in leaves]))
     return by_columns("The verdict under other settings.", parts, name=f"sensitivity-{dossier.id}")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from reports.canvas import drawn
 from reports.layout import described
 from reports.palette import colour, sign
+from reports.rounding import setting
 
 Record = Mapping[str, Any]
 
@@ -22,28 +24,17 @@ _AXIS: Final = 0.52  # inches an axis with its label takes
 _LANE: Final = 0.24  # half the height of a lane, in rows
 
 
-def comparisons(verdict: Record) -> tuple[Record, ...]:
-    """The comparisons with an effect that a verdict rests on: its legs, and theirs, or itself."""
-    return tuple(found for found in _leaves(verdict) if found["effect"] is not None and found["ci_low"] is not None)
-
-
-def _leaves(verdict: Record) -> Iterator[Record]:
-    if not verdict["legs"]:
-        yield verdict
-    for leg in verdict["legs"]:
-        yield from _leaves(leg)
-
-
 @drawn
-def effect(rows: Sequence[Record], *, width: float = 4.0) -> Figure:
-    """Each comparison on its line: one dot per seed, the mean with its 95 % interval, the claim's region shaded.
+def effect(rows: Sequence[Record], names: Sequence[str], *, width: float = 4.0) -> Figure:
+    """Each comparison on its line: a stroke per seed, the mean with its 95 % interval, the claim's region shaded.
 
-    rows: at least one of `comparisons`; neighbours of one metric and region share an axis. width: inches.
+    rows: at least one verdict with an effect and an interval; names: what each is called. Neighbours of one metric
+    and region share an axis. width: inches.
     """
-    groups = [list(part) for _, part in groupby(rows, key=_axis_key)]
+    named = [{**row, "name": name} for row, name in zip(rows, names)]
+    groups = [list(part) for _, part in groupby(named, key=_axis_key)]
     heights = [_ROW * len(group) + _AXIS for group in groups]
-    figure = Figure(figsize=(width, sum(heights)), layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.03, hspace=0.0)  # type: ignore[union-attr]
+    figure = Figure(figsize=(width, sum(heights)), layout=ConstrainedLayoutEngine(h_pad=0.03, hspace=0.0))
     axes = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
     for ax, group in zip(axes, groups):
         _draw_group(ax, group)
@@ -51,7 +42,7 @@ def effect(rows: Sequence[Record], *, width: float = 4.0) -> Figure:
 
 
 def _axis_key(row: Record) -> tuple[Any, ...]:
-    return (row["metric"], row["unit"], tuple(row["region"] or ()))
+    return (row["metric"], row["reference"], tuple(row["region"] or ()))
 
 
 def _draw_group(ax: Axes, group: Sequence[Record]) -> None:
@@ -84,11 +75,16 @@ def _draw_row(ax: Axes, y: float, row: Record, left: float) -> None:
     seeds = list(row["per_seed"].values())
     ax.plot(seeds, np.full(len(seeds), y), "|", color=tone, alpha=0.5, markersize=8, markeredgewidth=0.9)
     ax.plot([row["ci_low"], row["ci_high"]], [y, y], color=tone, linewidth=2.6, solid_capstyle="round")
-    shape = {"marker": MARKERS.get(row["verdict"], "s"), "markeredgecolor": colour("paper"), "markeredgewidth": 0.8}
-    ax.plot([row["effect"]], [y], color=tone, markersize=7, **shape)
-    text = f"{row['label']}: {row['verdict']}"
-    place = {"xytext": (1, 0), "textcoords": "offset points", "va": "center"}
-    ax.annotate(text, (left, y + 0.44), fontsize=9, color=colour("ink"), **place)
+    ax.plot(
+        [row["effect"]],
+        [y],
+        color=tone,
+        marker=MARKERS.get(row["verdict"], "s"),
+        markersize=7,
+        markeredgecolor=colour("paper"),
+        markeredgewidth=0.8,
+    )
+    ax.text(left, y + 0.44, f"{row['name']}: {row['verdict']}", fontsize=9, va="center", color=colour("ink"))
 
 
 def _limits(group: Sequence[Record]) -> tuple[float, float]:
@@ -103,8 +99,10 @@ def _limits(group: Sequence[Record]) -> tuple[float, float]:
 
 
 def _label(row: Record) -> str:
-    unit = row["unit"] if row["unit"] not in ("", "1") else ""
     name = described(row["metric"]).label if row["metric"] else "effect"
+    unit = f" ({row['unit']})" if row["unit"] not in ("", "1") else ""
     if row["kind"] == "trend":
-        return f"slope of {name}{f' ({unit})' if unit else ''}"
-    return f"difference in {name}{f' ({unit})' if unit else ''}"
+        return f"slope of {name} on ln β{unit}"
+    if row["reference"] is not None:
+        return f"{name} − {setting(row['reference'])}{unit}" if row["reference"] else f"{name}{unit}"
+    return f"difference in {name}{unit}"

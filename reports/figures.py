@@ -1,7 +1,7 @@
 """The frame as figures. Each function takes tables of numbers and returns a matplotlib `Figure`; the caller saves it.
 
-Every mean is drawn with its own interval from `reports.tables` (seaborn's bootstraps are switched off), every axis has its
-unit, and every loss its one colour, marker and dash.
+Every mean is drawn with its own interval from `reports.tables` (seaborn's bootstraps are switched off), every axis
+has its unit, and every loss its one colour, marker and dash.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from reports.layout import described, titled
 from reports.matched import Curve
 from reports.palette import colour, mark
 from reports.rounding import setting
-from reports.tables import PLAIN, summary
+from reports.tables import PLAIN, on_grid, summary
 
 MATCHED_RATES: Final = (10.0, 15.0, 20.0, 25.0, 30.0)  # nats per image
 NYQUIST: Final = 0.5  # cycles per pixel
@@ -59,8 +59,8 @@ def curves(ax: Axes, rows: pd.DataFrame, x: str) -> None:
 
 @drawn
 def metric_against_beta(means: pd.DataFrame, metric: str) -> Figure:
-    """One metric against beta by loss, one panel per reduction, plain posterior only."""
-    rows = means[(means["metric"] == metric) & (means["posterior"] == PLAIN)]
+    """One metric against beta by loss, one panel per reduction: the arms of the study's own grid."""
+    rows = on_grid(means, metric)
     reductions = list(dict.fromkeys(rows["reduction"]))
     figure, axes = panels(len(reductions), width=_width(len(reductions)))
     for ax, reduction in zip(axes, reductions):
@@ -94,7 +94,7 @@ def metric_against_effective_beta(means: pd.DataFrame, metric: str) -> Figure:
     rows = means[(means["metric"] == metric) & (means["posterior"] == PLAIN)]
     figure, (ax,) = panels(1, width=7.2, height=3.3)
     curves(ax, rows[rows["reduction"] == "sum"], "beta_eff")
-    for (loss, reduction), part in rows[rows["reduction"] != "sum"].groupby(["loss", "reduction"], sort=False):
+    for (loss, _), part in rows[rows["reduction"] != "sum"].groupby(["loss", "reduction"], sort=False):
         ax.errorbar(
             part["beta_eff"],
             part["mean"],
@@ -129,7 +129,7 @@ def rate_curves(frame: pd.DataFrame, metric: str, points: int = 41) -> pd.DataFr
         if low >= high:
             continue
         rates = np.linspace(low, high, points)
-        values = np.stack([curve.at(rates) for curve in drawn_through])
+        values = np.stack([curve.at(rates.tolist()) for curve in drawn_through])
         reached = np.isfinite(values).all(axis=0)
         rows += [
             {"loss": loss, "rate": rate} | summary(pd.Series(column))
@@ -146,7 +146,7 @@ def _curve(cells: pd.DataFrame, metric: str) -> Curve:
 def rate_distortion(
     frame: pd.DataFrame, means: pd.DataFrame, metrics: Sequence[str], rates: Sequence[float] = MATCHED_RATES
 ) -> Figure:
-    """Metrics against the rate, one panel each: a line and seed band per loss, marks at the arms, matched rates as lines."""
+    """Metrics against the rate, one panel each: line and seed band per loss, marks at arms, matched rates as lines."""
     figure, axes = panels(len(metrics), width=_width(len(metrics)), sharey=False, height=3.2)
     for ax, metric in zip(axes, metrics):
         _one_rate_panel(ax, frame, means, metric, rates)
@@ -164,8 +164,15 @@ def _one_rate_panel(ax: Axes, frame: pd.DataFrame, means: pd.DataFrame, metric: 
     at = wide[wide["metric"] == "rate"].set_index("arm")["mean"]
     marks = wide[wide["metric"] == metric]
     for loss, part in marks.groupby("loss", sort=False):
-        look = {"marker": mark(str(loss)).marker, "color": colour(str(loss)), "markeredgecolor": colour("paper")}
-        ax.plot(at.reindex(part["arm"]).to_numpy(), part["mean"], linestyle="none", markeredgewidth=0.6, **look)
+        ax.plot(
+            at.reindex(part["arm"]).to_numpy(),
+            part["mean"],
+            linestyle="none",
+            marker=mark(str(loss)).marker,
+            color=colour(str(loss)),
+            markeredgecolor=colour("paper"),
+            markeredgewidth=0.6,
+        )
     for rate in rates:
         ax.axvline(rate, color=colour("muted"), linewidth=0.7, linestyle=(0, (1, 2)), zorder=0.5)
     ax.set_title(described(metric).label)

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reports import figures
-from reports.dossiers import Dossier
+from reports.dossiers import Dossier, names
 from reports.effects import effect
 from reports.evidence import Evidence
 from reports.layout import HEADLINE, described
@@ -55,13 +55,14 @@ def plates(evidence: Evidence, means: pd.DataFrame, found: Sequence[Dossier]) ->
 
 
 def _effect_plate(dossier: Dossier) -> Plate:
-    seen = "; ".join(f"{leaf['label']}, {leaf['place']}: {leaf['verdict']}" for leaf in dossier.measured)
+    called = names(dossier.pictured)
+    seen = "; ".join(f"{name}: {leaf['verdict']}" for name, leaf in zip(called, dossier.pictured))
     return Plate(
         name=f"effect-{dossier.id}",
         section="effect",
-        caption="",
+        caption=dossier.unpictured,
         alt=f"Paired differences with 95 % intervals against the region in which the claim would hold. {seen}.",
-        figure=effect(dossier.measured),
+        figure=effect(dossier.pictured, called),
     )
 
 
@@ -73,8 +74,8 @@ def _beta_plate(means: pd.DataFrame, metric: str) -> Plate:
 
 def _effective_plate(means: pd.DataFrame) -> Plate:
     caption = (
-        "Rate against β_eff, all reductions on one axis. Lines: sum. Hollow marks: the other reductions; where they lie "
-        "on the lines, the reduction is only another weight."
+        "Rate against β_eff, all reductions on one axis. Lines: sum. Hollow marks: the other reductions; where "
+        "they lie on the lines, the reduction is only another weight."
     )
     figure = figures.metric_against_effective_beta(means, "rate")
     return Plate("rate-against-effective-beta", "weight", caption, caption, figure)
@@ -88,11 +89,11 @@ def _rate_plates(evidence: Evidence, means: pd.DataFrame, present: set[str]) -> 
     for place, group in enumerate(AGAINST_RATE):
         metrics = [metric for metric in group if metric in present]
         if metrics:
-            names = listed(described(metric).label for metric in metrics)
+            labels = listed(described(metric).label for metric in metrics)
             lines = ", ".join(setting(rate) for rate in rates)
             caption = (
-                f"{sentence_case(names)} against the rate, reduction sum. Line and band: mean over seeds in its 95 % interval; "
-                f"marks: arms; dotted lines: the rates at which losses are compared ({lines} nats per image)."
+                f"{sentence_case(labels)} against the rate, reduction sum. Line and band: mean over seeds in its 95 % "
+                f"interval; marks: arms; dotted lines: the rates at which losses are compared ({lines} nats per image)."
             )
             figure = figures.rate_distortion(evidence.frame, means, metrics, rates)
             yield Plate(f"against-rate-{place + 1}", "rate", caption, caption, figure)

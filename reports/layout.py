@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 
@@ -21,6 +21,8 @@ HEADLINE: Final = (
     *("legibility", "active_units", "kid"),
 )
 WON: Final = "won by construction"
+SETTINGS: Final = "settings"
+BETA_EFF: Final = "weight of the KL term when both terms are summed"
 
 
 @dataclass(frozen=True)
@@ -85,32 +87,36 @@ def arm_table(means: pd.DataFrame, metrics: Iterable[str]) -> Table:
     seeds = means.groupby("arm")["n"].max()
     parts = [
         (Column("arm"), [Entry(a["arm"], mark=a["loss"]) for a in arms.to_dict("records")]),
-        (Column("loss"), [Entry(loss) for loss in arms["loss"]]),
-        (Column("reduction"), [Entry(reduction) for reduction in arms["reduction"]]),
-        *_optional_columns(means, arms),
-        (Column("β", numeric=True), [Entry(setting(b), b) for b in arms["beta"]]),
         (Column("β_eff", numeric=True, about=BETA_EFF), [Entry(setting(b), b) for b in arms["beta_eff"]]),
         (Column("n", numeric=True, about="seeds"), [Entry(str(seeds[a]), float(seeds[a])) for a in names]),
         *(_metric_column(means, metric, names, losses) for metric in metrics),
+        *_setting_columns(means, arms),
     ]
     return by_columns("Every arm: mean ± 95 % interval over seeds.", parts, name="arms")
 
 
-BETA_EFF: Final = "weight of the KL term when both terms are summed"
-
-
-def _optional_columns(means: pd.DataFrame, arms: pd.DataFrame) -> list[tuple[Column, list[Entry]]]:
-    """Posterior, origin and twins: each only where some arm differs in it."""
-    parts = []
-    if set(arms["posterior"]) != {PLAIN}:
-        parts.append((Column("posterior"), [Entry(p) for p in arms["posterior"]]))
-    if set(arms["origin"]) != {"grid"}:
-        parts.append((Column("added by"), [Entry(o) for o in arms["origin"]]))
+def _setting_columns(means: pd.DataFrame, arms: pd.DataFrame) -> list[tuple[Column, list[Entry]]]:
+    """What an arm's name says, column by column, and what it does not say."""
     twins = same_objective(means)
-    if twins:
-        column = Column("same objective as", about="equal loss and β_eff: the same objective up to a global scale")
-        parts.append((column, [Entry(", ".join(twins.get(a, ())) or MISSING) for a in arms["arm"]]))
-    return parts
+    shared = "equal loss and β_eff: the same objective up to a global scale"
+    return [
+        (Column("loss", group=SETTINGS), [Entry(loss) for loss in arms["loss"]]),
+        (Column("reduction", group=SETTINGS), [Entry(reduction) for reduction in arms["reduction"]]),
+        (Column("β", numeric=True, group=SETTINGS), [Entry(setting(b), b) for b in arms["beta"]]),
+        (Column("posterior", group=SETTINGS), [Entry(posterior) for posterior in arms["posterior"]]),
+        (Column("asked for by", group=SETTINGS), [Entry(origin) for origin in arms["origin"]]),
+        (
+            Column("same objective as", group=SETTINGS, about=shared),
+            [Entry(", ".join(twins.get(arm, ())) or MISSING) for arm in arms["arm"]],
+        ),
+    ]
+
+
+def narrowed(table: Table, group: str = "headline") -> Table:
+    """The table with the columns that always stay and those of one group."""
+    kept = [i for i, column in enumerate(table.columns) if not column.group or group in column.group.split()]
+    rows = tuple(tuple(row[i] for i in kept) for row in table.rows)
+    return Table(table.caption, tuple(table.columns[i] for i in kept), rows, table.name)
 
 
 def _metric_column(
@@ -228,8 +234,3 @@ def catalogue_table(metrics: Iterable[str]) -> Table:
 def _range(metric: Metric) -> str:
     low, high = (number(v, 0) if abs(v) == float("inf") else setting(v) for v in (metric.low, metric.high))
     return f"{low} to {high}"
-
-
-def columns_named(table: Table, row: tuple[Entry, ...]) -> dict[str, Any]:
-    """One row as column title -> text."""
-    return {column.title: entry.text for column, entry in zip(table.columns, row)}

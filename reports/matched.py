@@ -9,9 +9,10 @@ Nothing is extrapolated: a rate counts only where both curves reach it, in every
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from scipy.interpolate import PchipInterpolator
 from vae.errors import UserError
 
 Array = NDArray[np.float64]
+_ROUNDING: Final = 1e-9  # in ln beta
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,7 @@ class Curve:
         >>> Curve((1.0, 4.0), (20.0, 10.0), (0.8, 0.6)).beta_at([15.0, 30.0]).tolist()
         [2.0, nan]
         """
-        spent = self._spline(self.rate)
-        found = [spent.solve(rate, extrapolate=False) for rate in rates]
-        return np.array([float(np.exp(roots[0])) if _once(roots) else np.nan for roots in found])
+        return np.exp(self._log_beta_at(rates))
 
     def at(self, rates: Sequence[float]) -> Array:
         """The metric at each rate: (r,), NaN where the curve does not reach it.
@@ -68,15 +68,22 @@ class Curve:
         >>> Curve((1.0, 4.0), (20.0, 10.0), (0.8, 0.6)).at([15.0]).round(12).tolist()
         [0.7]
         """
-        return np.asarray(self._spline(self.values)(np.log(self.beta_at(rates))))
+        return np.asarray(self._spline(self.values)(self._log_beta_at(rates)))
+
+    def _log_beta_at(self, rates: Sequence[float]) -> Array:
+        spent, ends = self._spline(self.rate), np.log([self.beta[0], self.beta[-1]])
+        return np.array([_single(spent.solve(rate, extrapolate=True), *ends) for rate in rates])
 
     def _spline(self, values: Sequence[float]) -> Any:
-        return PchipInterpolator(np.log(self.beta), values, extrapolate=False)
+        return PchipInterpolator(np.log(self.beta), values)
 
 
-def _once(roots: Array) -> bool:
-    # An end of the curve may be found from both sides of a knot; a level stretch gives NaN.
-    return roots.size > 0 and bool(np.isfinite(roots).all()) and float(np.ptp(roots)) < 1e-9
+def _single(roots: Array, low: float, high: float) -> float:
+    """The one root between low and high, or NaN. A knot may be found from both its sides; a level stretch is NaN."""
+    near = roots[~((roots < low - _ROUNDING) | (roots > high + _ROUNDING))]
+    if near.size == 0 or not np.isfinite(near).all() or np.ptp(near) > _ROUNDING:
+        return math.nan
+    return float(np.clip(near[0], low, high))
 
 
 def common_rates(curves: Iterable[Curve], rates: Sequence[float]) -> tuple[float, ...]:

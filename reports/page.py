@@ -19,7 +19,7 @@ from markupsafe import Markup
 from reports import palette, prose
 from reports.dossiers import Dossier, comparison_table, firmness, sensitivity_table, tally
 from reports.evidence import Evidence
-from reports.layout import Table, described
+from reports.layout import SETTINGS, Table, described, narrowed
 from reports.pictures import Strip
 from reports.rendering import escaped, markdown
 
@@ -63,6 +63,7 @@ class Contents:
     grids: Mapping[str, Table] = field(default_factory=dict)
     reconstructions: Sequence[Strip] = ()
     samples: Sequence[Strip] = ()
+    shared: Mapping[str, Sequence[str]] = field(default_factory=dict)
     comparison: Table | None = None
 
     def of(self, section: str) -> list[Shown]:
@@ -114,13 +115,14 @@ def _context(contents: Contents) -> dict[str, Any]:
         "comparison_table": comparison_table,
         "sensitivity_table": sensitivity_table,
         "firmness": firmness,
+        "shared": prose.shared_objectives(contents.shared),
         "refusals": prose.own_objectives(list(contents.grids), set(evidence.done["loss"])),
         "tone": lambda loss: palette.mark(loss).tone,
         "label": lambda metric: described(metric).label,
         "plots": {figure.name.removesuffix("-against-beta"): figure for figure in contents.of("beta")},
         "homes": homes(contents.dossiers),
         "groups": _groups(contents.arms),
-        "headline": headline(contents.arms),
+        "headline": narrowed(contents.arms),
     }
 
 
@@ -134,16 +136,10 @@ def homes(found: Sequence[Dossier]) -> dict[str, str]:
 
 
 def _groups(arms: Table) -> list[tuple[str, str]]:
-    """The kinds of metric that a reader may choose among: value and name."""
+    """The kinds of columns that a reader may choose among, as value and name: headline first, settings and all last."""
     kinds = dict.fromkeys(kind for column in arms.columns for kind in column.group.split())
-    return [(kind, kind) for kind in sorted(kinds, key=lambda kind: kind != "headline")] + [("all", "all")]
-
-
-def headline(arms: Table) -> Table:
-    """The arm table with its headline metrics only: what fits a page of Markdown."""
-    kept = [i for i, column in enumerate(arms.columns) if not column.group or "headline" in column.group.split()]
-    rows = tuple(tuple(row[i] for i in kept) for row in arms.rows)
-    return Table(arms.caption, tuple(arms.columns[i] for i in kept), rows, arms.name)
+    order = sorted(kinds, key=lambda kind: (kind == SETTINGS, kind != "headline"))
+    return [(kind, kind) for kind in (*order, "all")]
 
 
 def picture(strip: Strip) -> str:

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from reports.cells import COLLAPSED, Cells
-from reports.claim_model import Claim, Leg
+from reports.claim_model import LEAST_CURVE, Claim, Leg
 from reports.matched import Curve, matched
 from reports.record import MATCHED, Count
 from reports.rounding import listed, number, setting, spans
-from reports.selectors import Arm, Selector, find, sum_twin
+from reports.selectors import Arm, Selector, find, same_beta, sum_twin
 from reports.statistics import slopes
 
 RATE_MATTERS: Final = 0.5  # nats per image: the margin of rates
@@ -56,9 +56,9 @@ def measure(claim: Claim, leg: Leg, place: str, cells: Cells) -> list[Measured]:
     elif place == MATCHED:
         found = [_at_equal_rate(claim, leg, cells)]
     elif leg.kind == "trend":
-        found = [_trend(leg, cells)]
+        found = [_trend(claim, leg, cells)]
     elif leg.b is not None and leg.b.tuned:
-        found = [_tuned(leg, cells)]
+        found = [_tuned(claim, leg, cells)]
     else:
         found = [_nominal(leg, cells)]
     return [_finished(each, cells) for each in found]
@@ -146,16 +146,16 @@ def _with_twin(leg: Leg, cells: Cells, arm: Arm) -> Measured:
     return replace(pair, counted=False, notes=(*pair.notes, note))
 
 
-def _trend(leg: Leg, cells: Cells) -> Measured:
+def _trend(claim: Claim, leg: Leg, cells: Cells) -> Measured:
     """Slope of the metric on ln beta, seed by seed, over the betas that the seed has."""
     selector = leg.a or Selector()
-    arms = _along_beta(cells, selector)
-    if len(arms) < 2:
+    arms = _along_beta(claim, cells, selector)
+    if len(arms) < LEAST_CURVE:
         reason = f"a trend needs two betas or more; the study has {len(arms)} of {_name(selector)}"
         return Measured(leg, _name(selector), read=arms, reason=reason)
     values = {arm: cells.values(arm, leg.metric) for arm in arms}
     lines = {seed: [(arm.beta, values[arm][seed]) for arm in arms if seed in values[arm]] for seed in cells.seeds}
-    lines = {seed: line for seed, line in lines.items() if len(line) > 1}
+    lines = {seed: line for seed, line in lines.items() if len(line) >= LEAST_CURVE}
     return Measured(
         leg,
         label=f"slope of {leg.metric} on ln beta, {_name(selector)}",
@@ -184,10 +184,16 @@ def _against_the_trend(leg: Leg, lines: Mapping[int, Sequence[tuple[float, float
     return (f"{name}: in seed {spans(against)} a step in beta goes the other way by more than {setting(margin)}.",)
 
 
-def _along_beta(cells: Cells, selector: Selector) -> tuple[Arm, ...]:
-    """The arms of a selector at every beta above 0, in order of beta."""
+def _along_beta(claim: Claim, cells: Cells, selector: Selector) -> tuple[Arm, ...]:
+    """The arms of a selector at every beta above 0, in order of beta.
+
+    Those of the grid and of the claim's own betas: a twin trained for another comparison lies as near to a
+    neighbour as 3.92 to 4, where the slope between the two is noise.
+    """
     everywhere = selector.model_copy(update={"beta": None, "beta_eff": None})
-    return tuple(sorted((arm for arm in cells.matching(everywhere) if arm.beta > 0), key=lambda arm: arm.beta))
+    arms = sorted((arm for arm in cells.matching(everywhere) if arm.beta > 0), key=lambda arm: arm.beta)
+    own = [arm for arm in arms if cells.of_grid(arm) or any(same_beta(arm.beta, beta) for beta in claim.betas)]
+    return tuple(own if len(own) >= LEAST_CURVE else arms)
 
 
 def _curves(leg: Leg, cells: Cells, arms: Sequence[Arm]) -> dict[int, Curve]:
@@ -197,11 +203,11 @@ def _curves(leg: Leg, cells: Cells, arms: Sequence[Arm]) -> dict[int, Curve]:
         values, rates = cells.values(arm, leg.metric), cells.values(arm, "rate")
         for seed in values.keys() & rates.keys():
             points.setdefault(seed, []).append((arm.beta, rates[seed], values[seed]))
-    return {seed: Curve.through(line) for seed, line in points.items() if len(line) > 1}
+    return {seed: Curve.through(line) for seed, line in points.items() if len(line) >= LEAST_CURVE}
 
 
 def _at_equal_rate(claim: Claim, leg: Leg, cells: Cells) -> Measured:
-    arms = [_along_beta(cells, selector) for selector in leg.selectors]
+    arms = [_along_beta(claim, cells, selector) for selector in leg.selectors]
     curves = [_curves(leg, cells, each) for each in arms]
     names = [_name(selector, weight=False) for selector in leg.selectors]
     pairs, rates = matched(curves[0], curves[-1], claim.rates)
@@ -217,10 +223,10 @@ def _at_equal_rate(claim: Claim, leg: Leg, cells: Cells) -> Measured:
     return replace(found, pair=ends, notes=(note,) if skipped else ())
 
 
-def _tuned(leg: Leg, cells: Cells) -> Measured:
+def _tuned(claim: Claim, leg: Leg, cells: Cells) -> Measured:
     """An arm against another whose beta is set, seed by seed, so that both spend the same rate."""
     first, second = leg.a or Selector(), leg.b or Selector()
-    mine, arms = cells.matching(first)[:1], _along_beta(cells, second)
+    mine, arms = cells.matching(first)[:1], _along_beta(claim, cells, second)
     if not mine:
         return Measured(leg, _name(first), reason=f"the study has no arm {_name(first)}")
     values, rates = cells.values(mine[0], leg.metric), cells.values(mine[0], "rate")

@@ -87,7 +87,7 @@ def first_cells(frame: pd.DataFrame, pictures: Mapping[str, Pictures]) -> list[d
     arms = list(dict.fromkeys(frame["arm"]))
     pictured = frame[frame["key"].isin(list(pictures))].sort_values("seed", kind="stable")
     first = {str(cell["arm"]): cell for cell in reversed(pictured.to_dict("records"))}
-    return [first[arm] for arm in arms if arm in first]  # type: ignore[misc]
+    return [first[arm] for arm in arms if arm in first]
 
 
 @drawn

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from reports.comparability import OWN_OBJECTIVE, refusal
 from reports.dossiers import Dossier, tally
@@ -95,7 +95,8 @@ def facts(evidence: Evidence) -> list[tuple[str, str]]:
 
 def caption_against_beta(metric: str) -> str:
     """What a figure of a metric against beta shows."""
-    return f"{sentence_case(titled(metric))} against β by loss, one panel per reduction: mean over seeds in its 95 % interval."
+    title = sentence_case(titled(metric))
+    return f"{title} against β by loss, one panel per reduction: mean over seeds in its 95 % interval."
 
 
 def own_objectives(metrics: Sequence[str], losses: Collection[str]) -> str:
@@ -108,3 +109,9 @@ def own_objectives(metrics: Sequence[str], losses: Collection[str]) -> str:
         return ""
     parts = [f"{loss.upper()} arms are trained on {listed(names)}" for loss, names in refused.items()]
     return f"{'; '.join(parts)}, or on a function of it. They win these by construction, so these rank no losses."
+
+
+def shared_objectives(twins: Mapping[str, Sequence[str]]) -> list[str]:
+    """Each set of arms that have one objective, once. twins: as `tables.same_objective`."""
+    sets = dict.fromkeys(tuple(sorted((arm, *others))) for arm, others in twins.items())
+    return [" = ".join(arms) for arms in sets]

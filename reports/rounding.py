@@ -1,6 +1,7 @@
 """How numbers are written: every rounding rule of the report, once.
 
-Rules: an interval is shown to two significant figures and its mean to the same place; a column keeps one number of
+Rules: an interval is shown to two significant figures and its mean to the same place, but an effect no finer than
+a hundredth of the margin it is held against; a column keeps one number of
 decimals, that of its median interval; a minus is a minus sign; what is missing is a dash, never a zero. Files for
 machines (CSV, JSON) carry full precision and none of this.
 """
@@ -36,6 +37,16 @@ def decimals(halves: Iterable[float], values: Iterable[float] = ()) -> int:
     else:
         places = 2
     return min(max(places, 0), _MOST_DECIMALS)
+
+
+def effect_decimals(half: float, effect: float, margin: float | None) -> int:
+    """Decimals of an effect beside its margin: as of a column, but not finer than a hundredth of the margin.
+
+    >>> effect_decimals(0.00002, 0.00001, 0.5), effect_decimals(0.0012, 0.4, 0.02)
+    (3, 4)
+    """
+    finest = 2 - _exponent(margin) if margin else _MOST_DECIMALS
+    return min(decimals([half], [effect]), max(finest, 0))
 
 
 def _exponent(size: float) -> int:

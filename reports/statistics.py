@@ -13,7 +13,7 @@ p_in tests "the mean lies outside the region" (small: the claim is supported), p
 Each has an exact counterpart, the sign-flip test: under the hypothesis that the differences from the end are
 symmetric about 0, every pattern of signs is equally likely. Its least one-sided p is 2^−n, so that n = 5 seeds can
 reach .05 (1/32) from one side, and from two sides (1/16) cannot. Where all seeds agree to rounding there is no
-spread to test against: the value decides, p is 0 or 1.
+spread to test against: the value decides, p is 0 or 1, and a value on an end lies outside, the region being open.
 """
 
 from __future__ import annotations
@@ -145,7 +145,8 @@ def _one_sided(d: Array, end: float, exact: bool) -> tuple[Array, Array]:
     both = np.stack([shifted, -shifted])
     tested = _sign_flips(both) if exact else stats.ttest_1samp(both, 0, axis=-1, alternative="greater").pvalue
     mean = d.mean(axis=-1)
-    by_value = np.where(np.stack([mean > end, mean < end]), 0.0, 1.0)
+    inside = mean - end > _ROUNDING * np.maximum(np.abs(mean), abs(end))
+    by_value = np.where(np.stack([inside, ~inside]), 0.0, 1.0)
     above, below = np.where(flat, by_value, tested)
     return above, below
 

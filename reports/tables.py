@@ -87,9 +87,17 @@ def same_objective(means: pd.DataFrame) -> dict[str, tuple[str, ...]]:
     }
 
 
+def on_grid(means: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The rows of one metric whose arms belong to the study's own grid, plain posterior."""
+    return means[(means["metric"] == metric) & (means["posterior"] == PLAIN) & (means["origin"] == "grid")]
+
+
 def grid(means: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """One metric per loss × reduction × beta in long form, plain posterior only: the CSV file of that metric."""
-    rows = means[(means["metric"] == metric) & (means["posterior"] == PLAIN)]
+    """One metric per loss × reduction × beta in long form: the CSV file of that metric.
+
+    Plain posterior, and only the arms that the study's grid asks for: those that claims added lie off it.
+    """
+    rows = on_grid(means, metric)
     columns = ["loss", "reduction", "beta", "beta_eff", "n", "mean", "half", "low", "high"]
     return rows[columns].sort_values(["loss", "reduction", "beta"]).reset_index(drop=True)
 

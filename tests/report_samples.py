@@ -63,7 +63,7 @@ def metrics_of(loss: str, beta_eff: float, seed_noise: Any, own_noise: Any) -> d
         "sigma_eq": max(0.0, 1.4 * (1 - ratio)),
         "n_blank": 0.0,
         "ink_ratio": {"bce": 0.985, "mse": 0.97, "mae": 0.93}[loss] + 0.004 * float(shake[2]),
-        "legibility": 0.985 - 0.6 * float(np.exp(-rate / 6)) - (0.012 if loss == "mae" else 0) + 0.001 * float(shake[3]),
+        "legibility": _approach(0.973 if loss == "mae" else 0.985, 0.6, 6.0, rate) + 0.001 * float(shake[3]),
     }
 
 

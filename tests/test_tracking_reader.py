@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import tracking.gather
+import tracking.search
 from tests.tracking_samples import METRICS, cell, failed, fields, local_store
 from tracking import (
     Gathered,
@@ -31,8 +31,8 @@ from tracking import (
     study_info,
     ui_command,
 )
-from tracking.artifacts import local_folder
 from tracking.schema import HISTORY_COLUMNS, LEADING_COLUMNS, OTHER_COLUMNS
+from tracking.store import local_folder
 
 NAN = float("nan")
 
@@ -191,7 +191,7 @@ def test_a_metric_that_only_some_cells_have_is_told(store: Store, study: str, wr
 def test_thousands_of_cells_come_page_by_page(
     store: Store, study: str, writer: StudyWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracking.gather, "_PAGE", 3)
+    monkeypatch.setattr(tracking.search, "_PAGE", 3)
     keys = [f"page{i}" for i in range(10)]
     for i, key in enumerate(keys):
         writer.write_cell(cell(key, seed=i, history=(), pictures={}, files={}))

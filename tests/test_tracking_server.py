@@ -18,8 +18,10 @@ import pytest
 from tests.tracking_samples import cell, failed, local_store
 from tracking import (
     Store,
+    TrackingError,
     completed,
     free_port,
+    gather,
     open_store,
     open_study,
     read_cells,
@@ -72,7 +74,7 @@ def address(local: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(600):
+    for _ in range(1800):
         try:
             with urllib.request.urlopen(url, timeout=5):
                 return
@@ -93,13 +95,16 @@ def test_a_server_keeps_a_study_as_a_file_does(local: Store, address: str, capfd
     pd.testing.assert_frame_equal(
         read_history(remote, study="over http"), read_history(local, study="on disk"), check_exact=True
     )
-    theirs, ours = read_pictures(remote, keys), read_pictures(local, keys)
+    theirs = read_pictures(remote, gather(remote, study="over http"))
+    ours = read_pictures(local, gather(local, study="on disk"))
     assert theirs.keys() == ours.keys() == {"s1", "s3", "s4"}
     np.testing.assert_array_equal(theirs["s3"]["samples"], ours["s3"]["samples"], strict=True)
     assert study_info(remote, "over http").artifacts == dict(FILES)
     run = remote.client.get_run(parent)
     assert run.info.artifact_uri.startswith("mlflow-artifacts:/")
     assert capfd.readouterr() == ("", "")  # no progress bars, no addresses
+    with pytest.raises(TrackingError, match="sent to an MLflow server, which keeps them: start that server"):
+        read_history(local, study="over http")  # past the server, from the database behind it
 
 
 def test_a_missing_file_on_a_server_is_told_apart_from_a_lost_server(address: str) -> None:

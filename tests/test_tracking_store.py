@@ -301,8 +301,8 @@ def start(folder: Path, **environment: str) -> subprocess.Popen[str]:
 
 def test_first_use_is_light_and_quiet_and_safe_to_race(tmp_path: Path) -> None:
     ours, theirs = start(tmp_path), start(tmp_path, MLFLOW_DISABLE_TELEMETRY="false")  # both make the same store
-    assert ours.communicate(timeout=60)[0] == "telemetry off\n"
-    assert theirs.communicate(timeout=60)[0] == "telemetry on\n"  # the user's word counts
+    assert ours.communicate(timeout=180)[0] == "telemetry off\n"
+    assert theirs.communicate(timeout=180)[0] == "telemetry on\n"  # the user's word counts
     assert (ours.returncode, theirs.returncode) == (0, 0)
     assert not list(tmp_path.glob(".mlflow-*"))
 

@@ -4,10 +4,10 @@ MLflow, pandas and numpy are imported when first used: a command that only print
 """
 
 from tracking.errors import TrackingError
-from tracking.gather import Gathered, completed, gather
 from tracking.models import log_torch_model
 from tracking.reader import StudyInfo, read_cells, read_history, read_pictures, studies, study_info
 from tracking.records import CellRecord
+from tracking.search import Gathered, completed, gather
 from tracking.store import Store, open_store, resolve
 from tracking.ui import free_port, ui_command
 from tracking.writer import StudyWriter, open_study

@@ -45,10 +45,16 @@ def read(store: Store, wanted: Mapping[str, tuple[str, str]], name: str) -> dict
     """One file of each of many runs.
 
     wanted: anything -> (run id, artifact address). Returns the same keys -> content; None where the file is missing.
+    Raises TrackingError for files that only a server can give, and for what it says.
     """
     folders = {key: local_folder(address) for key, (_, address) in wanted.items()}
     if all(folder is not None for folder in folders.values()):
         return {key: _content(folder / name) for key, folder in folders.items() if folder is not None}
+    if not store.is_server and any(address.startswith("mlflow-artifacts:") for _, address in wanted.values()):
+        raise TrackingError(
+            f"Files of runs in {store.shown} were sent to an MLflow server, which keeps them: "
+            "start that server and name its address, not the database behind it."
+        )
     from concurrent.futures import ThreadPoolExecutor
 
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(8) as pool:

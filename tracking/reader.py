@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from tracking import artifacts
 from tracking.errors import TrackingError
-from tracking.gather import Gathered, gather, parents
 from tracking.schema import (
     CLAIMS_FILE,
     ENVIRONMENT,
@@ -37,6 +36,7 @@ from tracking.schema import (
     TAG_STATUS,
     TAG_STUDY,
 )
+from tracking.search import Gathered, gather, parents
 from tracking.store import Store
 from tracking.values import history_rows, split_names
 
@@ -168,7 +168,7 @@ def _row(run: Run, fields: Sequence[str]) -> tuple[dict[str, Any], dict[str, flo
         name: tags.get(_TAGS[name], "") if name in _TAGS else _parsed(run, name)
         for name in (*LEADING_COLUMNS, *OTHER_COLUMNS)
     }
-    row[SECONDS] = run.data.metrics.get(SECONDS, math.nan)
+    row["seconds"] = run.data.metrics.get(SECONDS, math.nan)
     row |= {name: _guessed(params.get(name, "")) for name in fields}
     return row, _metrics(run) if tags[TAG_STATUS] == STATUS_DONE else {}
 
@@ -179,9 +179,10 @@ def _metrics(run: Run) -> dict[str, float]:
     Raises TrackingError for a hole, and for a value that stands where NaN or infinity came out.
     """
     names, complete = split_names(run.data.tags.get(TAG_METRICS, ""))
-    bad = set(split_names(run.data.tags.get(TAG_NON_FINITE, ""))[0])
+    bad, all_bad = split_names(run.data.tags.get(TAG_NON_FINITE, ""))
     sent = {name.removeprefix(FINAL): value for name, value in run.data.metrics.items() if name.startswith(FINAL)}
-    if holes := [name for name in names if name not in sent and name not in bad]:
+    holes = [name for name in names if name not in sent and name not in bad]
+    if holes and all_bad:
         raise TrackingError(
             f"cell {_called(run)} is marked done but lacks {holes}: it was changed after it was written. "
             "Delete the run in MLflow and run the study again."

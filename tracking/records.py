@@ -35,6 +35,7 @@ class CellRecord:
     fields: its params; at least loss, reduction, beta and seed. metrics: final values by catalogue name; NaN and
     infinity are kept as such. history: one mapping per epoch, with `epoch`. reason: why it failed, in one sentence.
     seconds: its wall time. files: path inside the run -> content. pictures: name -> array, kept as one .npz.
+    tags: any others.
 
     Raises TrackingError for a record that could not be trusted when read back.
     """
@@ -98,18 +99,20 @@ def numbers_of(cell: CellRecord, sent: int) -> tuple[dict[tuple[str, int], float
         metrics |= {(name, epoch): value for name, value in finite.items() if epoch > sent}
     finite, others = part(cell.metrics)
     last = max((epoch_of(row) for row in cell.history), default=0)
-    extra = {} if cell.seconds is None else {SECONDS: cell.seconds}
+    extra, _ = part({} if cell.seconds is None else {SECONDS: cell.seconds})
     extra |= {NON_FINITE: float(count + len(others))} if count or others else {}
     metrics |= {(name, last): value for name, value in extra.items()}
     metrics |= {(FINAL + name, last): value for name, value in finite.items()}
     tags = bad_tag((*others, *bad.values())) | {TAG_METRICS: join_names(cell.metrics)}
     tags |= {TAG_REASON: shorten(cell.reason)} if cell.reason else {}
-    return metrics, tags | {TAG_STATUS: cell.status}
+    return metrics, dict(cell.tags) | tags | {TAG_STATUS: cell.status}
 
 
 def values_of(row: Mapping[str, object]) -> dict[str, object]:
+    """A history row without its epoch."""
     return {name: value for name, value in row.items() if name != EPOCH}
 
 
 def bad_tag(names: Sequence[str]) -> dict[str, str]:
+    """The tag that names what came out NaN or infinite; none if nothing did."""
     return {TAG_NON_FINITE: join_names(names)} if names else {}

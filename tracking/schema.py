@@ -32,7 +32,7 @@ STATUSES: Final = (STATUS_DONE, STATUS_FAILED)
 # Metrics: final values under a prefix, per-epoch values under their bare names.
 FINAL: Final = "final/"
 MEAN, CI_LOW, CI_HIGH, COUNT = "mean/", "ci_low/", "ci_high/", "n"
-SECONDS: Final = "seconds"  # wall time of a cell
+SECONDS: Final = "total_seconds"  # wall time of a cell; a history may have seconds of its own
 NON_FINITE: Final = "non_finite"  # how many values of a run came out NaN or inf
 
 # Frame: one row per cell. These columns come first and in this order; metrics follow in the order they were measured.

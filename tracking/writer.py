@@ -89,7 +89,7 @@ class StudyWriter:
         self.parent_id: str = parent.info.run_id
         self.counts = {STATUS_DONE: 0, STATUS_FAILED: 0}
         self._addresses: dict[str, str] = {self.parent_id: parent.info.artifact_uri}
-        self._open: dict[str, int] = {}  # cells started and not yet written -> last epoch logged
+        self._open: dict[str, int] = {}  # cells begun and not yet written -> last epoch logged
         self._finished = False
 
     def start_cell(self, key: str, name: str, fields: Mapping[str, object]) -> str:
@@ -97,8 +97,8 @@ class StudyWriter:
         check_fields(name, fields)
         with explained(f"cell {name!r} cannot be started"):
             run_id = self._child(name, {TAG_KIND: KIND_CELL, TAG_KEY: key})
+            self._open[run_id] = -1
             self._log(run_id, {}, fields)
-        self._open[run_id] = -1
         return run_id
 
     def log_epoch(self, run_id: str, row: Mapping[str, object]) -> None:
@@ -116,9 +116,10 @@ class StudyWriter:
         the cell then does not count, and is run again next time.
         """
         with explained(f"cell {cell.name!r} cannot be written"):
-            run_id = run_id or self._child(cell.name, {TAG_KIND: KIND_CELL, TAG_KEY: cell.key} | dict(cell.tags))
+            run_id = run_id or self._child(cell.name, {TAG_KIND: KIND_CELL, TAG_KEY: cell.key})
+            self._open.setdefault(run_id, -1)
             self.write_files(run_id, files_of(cell))
-            metrics, tags = numbers_of(cell, sent=self._open.get(run_id, -1))
+            metrics, tags = numbers_of(cell, sent=self._open[run_id])
             self._log(run_id, metrics, cell.fields, tags)
             self.store.client.set_terminated(run_id, "FINISHED" if cell.status == STATUS_DONE else "FAILED")
         self._open.pop(run_id, None)
@@ -162,7 +163,7 @@ class StudyWriter:
         artifacts.write(self.store, run_id, self._addresses[run_id], files)
 
     def finish(self, status: str = "FINISHED", report: Path | None = None) -> None:
-        """Closes the parent run: FINISHED, FAILED or KILLED. Cells started and not written are closed as KILLED.
+        """Closes the parent run: FINISHED, FAILED or KILLED. Cells begun and not written whole are closed as KILLED.
 
         report: a folder, stored whole as `report/`. Counts of the cells written become metrics of the parent.
         """

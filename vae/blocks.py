@@ -32,6 +32,7 @@ class Batches:
     the epoch. noise: (N, latents), already in that order. plan: where the batches begin and end.
     """
 
+    epoch: int
     pixels: Tensor
     labels: Tensor | None
     order: Tensor
@@ -48,11 +49,14 @@ class Batches:
 
 @dataclass(frozen=True)
 class Trace:
-    """What an epoch was like for a block of k arms. rates, pulses: (steps, k); distortions: (logged steps, k)."""
+    """What an epoch was like for a block of k arms.
 
-    distortions: Tensor
-    rates: Tensor
-    pulses: Tensor
+    distortion, rate: (k,) on the CPU, means over the logged steps and over all. diverged: arm -> (epoch, step).
+    """
+
+    distortion: Tensor
+    rate: Tensor
+    diverged: dict[int, tuple[int, int]]
 
 
 class Block:
@@ -70,45 +74,55 @@ class Block:
             fused=True,
         )
 
+    @property
+    def alive(self) -> bool:
+        """Whether any arm of it still trains."""
+        return len(self._stack.diverged) < len(self.arms)
+
     @torch.no_grad()
     def epoch(self, batches: Batches, stopped: Event) -> Trace:
-        """One pass over the batches. Waits for no number, so a GPU runs ahead; returns early once ``stopped``."""
-        sizes = {end - start for start, end in batches.plan}
-        weightings = {size: Weighting.of(self._stack, size) for size in sizes}
-        every, distortions, rates, pulses = self._training.log_every, [], [], []
+        """One pass over the batches; no step waits for a number, so a GPU runs ahead. Freezes arms that diverge."""
+        weightings = {size: Weighting.of(self._stack, size) for size in {end - start for start, end in batches.plan}}
+        every, values = self._training.log_every, []
         for number, (x, noise, y) in enumerate(batches):
             if stopped.is_set():
-                break
-            values = self._gradients.step(x, noise, y, weightings[len(x)], distortion=number % every == 0)
+                raise InterruptedError("the rest of the stack has stopped")
+            logged = number % every == 0
+            values.append(self._gradients.step(x, noise, y, weightings[len(x)], distortion=logged))
             if self._training.clip_norm is not None:
                 clip(self._gradients.leaves, self._training.clip_norm)
             self._optimiser.step()
-            rates.append(values.rate)
-            pulses.append(values.pulse)
-            if values.distortion is not None:
-                distortions.append(values.distortion)
         self._gradients.forget()
-        return Trace(torch.stack(distortions), torch.stack(rates), torch.stack(pulses))
+        distortions = torch.stack([each.distortion for each in values if each.distortion is not None])
+        pulses = torch.stack([each.pulse for each in values])
+        pulses[::every] += distortions
+        newly = {self.arms[here]: (batches.epoch, step) for here, step in self._lost(pulses).items()}
+        for arm, when in newly.items():
+            self._freeze(self.arms.index(arm), when)
+        rate = torch.stack([each.rate for each in values]).mean(0)
+        return Trace(distortions.mean(0).cpu(), rate.cpu(), newly)
 
     def store(self, stack: Stack) -> None:
         """Copy the weights into the stack that this block was cut from."""
         for name, value in self._gradients.named.items():
             stack.parameters[name][list(self.arms)] = value.detach()
 
-    @torch.no_grad()
-    def freeze(self, arm: int, when: tuple[int, int]) -> None:
-        """Set a diverged arm to zero: it stays in its place, so that the others compute exactly as before."""
-        here = self.arms.index(arm)
+    def _lost(self, pulses: Tensor) -> dict[int, int]:
+        """The step, from 1, at which an arm still thought sound ceased to be: where its pulse (steps, k) is not
+        finite, or else at the last step if that is where its weights went."""
+        wrong = ~torch.isfinite(pulses)
+        weights = torch.stack([torch.isfinite(leaf).flatten(1).all(-1) for leaf in self._gradients.leaves]).all(0)
+        wrong[-1] |= ~weights
+        first, ever = wrong.int().argmax(0).tolist(), wrong.any(0).tolist()
+        return {here: first[here] + 1 for here in range(len(ever)) if ever[here] and here not in self._stack.diverged}
+
+    def _freeze(self, here: int, when: tuple[int, int]) -> None:
+        """Set an arm to zero: it stays in its place, so that the others compute exactly as before."""
         self._stack.diverged[here] = when
         for leaf in self._gradients.leaves:
             leaf[here] = 0
             for moment in ("exp_avg", "exp_avg_sq"):
                 self._optimiser.state[leaf][moment][here] = 0
-
-    @property
-    def alive(self) -> bool:
-        """Whether any arm of it still trains."""
-        return len(self._stack.diverged) < len(self.arms)
 
 
 def gradients(stack: Stack, precision: str = "float32") -> Gradients:

@@ -80,6 +80,10 @@ class Gradients(Protocol):
         """The gradients of the last step under the stack's names."""
         ...
 
+    def forget(self) -> None:
+        """Give back all memory but the weights'; the next step takes it anew."""
+        ...
+
 
 class _Pass(nn.Module):
     """encode, sample, decode as one call, so that a functional call can reach all of it."""
@@ -178,3 +182,7 @@ class Autograd:
 
     def gradients(self) -> dict[str, Tensor]:
         return {name: value.grad for name, value in self.named.items() if value.grad is not None}
+
+    def forget(self) -> None:
+        for leaf in self.leaves:
+            leaf.grad = None

@@ -87,7 +87,7 @@ def fit(stack: Stack, images: ImageData, training: Training | None = None) -> It
     for epoch in range(1, training.epochs + 1):
         order = batch_order(stack, epoch, len(pixels)).to(stack.device)
         noise = epoch_noise(stack, epoch, len(pixels)).to(device=stack.device, dtype=stack.dtype)
-        yield _epoch(stack, blocks, Batches(pixels, labels, order, noise, plan), epoch)
+        yield _epoch(stack, blocks, Batches(epoch, pixels, labels, order, noise, plan))
 
 
 def _check(stack: Stack, images: ImageData, training: Training, plan: Sequence[tuple[int, int]]) -> None:
@@ -106,24 +106,36 @@ def _check(stack: Stack, images: ImageData, training: Training, plan: Sequence[t
         raise UserError(f"precision='float64' needs a stack made with dtype=torch.float64, not {stack.dtype}")
 
 
-def _epoch(stack: Stack, blocks: Sequence[Block], data: Batches, epoch: int) -> EpochRecord:
+def _epoch(stack: Stack, blocks: Sequence[Block], data: Batches) -> EpochRecord:
     started = time.perf_counter()
     alive = [block for block in blocks if block.alive]
     with tensor_cores(stack.device):
-        if stack.device.type == "cpu":
-            traces = side_by_side([partial(block.epoch, data) for block in alive])
-        else:
-            traces = [block.epoch(data) for block in alive]
+        traces = side_by_side([partial(block.epoch, data) for block in alive])
     distortion, rate = torch.full((2, stack.arms), torch.nan, dtype=stack.dtype)
     newly: dict[int, tuple[int, int]] = {}
     for block, trace in zip(alive, traces):
-        arms = list(block.arms)
-        distortion[arms], rate[arms] = trace.distortions.mean(0).cpu(), trace.rates.mean(0).cpu()
-        newly |= {arm: (epoch, step) for arm, step in _lost(block, trace).items() if arm not in stack.diverged}
-        for arm in newly.keys() & set(arms):
-            block.freeze(arm, newly[arm])
+        distortion[list(block.arms)], rate[list(block.arms)] = trace.distortion, trace.rate
+        newly |= trace.diverged
         block.store(stack)
     stack.diverged.update(newly)
     gone = list(stack.diverged)
     distortion[gone] = rate[gone] = torch.nan
-    return EpochRecord(epoch, distortion, rate, newly, time.perf_counter() - started)
+    return EpochRecord(data.epoch, distortion, rate, newly, time.perf_counter() - started)
+
+
+@contextmanager
+def tensor_cores(device: torch.device) -> Iterator[None]:
+    """Let float32 products on a GPU be TF32 inside the block, and leave the setting as it was found.
+
+    >>> with tensor_cores(torch.device("cpu")):
+    ...     torch.get_float32_matmul_precision()
+    'highest'
+    """
+    before = torch.get_float32_matmul_precision()
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        if device.type == "cuda":
+            torch.set_float32_matmul_precision(before)

@@ -41,15 +41,15 @@ def blur_effect(x: Tensor, *, h_size: int = 11) -> Tensor:
 def _mean_of_axes(x: Tensor, down: tuple[Tensor, Tensor], across: tuple[Tensor, Tensor]) -> Tensor:
     derive_down, smooth_down = down
     derive_across, smooth_across = across
-    vertical = _effect((derive_down @ (x @ smooth_across.T)).unflatten(-2, (2, -1)))
-    horizontal = _effect((derive_across @ (smooth_down @ x).mT).unflatten(-2, (2, -1)))
+    vertical = _effect(derive_down @ (x @ smooth_across.T))
+    horizontal = _effect(derive_across @ (smooth_down @ x).mT)
     span = x.amax(dim=(-2, -1)) - x.amin(dim=(-2, -1))
     return (0.5 * (vertical + horizontal)).masked_fill(span < _LEAST_RANGE, math.nan)
 
 
 def _effect(derivatives: Tensor) -> Tensor:
-    """(n, 2, h, w), derivatives before and after blurring again -> (n)."""
-    before, after = derivatives.abs().clamp_min(_FLOOR).unbind(dim=-3)
+    """(n, 2h, w), derivatives before blurring again above those after it -> (n)."""
+    before, after = derivatives.abs().clamp_min(_FLOOR).chunk(2, dim=-2)
     lost = (before - after).clamp_min(0.0).sum(dim=(-2, -1))
     return 1.0 - lost / before.sum(dim=(-2, -1))
 

@@ -1,9 +1,9 @@
 """The reader of pictures: one small convolutional network per dataset, trained once, shared by every cell.
 
-It answers two questions about reconstructions and samples that no pixel distance answers: which class is it (legibility),
-and where does it lie in a space of features (KID, Fréchet distance, coverage). No weights are downloaded: it is trained on
-the training split, from a fixed seed, on images lightly blurred, dimmed and moved by a pixel, so that mild blur alone does
-not make a digit unreadable to it. 99.2 % of the MNIST test set, about 98 % of scikit-learn's digits.
+It answers two questions about reconstructions and samples that no pixel distance answers: which class is it
+(legibility), and where does it lie in a space of features (KID, Fréchet distance, coverage). No weights are downloaded:
+it is trained on the training split, from a fixed seed, on images lightly blurred, dimmed and moved, so that mild blur
+alone does not make a digit unreadable to it. It reads 99.3 % of MNIST's test set and 99 % of scikit-learn's digits.
 
 Its weights are cached in a file named by a hash of the data's digest and the recipe, written beside and renamed,
 and read back as plain arrays, never as pickled code. The same machine and thread count give the same weights bit
@@ -39,12 +39,12 @@ _AT_ONCE = 1000  # images read in one pass: their activations stay in a CPU's ca
 class Recipe:
     """Everything beside the data that determines the weights, and therefore the name of the cached file.
 
-    Training makes `passes` over the images, or as many as reach `least_steps`. On 2 cores: MNIST 16 s, digits 2 s.
+    Training makes `passes` over the images, or as many as reach `least_steps`. On 2 cores: MNIST 25 s, digits 3 s.
     """
 
     seed: int = 0
     passes: int = 8
-    least_steps: int = 600
+    least_steps: int = 1200
     batch: int = 128
     learning_rate: float = 3e-3  # the peak of one warm-up and decay
     weight_decay: float = 1e-2
@@ -52,6 +52,7 @@ class Recipe:
     features: int = 64
     blur: float = 1.2  # largest sigma in px at a side of 28; half of the images are blurred
     dim: float = 0.5  # contrast is multiplied by 1 − dim to 1
+    move: float = 0.06  # shifts up to this share of the side, turns up to 2.5 of it in radians, scales by 1 ± 1.7 of it
     version: int = 1  # of this file's code: raise it with any change that changes weights
 
 
@@ -90,7 +91,7 @@ class Classifier:
             raise UserError(f"images are {tuple(images.shape)}; this classifier reads (n, {str(self.image_shape)[1:]}")
         at = next(self.network.parameters())
         with torch.no_grad():
-            parts = [self.network(part.to(at)) for part in images.split(_AT_ONCE)]
+            parts = [self.network(part.to(at)) for part in torch.split(images, _AT_ONCE)]
         return Reading(*(torch.cat(column) for column in zip(*parts)))
 
     def to(self, device: str | torch.device) -> Classifier:
@@ -194,14 +195,22 @@ def _batches(images: int, size: int, random: torch.Generator) -> Iterator[Tensor
 
 
 def _varied(images: Tensor, recipe: Recipe, random: torch.Generator) -> Tensor:
-    """A batch as training sees it: half of it blurred, each image dimmed, all moved by up to a pixel."""
+    """A batch as training sees it: every image moved and dimmed, half of them blurred."""
+    images = _moved(images, recipe.move, random)
     half, side = len(images) // 2, min(images.shape[-2:])
     sigma = 0.05 + recipe.blur * side / 28 * float(torch.rand((), generator=random))
     images = torch.cat([_blurred(images[:half], sigma), images[half:]])
-    contrast = 1 - recipe.dim * torch.rand(len(images), 1, 1, 1, generator=random)
-    reach = min(1, side // 16)  # a pixel is too far for a picture of 8
-    shift = torch.randint(-reach, reach + 1, (2,), generator=random).tolist()
-    return torch.roll(images * contrast, shift, (-2, -1))
+    return images * (1 - recipe.dim * torch.rand(len(images), 1, 1, 1, generator=random))
+
+
+def _moved(images: Tensor, move: float, random: torch.Generator) -> Tensor:
+    """Each image shifted, turned and scaled a little, by bilinear interpolation, zeros beyond the border."""
+    right, down, turn, grow = move * (2 * torch.rand(4, len(images), generator=random) - 1)
+    turn, scale = 2.5 * turn, 1 + 1.7 * grow
+    cos, sin = scale * torch.cos(turn), scale * torch.sin(turn)
+    rows = [torch.stack([cos, -sin, 2 * right], -1), torch.stack([sin, cos, 2 * down], -1)]
+    grid = F.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False)
 
 
 def _blurred(images: Tensor, sigma: float) -> Tensor:

@@ -34,7 +34,7 @@ def acutance(x: Tensor, *, threshold: float = 0.05) -> Tensor:
 
     g is the length of the forward-difference gradient, Δ the range max − min of the picture, and the sums run
     over g > threshold · Δ: without it a weak haze would dilute the mean. An image's own contrast, offset, flips
-    and length of edge do not matter. MNIST reads .671 ± .027, the same binarised 1.126.
+    and length of edge do not matter. MNIST's test set reads .678 ± .032 (sd over images), binarised 1.127.
 
     x: (*, H, W) in [0, 1], sides of at least 2 px. threshold: in [0, 1). Returns (*), float64; NaN where the
     picture is blank (Δ < 1e-3, or no g above the threshold). Raises UserError.

@@ -1,0 +1,76 @@
+"""A claim at one place as comparisons, each measured and tested, or found by a check: what a verdict is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reports.cells import Cells
+from reports.checks import Finding, run_check
+from reports.claim_model import COMPUTED_KINDS, Claim, Leg
+from reports.decisions import Trial, trial
+from reports.pairing import Measured, measure
+from reports.record import COMPUTED
+from reports.statistics import Region
+
+
+@dataclass(frozen=True)
+class Part:
+    """One comparison of a claim at a place: measured and tested, or found by a check."""
+
+    leg: Leg
+    measured: Measured | None = None
+    trial: Trial | None = None
+    finding: Finding | None = None
+
+    @property
+    def in_family(self) -> bool:
+        """Whether its p belongs to the family: a counted comparison that is tested, not computed or looked up."""
+        return self.finding is None and self.leg.kind != "anchor" and (self.measured is None or self.measured.counted)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A claim at one place."""
+
+    claim: Claim
+    place: str
+    parts: tuple[Part, ...]
+
+    def family_p(self, least: int) -> tuple[float, float] | None:
+        """(largest p_in, smallest p_out) of the comparisons tested; None where there is none."""
+        mine = [part for part in self.parts if part.in_family]
+        tested = [part.trial.base for part in mine if part.trial is not None and part.trial.base.n >= least]
+        if not tested:
+            return None
+        p_in = [ps.p_in for ps in tested] if len(tested) == len(mine) else [1.0]  # what is missing cannot support
+        return max(p_in), min(ps.p_out for ps in tested)
+
+
+def places_of(claim: Claim) -> tuple[str, ...]:
+    """Where the claim is judged: its places, or `computed` where no cell bears on it."""
+    computed = all(leg.kind in COMPUTED_KINDS for leg in claim.legs)
+    return (COMPUTED,) if computed else tuple(dict.fromkeys(claim.places))
+
+
+def case_of(claim: Claim, place: str, cells: Cells) -> Case:
+    """The claim at that place: every comparison measured and tested, every check run."""
+    parts: list[Part] = []
+    for leg in claim.legs:
+        if leg.kind in COMPUTED_KINDS:
+            parts.append(Part(leg, finding=run_check(leg.check)))
+        else:
+            parts += [_tried(found) for found in measure(claim, leg, place, cells)]
+    return Case(claim, place, tuple(parts))
+
+
+def _tried(found: Measured) -> Part:
+    if not found.by_seed:
+        return Part(found.leg, found)
+    by_value = found.leg.kind == "anchor"
+    return Part(found.leg, found, trial(found.by_seed, region_of(found.leg), by_value=by_value))
+
+
+def region_of(leg: Leg) -> Region:
+    """Where the leg says that the effect lies; of an anchor, the distance from the published number."""
+    kind = {"trend": "greater" if leg.direction == "rises" else "less", "anchor": "equivalent"}.get(leg.kind, leg.kind)
+    return Region.of(kind, float(leg.margin or 0))

@@ -1,0 +1,378 @@
+"""Claims files: what the bundled ones say, every mistake refused by name, and the arms that claims pull."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reports.claims import Claim, claims_from_json, claims_hash, load_claims, needed_arms, parse_claims
+from reports.selectors import Arm, same_arm
+from vae.errors import UserError
+from vae.objectives import effective_beta
+
+IDS = [
+    "better-than-bce",
+    "mae-acutance",
+    "mse-blurs",
+    "beta-is-the-weight",
+    "mean-is-a-reweighting",
+    "sum-is-the-paper",
+    "prefer-beta",
+    "half-is-a-must",
+    "sigmoid-range",
+    "code-as-printed",
+]
+METRICS = {"ssim", "acutance_ratio", "rate", "mse", "neg_elbo"}
+GOOD = """
+[margins.acutance_ratio]
+margin = 0.02
+reason = "two per cent"
+
+[[claim]]
+id = "mae-sharper"
+quote = "MAE is sharper"
+kind = "greater"
+places = ["nominal"]
+metric = "acutance_ratio"
+a = { loss = "mae", reduction = "sum", beta = 1 }
+b = { loss = "mse", reduction = "sum", beta = 1 }
+"""
+LEGS = """
+[[claim]]
+id = "both"
+quote = "Both are sharper"
+kind = "greater"
+"""
+LEG = """
+[[claim.leg]]
+metric = "acutance_ratio"
+a = { loss = "mae", reduction = "sum", beta = 1 }
+b = { loss = "bce", reduction = "sum", beta = 1 }
+"""
+
+
+def mnist_beta(reduction: str, beta: float) -> float:
+    return effective_beta(reduction, beta, batch=128, pixels=784, latents=20)
+
+
+def parsed(text: str) -> tuple[Claim, ...]:
+    return parse_claims(tomllib.loads(text), file="mine.toml", metrics=METRICS)
+
+
+def test_the_notes_hold_all_ten_claims() -> None:
+    claims = load_claims("notes")
+    assert [claim.id for claim in claims] == IDS
+    assert all(claim.expect for claim in claims)
+
+
+def test_the_margins_are_the_ones_fixed_before_any_run() -> None:
+    legs = [leg for claim in load_claims("notes") for leg in claim.legs if leg.margin is not None]
+    margins = {leg.metric: leg.margin for leg in legs}
+    fixed = {"ssim": 0.005, "acutance_ratio": 0.02, "legibility": 0.003, "rate": 0.5, "neg_elbo": 0.5}
+    assert margins.items() >= fixed.items()
+    assert all(leg.reason for leg in legs)
+
+
+def test_the_anchor_is_the_published_one() -> None:
+    (claim,) = load_claims("anchor")
+    assert (claim.kind, claim.legs[0].reference, claim.legs[0].margin) == ("anchor", 105.6, 0.5)
+
+
+def test_several_files_are_one_list_and_a_path_is_a_source_too(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text(GOOD)
+    assert [claim.id for claim in load_claims("anchor", mine)] == ["reference-elbo", "mae-sharper"]
+    with pytest.raises(UserError, match=r"mine\.toml, claim 'mae-sharper': id='mae-sharper' is used twice"):
+        load_claims(mine, mine)
+
+
+def test_one_comparison_in_the_claim_is_one_leg() -> None:
+    (short,) = parsed(GOOD)
+    own, rest = GOOD[GOOD.index("metric = ") :], GOOD[: GOOD.index("metric = ")]
+    (long,) = parsed(f"{rest}\n[[claim.leg]]\n{own}")
+    assert short == long
+    assert short.legs[0].margin == 0.02
+
+
+def test_logged_claims_come_back_the_same() -> None:
+    claims = load_claims("notes", "anchor")
+    assert claims_from_json([claim.model_dump(mode="json") for claim in claims]) == claims
+    with pytest.raises(UserError, match="cannot be read by this version"):
+        claims_from_json([{"id": "old"}])
+
+
+def test_the_hash_names_the_content_and_not_the_layout() -> None:
+    reordered = GOOD.replace(
+        'id = "mae-sharper"\nquote = "MAE is sharper"', 'quote="MAE is sharper" # words\nid="mae-sharper"'
+    )
+    assert claims_hash(parsed(reordered)) == claims_hash(parsed(GOOD))
+    assert len(claims_hash(parsed(GOOD))) == 16
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("0.02", "0.03"),
+        ("two per", "three per"),
+        ("beta = 1 }", "beta = 2 }"),
+        ("sharper", "softer"),
+        ("greater", "less"),
+    ],
+)
+def test_any_change_of_what_is_claimed_changes_the_hash(change: tuple[str, str]) -> None:
+    assert claims_hash(parsed(GOOD.replace(*change))) != claims_hash(parsed(GOOD))
+
+
+def swap(old: str, new: str) -> str:
+    if old not in GOOD:
+        raise ValueError(f"{old!r} is not in the good file")
+    return GOOD.replace(old, new, 1)
+
+
+HERE = r"^claims file mine\.toml, claim 'mae-sharper'"
+B = 'b = { loss = "mse", reduction = "sum", beta = 1 }'
+MISTAKES = {
+    "unknown key": (
+        swap('quote = "MAE', 'qoute = "x"\nquote = "MAE'),
+        rf"{HERE}: unknown key 'qoute' \(= 'x'\); allowed: \[.*\]\. Did you mean 'quote'\?",
+    ),
+    "unknown table": (GOOD + "[margin]\n", r"mine\.toml: unknown key 'margin'.*Did you mean 'margins'\?"),
+    "unknown kind": (swap('"greater"', '"grater"'), rf"{HERE}: kind='grater' is not one of .*Did you mean 'greater'\?"),
+    "unknown metric": (
+        swap('metric = "acutance_ratio"', 'metric = "acutance_ration"\nmargin = 1\nreason = "x"'),
+        rf"{HERE}: metric='acutance_ration' is not in the catalogue; .*Did you mean 'acutance_ratio'\?",
+    ),
+    "margins of no metric": (
+        GOOD.replace("margins.acutance_ratio", "margins.ssimm"),
+        r"mine\.toml: margins='ssimm' is not in the catalogue; .*Did you mean 'ssim'\?",
+    ),
+    "unknown selector field": (
+        swap('{ loss = "mae"', '{ los = "mae"'),
+        rf"{HERE}, a: unknown key 'los' \(= 'mae'\); allowed: \['loss', .*Did you mean 'loss'\?",
+    ),
+    "unknown loss": (swap('"mae"', '"maee"'), rf"{HERE}, a: loss='maee' is not one of .*Did you mean 'mae'\?"),
+    "unknown reduction": (
+        swap('reduction = "sum"', 'reduction = "sums"'),
+        rf"{HERE}, a: reduction='sums' is not one of .*Did you mean 'sum'\?",
+    ),
+    "unknown posterior": (
+        swap("beta = 1 }", 'beta = 1, posterior = "half" }'),
+        rf"{HERE}, a: posterior='half' is not one of .*half-logvar",
+    ),
+    "negative beta": (swap("beta = 1", "beta = -1"), rf"{HERE}, a: beta=-1 must be a finite number, 0 or more"),
+    "beta that is a word": (
+        swap(B, B.replace("1", '"tunned"')),
+        rf"{HERE}, b: beta='tunned' must be a number or 'tuned'\. Did you mean 'tuned'\?",
+    ),
+    "two weights": (swap("beta = 1 }", "beta = 1, beta_eff = 2 }"), rf"{HERE}, a: beta=1.0 and beta_eff=2.0: give one"),
+    "negative margin": (
+        swap("0.02", "-0.02"),
+        r"mine\.toml, \[margins.acutance_ratio\]: margin=-0.02 must be a finite number, 0 or more",
+    ),
+    "margin not a number": (
+        swap("0.02", "nan"),
+        r"mine\.toml, \[margins.acutance_ratio\]: margin=nan must be a finite number",
+    ),
+    "missing margin": (
+        swap('[margins.acutance_ratio]\nmargin = 0.02\nreason = "two per cent"\n', ""),
+        rf"{HERE}: margin is missing: kind='greater' needs it \(or a table \[margins.acutance_ratio\]\)",
+    ),
+    "missing reason": (
+        swap('reason = "two per cent"\n', ""),
+        r"mine\.toml, \[margins.acutance_ratio\]: reason is missing",
+    ),
+    "own margin without reason": (
+        swap(B, f"{B}\nmargin = 0.1"),
+        rf"{HERE}: reason is missing: kind='greater' needs it",
+    ),
+    "margins without margin": (swap("margin = 0.02\n", ""), r"\[margins.acutance_ratio\]: margin is missing"),
+    "missing quote": (swap('quote = "MAE is sharper"\n', ""), rf"{HERE}: quote is missing"),
+    "missing id": (swap('id = "mae-sharper"\n', ""), r"mine\.toml, a claim without id: id is missing"),
+    "id with blanks": (swap('"mae-sharper"', '"MAE sharper"'), r"id='MAE sharper' must be lower-case words"),
+    "bad place": (
+        swap('["nominal"]', '["matched-rat"]'),
+        rf"{HERE}: places='matched-rat' is not one of .*Did you mean 'matched-rate'\?",
+    ),
+    "no comparison": (LEGS, r"claim 'both': legs are missing: give the comparison"),
+    "empty legs": (LEGS + "leg = []\n", r"claim 'both': legs are missing"),
+    "legs and a comparison": (GOOD + LEG, rf"{HERE}: 'metric' stands beside \[\[claim.leg\]\]"),
+    "the second leg": (
+        GOOD + LEGS + LEG + LEG.replace('"bce"', '"bcee"'),
+        r"claim 'both', leg 2, b: loss='bcee' is not one of .*Did you mean 'bce'\?",
+    ),
+    "against nothing": (
+        swap(B, ""),
+        rf"{HERE}: none given: kind='greater' needs exactly one of 'b', 'twin', 'reference'",
+    ),
+    "against two things": (swap(B, f"{B}\nreference = 0"), rf"{HERE}: b and reference given: .* exactly one of"),
+    "an open arm": (
+        swap(B, 'b = { loss = "mse", reduction = "sum" }'),
+        rf"{HERE}: selector .*'mse'.* must name one arm: loss, reduction and beta",
+    ),
+    "tuned first arm": (
+        swap(
+            'a = { loss = "mae", reduction = "sum", beta = 1', 'a = { loss = "mae", reduction = "sum", beta = "tuned"'
+        ),
+        rf"{HERE}: a.beta='tuned': only b can be tuned",
+    ),
+    "unknown check": (
+        '[[claim]]\nid = "x"\nquote = "x"\nkind = "fact"\ncheck = "sigmoid-rang"\n',
+        r"claim 'x': check='sigmoid-rang' is not one of .*Did you mean 'sigmoid-range'\?",
+    ),
+    "a fact with a metric": (
+        '[[claim]]\nid = "x"\nquote = "x"\nkind = "fact"\ncheck = "sigmoid-range"\nmetric = "ssim"\n',
+        r"claim 'x': metric='ssim' has no meaning for kind='fact'",
+    ),
+    "a trend at one beta": (
+        swap('"greater"', '"trend"').replace(B, 'direction = "falls"'),
+        rf"{HERE}: a=.*: a trend runs over beta, so .* leave beta open",
+    ),
+    "a trend without direction": (
+        swap('"greater"', '"trend"')
+        .replace(B, "")
+        .replace('mae", reduction = "sum", beta = 1', 'mae", reduction = "sum"'),
+        rf"{HERE}: direction is missing: kind='trend' needs it",
+    ),
+    "an equality without room": (
+        swap('"greater"', '"equivalent"').replace("0.02", "0"),
+        rf"{HERE}: margin=0 leaves no room for kind='equivalent'",
+    ),
+    "rate at equal rate": (
+        GOOD.replace("acutance_ratio", "rate").replace('["nominal"]', '["matched-rate"]'),
+        rf"{HERE}: places='matched-rate': metric='rate' is equal by construction",
+    ),
+    "one curve at equal rate": (
+        swap('["nominal"]', '["matched-rate"]').replace(B, 'b = { loss = "mae", reduction = "sum", beta = 2 }'),
+        rf"{HERE}: places='matched-rate': a and b differ in beta alone",
+    ),
+    "nothing counted": (
+        GOOD[: GOOD.index("metric =")] + LEG + "counted = false\n",
+        rf"{HERE}: every leg has counted=false",
+    ),
+    "own objective": (
+        GOOD.replace("acutance_ratio", "mse"),
+        rf"{HERE}: metric='mse' is refused: mse is what the mse arms are trained on: they win it by construction",
+    ),
+    "Bernoulli bound across losses": (
+        GOOD.replace("acutance_ratio", "neg_elbo").replace('"mse"', '"bce"'),
+        rf"{HERE}: metric='neg_elbo' is refused: neg_elbo is what the bce arms are trained on",
+    ),
+    "no claim": ("[margins]\n", r"mine\.toml: claim is missing"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_each_mistake_is_refused_by_name(name: str) -> None:
+    text, message = MISTAKES[name]
+    with pytest.raises(UserError, match=message):
+        parsed(text)
+
+
+def test_the_good_file_is_good() -> None:
+    assert len(parsed(GOOD + LEGS + LEG)) == 2
+
+
+def test_all_mistakes_of_a_file_are_told_at_once() -> None:
+    text = GOOD.replace('"mae"', '"mea"').replace('["nominal"]', '["here"]')
+    with pytest.raises(UserError) as caught:
+        parsed(text)
+    assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (
+            "note",
+            r"claims='note' is neither a file nor one of the bundled \['anchor', 'notes'\]\. Did you mean 'notes'\?",
+        ),
+        ("gone/mine.toml", "claims='gone/mine.toml' is neither a file"),
+    ],
+)
+def test_a_source_that_is_not_there(source: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_claims(source)
+
+
+@pytest.mark.parametrize("content", [b"id = 'open", b"\xff\xfe\x00", b"[[claim]\n"])
+def test_a_file_that_is_no_toml(tmp_path: Path, content: bytes) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_bytes(content)
+    with pytest.raises(UserError, match=r"claims file .*mine\.toml is no TOML: "):
+        load_claims(mine)
+
+
+# Which arms claims pull into a plan.
+GRID = [
+    {"loss": loss, "reduction": reduction, "beta": beta}
+    for loss in ("bce", "mse", "mae")
+    for reduction in ("sum", "mean")
+    for beta in (0.1, 0.25, 0.5, 1, 2, 4)
+]
+
+
+def needed(grid: list[dict[str, Any]], *sources: str) -> list[Arm]:
+    arms = needed_arms(load_claims(*sources), grid, effective_beta=mnist_beta)
+    assert all(arm["origin"] == "claims" for arm in arms)
+    return [Arm.of(arm) for arm in arms]
+
+
+def test_the_notes_pull_what_the_notes_grid_lacks() -> None:
+    arms = needed(GRID, "notes")
+    labels = {arm.label for arm in arms}
+    twins = {
+        f"{loss}-sum-b{mnist_beta('mean', beta):g}"
+        for loss in ("bce", "mse", "mae")
+        for beta in (0.1, 0.25, 0.5, 1, 2, 4)
+    }
+    assert twins <= labels
+    assert {"bce-sum-b1-full-logvar", "bce-sum-b1-log-std"} <= labels
+    assert labels - twins == {"bce-sum-b1-full-logvar", "bce-sum-b1-log-std"} | {
+        f"{loss}-mean-b0.0255102" for loss in ("bce", "mse", "mae")
+    }
+    assert len(arms) == len(labels) == 23
+
+
+def test_every_mean_arm_has_its_twin_in_the_end() -> None:
+    everything = [Arm.of(arm) for arm in GRID] + needed(GRID, "notes")
+    for arm in everything:
+        if arm.reduction == "mean":
+            twin = Arm(arm.loss, "sum", mnist_beta("mean", arm.beta), arm.posterior)
+            assert any(same_arm(twin, other) for other in everything), arm.label
+
+
+def test_a_lone_arm_is_given_all_that_the_claims_compare() -> None:
+    labels = {arm.label for arm in needed([{"loss": "bce", "reduction": "sum", "beta": 1}], "notes")}
+    assert {"bce-mean-b1", "mae-sum-b1", "mse-sum-b1", "mse-sum-b0.1", "mae-sum-b4", "bce-sum-b39.2"} <= labels
+    assert "bce-sum-b1" not in labels
+
+
+def test_a_curve_of_two_betas_is_left_as_it_is() -> None:
+    grid = [{"loss": loss, "reduction": "sum", "beta": beta} for loss in ("bce", "mse", "mae") for beta in (0.5, 1.0)]
+    betas = {arm.beta for arm in needed(grid, "notes") if arm.loss == "mae" and arm.reduction == "sum"}
+    assert betas == set()
+
+
+@pytest.mark.parametrize("beta", [1, 1.0, 1 + 1e-12])
+def test_an_arm_that_is_there_is_not_asked_for_again(beta: float) -> None:
+    arms = [{"loss": "bce", "reduction": "sum", "beta": beta, "posterior": "half-logvar"}]
+    assert needed(arms, "anchor") == []
+
+
+@given(st.sets(st.sampled_from(range(len(GRID))), max_size=8))
+def test_what_is_pulled_is_enough_and_never_double(chosen: set[int]) -> None:
+    grid = [GRID[i] for i in sorted(chosen)]
+    arms = needed(grid, "notes")
+    everything = [Arm.of(arm) for arm in grid] + arms
+    assert not any(same_arm(a, b) for i, a in enumerate(everything) for b in everything[:i])
+    assert needed([arm.fields() for arm in everything], "notes") == []
+
+
+def test_a_metric_outside_the_catalogue_is_refused_in_the_bundled_file_too() -> None:
+    with pytest.raises(UserError, match=r"notes\.toml.*is not in the catalogue"):
+        load_claims("notes", metrics={"ssim"})

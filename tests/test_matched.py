@@ -1,0 +1,132 @@
+"""Comparison at equal rate: laws of the interpolation, and what it must refuse."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reports.matched import Curve, common_rates, matched
+from vae.errors import UserError
+
+BETAS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
+RATES = [10.0, 15.0, 20.0, 25.0, 30.0]
+# Rates of the prototype on MNIST, by loss.
+BCE = (54.9, 41.5, 33.4, 24.7, 15.7, 8.8)
+MSE = (38.4, 27.8, 19.0, 11.7, 5.8, 2.2)
+
+
+def of_rate(rate: float) -> float:
+    """A metric that hangs on the rate alone, saturating as SSIM does."""
+    return 0.93 - 0.72 * math.exp(-rate / 14.0)
+
+
+def curve(rates: tuple[float, ...], shift: float = 0.0) -> Curve:
+    return Curve(BETAS, rates, tuple(of_rate(rate) + shift for rate in rates))
+
+
+def test_curves_straight_in_log_beta_are_met_exactly() -> None:
+    beta = (0.5, 1.0, 3.0, 4.0)
+    straight = Curve(beta, tuple(20 - 7 * math.log(b) for b in beta), tuple(3 + 2 * math.log(b) for b in beta))
+    rates = np.array([10.9, 14.0, 18.5, 24.0])
+    log_beta = (20 - rates) / 7
+    assert straight.beta_at(list(rates)) == pytest.approx(np.exp(log_beta), rel=1e-12)
+    assert straight.at(list(rates)) == pytest.approx(3 + 2 * log_beta, rel=1e-12)
+
+
+def test_the_points_themselves_are_met_ends_included() -> None:
+    found = curve(BCE)
+    assert found.beta_at(list(BCE)) == pytest.approx(BETAS, rel=1e-9)
+    assert found.at(list(BCE)) == pytest.approx(found.values, rel=1e-9)
+
+
+def test_a_metric_of_the_rate_alone_is_equal_at_equal_rate_far_below_the_margin() -> None:
+    pairs, used = matched({0: curve(BCE)}, {0: curve(MSE)}, RATES)
+    assert used == (10, 15, 20, 25, 30)
+    assert abs(pairs[0][0] - pairs[0][1]) < 0.005 / 4
+    at_beta_1 = curve(BCE).values[3] - curve(MSE).values[3]
+    assert at_beta_1 > 0.1  # which is all that a comparison at one beta would show
+
+
+@given(shift=st.floats(-0.5, 0.5))
+def test_a_constant_gap_comes_out_whole(shift: float) -> None:
+    pairs, _ = matched({0: curve(BCE, shift)}, {0: curve(BCE)}, RATES)
+    assert pairs[0][0] - pairs[0][1] == pytest.approx(shift, abs=1e-12)
+
+
+@given(scale=st.floats(0.01, 100))
+def test_the_unit_of_beta_does_not_matter(scale: float) -> None:
+    other = Curve(tuple(b * scale for b in BETAS), BCE, curve(BCE).values)
+    assert other.at(RATES) == pytest.approx(curve(BCE).at(RATES), rel=1e-9)
+
+
+def test_beta_is_interpolated_in_its_logarithm() -> None:
+    assert Curve((1.0, 100.0), (30.0, 10.0), (0.0, 1.0)).beta_at([20.0])[0] == pytest.approx(10.0)
+
+
+def test_between_points_the_metric_never_overshoots() -> None:
+    steps = Curve((1.0, 2.0, 3.0, 4.0), (40.0, 30.0, 20.0, 10.0), (0.0, 0.0, 1.0, 1.0))
+    found = steps.at(list(np.linspace(10, 40, 61)))
+    assert found.min() >= -1e-12
+    assert found.max() <= 1 + 1e-12
+
+
+def test_nothing_is_extrapolated() -> None:
+    assert np.isnan(curve(MSE).at([38.5, 2.1])).all()
+    assert np.isnan(curve(MSE).beta_at([100.0])).all()
+
+
+def test_a_rate_that_is_spent_twice_is_not_answered() -> None:
+    bent = Curve((1.0, 2.0, 3.0), (10.0, 20.0, 12.0), (0.0, 1.0, 2.0))
+    assert np.isnan(bent.beta_at([15.0])[0])
+    assert np.isfinite(bent.beta_at([11.0])[0])
+
+
+def test_a_level_stretch_gives_no_answer_on_it_and_is_no_error() -> None:
+    level = Curve((1.0, 2.0, 3.0, 4.0), (30.0, 10.0, 10.0, 5.0), (0.0, 1.0, 2.0, 3.0))
+    assert np.isnan(level.beta_at([10.0])[0])
+    assert np.isfinite(level.beta_at([20.0])[0])
+
+
+def test_only_rates_that_every_curve_of_every_seed_reaches_are_compared() -> None:
+    short = Curve(BETAS[2:], MSE[2:], curve(MSE).values[2:])  # the cells at the low betas failed: up to 19 nats
+    pairs, used = matched({0: curve(BCE), 1: curve(BCE)}, {0: curve(MSE), 1: short}, RATES)
+    assert used == (10, 15)
+    assert sorted(pairs) == [0, 1]
+    assert common_rates([curve(BCE), short], RATES) == (10, 15)
+
+
+def test_seeds_that_one_side_lacks_are_left_out() -> None:
+    pairs, _ = matched({0: curve(BCE), 2: curve(BCE)}, {0: curve(MSE), 3: curve(MSE)}, RATES)
+    assert list(pairs) == [0]
+
+
+def test_without_a_common_rate_there_is_nothing() -> None:
+    low = Curve((1.0, 2.0), (5.0, 1.0), (0.0, 1.0))
+    assert matched({0: curve(BCE)}, {0: low}, RATES) == ({}, ())
+    assert matched({0: curve(BCE)}, {}, RATES) == ({}, ())
+
+
+def test_points_may_come_in_any_order() -> None:
+    points = list(zip(BETAS, BCE, curve(BCE).values))
+    assert Curve.through(reversed(points)) == curve(BCE)
+
+
+@pytest.mark.parametrize(
+    ("beta", "rate", "values", "message"),
+    [
+        ((1.0,), (2.0,), (3.0,), r"beta=\[1.0\]: a curve needs two betas"),
+        ((0.0, 1.0), (2.0, 1.0), (3.0, 1.0), "must be positive and increasing"),
+        ((1.0, 1.0), (2.0, 1.0), (3.0, 1.0), "must be positive and increasing"),
+        ((1.0, 2.0), (2.0, 1.0, 0.0), (3.0, 1.0), "have 2, 3 and 2 entries"),
+        ((1.0, 2.0), (2.0, math.nan), (3.0, 1.0), "must be finite"),
+    ],
+)
+def test_what_is_no_curve_is_refused(
+    beta: tuple[float, ...], rate: tuple[float, ...], values: tuple[float, ...], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        Curve(beta, rate, values)

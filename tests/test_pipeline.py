@@ -1,0 +1,192 @@
+"""The whole way, for real: a study file, two arms, two seeds, a SQLite store, a report; then what must not happen again."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+STUDY = """
+title = "Small <b>but</b> real"
+dataset = "digits"
+seeds = "0-1"
+claims = ["claims.toml"]
+
+[images]
+train = 300
+test = 60
+held_out = 40
+
+[model]
+hidden = [16]
+latents = 3
+
+[training]
+epochs = 2
+batch_size = 32
+
+[grid]
+loss = ["bce", "mae"]
+
+[evaluation]
+per_epoch_images = 20
+iwae_images = 4
+iwae_samples = 2
+generated = 50
+"""
+
+CLAIMS = """
+[[claim]]
+id = "mae-sharper"
+quote = "MAE is of <i>larger</i> acutance"
+kind = "greater"
+metric = "acutance_ratio"
+margin = 0.02
+reason = "two per cent of the original's sharpness"
+a = { loss = "mae", reduction = "sum", beta = 1 }
+b = { loss = "bce", reduction = "sum", beta = 2 }
+"""
+
+
+def ablate(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "ablations.cli", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder in which the study was run once."""
+    folder = tmp_path_factory.mktemp("lab")
+    (folder / "small.toml").write_text(STUDY)
+    (folder / "claims.toml").write_text(CLAIMS)
+    done = ablate(folder, "run", "small.toml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 cells trained and measured" in done.stdout
+    return folder
+
+
+def rows(folder: Path, report: str = "out/small") -> list[dict[str, str]]:
+    with (folder / report / "results.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_results_hold_one_row_per_cell_in_the_promised_order(lab):
+    found = rows(lab)
+    assert list(found[0])[:6] == ["loss", "reduction", "beta", "beta_eff", "seed", "status"]
+    assert [(row["loss"], row["beta"], row["seed"], row["status"]) for row in found] == [
+        (loss, beta, seed, "done") for seed in "01" for loss, beta in (("bce", "1.0"), ("mae", "1.0"), ("bce", "2.0"))
+    ]
+    promised = "rate bce mse mae neg_elbo ssim psnr acutance acutance_ratio sigma_eq n_blank".split()
+    assert [name for name in found[0] if name in promised] == promised
+    for row in found:
+        assert float(row["neg_elbo"]) == pytest.approx(float(row["bce"]) + float(row["rate"]), rel=1e-9)
+
+
+def test_a_claim_pulls_the_arm_that_the_grid_lacks(lab):
+    assert {row["origin"] for row in rows(lab) if row["beta"] == "2.0"} == {"claims"}
+    assert {row["origin"] for row in rows(lab) if row["beta"] == "1.0"} == {"grid"}
+
+
+def test_the_arms_of_a_seed_are_paired(lab):
+    by_seed = {(row["seed"], row["init_hash"], row["order_hash"]) for row in rows(lab)}
+    assert len(by_seed) == 2
+
+
+def test_the_report_is_whole_and_escapes_what_a_file_says(lab):
+    out = lab / "out/small"
+    page = (out / "report.html").read_text()
+    assert "Small &lt;b&gt;but&lt;/b&gt; real" in page
+    assert "<i>larger</i>" not in page
+    verdicts = json.loads((out / "verdicts.json").read_text())["verdicts"]
+    assert [each["claim"]["id"] for each in verdicts] == ["mae-sharper"]
+    assert verdicts[0]["verdict"] == "insufficient data"
+    assert (out / "report.md").read_text().startswith("# ")
+    assert {path.suffix for path in (out / "figures").iterdir()} == {".png", ".svg"}
+    assert {path.suffix for path in (out / "tables").iterdir()} == {".csv", ".tex"}
+
+
+def test_a_second_run_trains_nothing_and_more_seeds_train_only_the_new_ones(lab, tmp_path):
+    shutil.copytree(lab, tmp_path / "lab")
+    before = rows(lab)
+    # The copy's artifacts stay where MLflow's absolute address says: in the first folder.
+    again = ablate(lab, "run", "small.toml")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "nothing was trained" in again.stdout
+    assert rows(lab) == before
+    more = ablate(tmp_path / "lab", "run", "small.toml", "--seeds", "0-2", "--out", "more")
+    assert more.returncode == 0, more.stdout + more.stderr
+    assert "3 cells trained and measured" in more.stdout
+    after = rows(tmp_path / "lab", "more")
+    assert [row for row in after if row["seed"] != "2"] == before
+    assert "Seeds 2 were added after a report" in (tmp_path / "lab/more/report.md").read_text()
+
+
+def test_status_and_plan_say_what_is_there(lab):
+    assert "small" in ablate(lab, "status").stdout
+    plan = ablate(lab, "plan", "small.toml", "--seeds", "0-3")
+    assert "12 cells, 6 done, 6 to train" in plan.stdout
+    assert "Estimated time" in plan.stdout
+
+
+def test_fail_on_makes_a_verdict_an_exit_code(lab):
+    assert ablate(lab, "report", "small", "--fail-on", "insufficient data").returncode == 1
+    assert ablate(lab, "report", "small", "--fail-on", "refuted").returncode == 0
+
+
+def test_the_models_are_in_the_registry_with_a_signature(lab):
+    code = (
+        "import mlflow; mlflow.set_tracking_uri('sqlite:///mlflow.db')\n"
+        "runs = mlflow.search_runs(search_all_experiments=True, filter_string=\"tags.`ablate.kind` = 'arm'\")\n"
+        "assert len(runs) == 3, runs\n"
+        "import torch\n"
+        "model = mlflow.pytorch.load_model(f'runs:/{runs.run_id[0]}/model')\n"
+        "print(tuple(model(torch.zeros(5, 8, 8)).shape))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], cwd=lab, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip().endswith("(5, 8, 8)"), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "digits", "--set", "grid.loss=msee"], "Did you mean 'mse'?"),
+        (["run", "digits", "--set", "grid.beta=[-1]"], "beta=-1.0 must be a finite number"),
+        (["run", "digits", "--epochs", "0"], "epochs=0 must be a whole number"),
+        (["run", "digits", "--seeds", ""], "names no seed"),
+        (["run", "digits", "--set", "grid.loss=[]"], "the grid has no arm"),
+        (["run", "digits", "--claims", "nots"], "Did you mean 'notes'?"),
+        (["run", "digits", "--set", "training.batch_size=5000"], "larger than the 1300 training images"),
+        (["run", "digits", "--tracking-uri", "http://127.0.0.1:9"], "127.0.0.1:9"),
+        (["run", "digits", "--tracking-uri", "./mlruns"], "mlruns"),
+        (["run", "digits", "--out", "file.txt/report"], "not a folder that can be written to"),
+        (["run", "digits", "--device", "gpu"], "not one of ['auto', 'cpu', 'cuda']"),
+        (["run", "mnist", "--data-dir", "nowhere"], "--data-dir"),
+        (["report", "never-run"], "never-run"),
+        (["report", "a", "b", "c"], "two to compare"),
+        (["report", "digits", "--fail-on", "refutd"], "Did you mean 'refuted'?"),
+        (["run", "broken.toml"], "is not TOML"),
+        (["plan", "digits", "--sees", "3"], "No such option"),
+    ],
+)
+def test_every_door_refuses_in_a_sentence_and_leaves_nothing_behind(tmp_path, arguments, message):
+    (tmp_path / "file.txt").write_text("")
+    (tmp_path / "broken.toml").write_text("a = \n")
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    done = ablate(tmp_path, *arguments)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(path.name for path in tmp_path.rglob("*")) == before
