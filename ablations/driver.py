@@ -107,14 +107,14 @@ def _write_arms(writer: StudyWriter, store: Store, plan: Plan, outcome: Outcome)
     frame = read_cells(store, plan.keys.values(), plan.study.name, allow_missing=True)
     means = arm_means(frame)
     for label, rows in means.groupby("arm", sort=False):
-        by_metric = rows.set_index("metric")
+        values = {column: dict(zip(rows["metric"], rows[column])) for column in ("mean", "low", "high")}
         run_id = writer.write_arm(
             str(label),
             {name: rows.iloc[0][name] for name in ("loss", "reduction", "beta", "beta_eff", "posterior")},
-            means=by_metric["mean"].to_dict(),
-            ci_low=by_metric["low"].to_dict(),
-            ci_high=by_metric["high"].to_dict(),
-            n=int(by_metric["n"].max()),
+            means=values["mean"],
+            ci_low=values["low"],
+            ci_high=values["high"],
+            n=int(rows["n"].max()),
         )
         if label in outcome.states:
             _write_model(store, run_id, plan, outcome.states[str(label)][2])
@@ -159,7 +159,7 @@ def _study_fields(plan: Plan) -> dict[str, object]:
         "dataset": plan.images.name,
         "data_digest": plan.images.digest,
         "arms": len(plan.objectives),
-        "seeds": ",".join(map(str, planning.seeds_of(plan.cells))),
+        "seeds": ",".join(map(str, plan.study.seeds)),
         "cells": len(plan.cells),
         "pending": len(plan.pending),
         "claims_hash": claims_hash(plan.claims),
@@ -168,7 +168,7 @@ def _study_fields(plan: Plan) -> dict[str, object]:
 
 
 def _study_files(plan: Plan, shop: Workshop) -> Mapping[str, str]:
-    claims = {"hash": claims_hash(plan.claims), "claims": [each.model_dump(mode="json") for each in plan.claims]}
+    claims = {"hash": claims_hash(plan.claims), "claims": [each.model_dump(mode="json", by_alias=True) for each in plan.claims]}
     return {
         schema.STUDY_FILE: to_toml(plan.study),
         schema.CLAIMS_FILE: json.dumps(claims, indent=1, ensure_ascii=False),

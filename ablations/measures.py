@@ -52,8 +52,8 @@ class Trained:
 
 
 def _parts(values: Tensor, y: Tensor | None) -> list[tuple[Tensor, Tensor | None]]:
-    labels: list[Tensor] | list[None] = [None] * -(-len(values) // CHUNK) if y is None else list(y.split(CHUNK))
-    return list(zip(values.split(CHUNK), labels))
+    starts = range(0, len(values), CHUNK)
+    return [(values[at : at + CHUNK], None if y is None else y[at : at + CHUNK]) for at in starts]
 
 
 def average(values: Tensor) -> float:
@@ -188,7 +188,7 @@ def latent_scores(mean: Tensor, logvar: Tensor) -> Metrics:
     """How the latents are used. mean, logvar: (N, L)."""
     return {
         "active_units": float(latents.active_units(mean)),
-        "aggregate_variance": latents.aggregate_variance_of_active(mean, logvar),
+        "aggregate_variance": float(latents.aggregate_variance_of_active(mean, logvar)),
         "collapsed": float(latents.collapsed(rate(mean, logvar).mean())),
     }
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from time import perf_counter
 
@@ -16,7 +15,8 @@ from ablations.evaluation import Evaluator
 from ablations.executors import Workshop
 from ablations.grid import Cell
 from ablations.study import Study
-from reports.claims import Claim, load_claims, needed_arms
+from reports.claim_model import Claim
+from reports.claims import load_claims, needed_arms
 from vae import data
 from vae.data import ImageData
 from vae.errors import UserError
@@ -169,8 +169,3 @@ def _timed(work: Callable[[], object]) -> float:
     started = perf_counter()
     work()
     return perf_counter() - started
-
-
-def seeds_of(cells: Sequence[Cell]) -> list[int]:
-    """The seeds, in order, each once."""
-    return list(islice(dict.fromkeys(cell.seed for cell in cells), None))

@@ -24,8 +24,8 @@ from reports.claims import claims_hash, load_claims
 from reports.evidence import Environment, Evidence
 from reports.record import WORDS
 from tracking import reader, schema
-from tracking.search import completed, gather
 from tracking.reader import StudyInfo
+from tracking.search import completed, gather
 from tracking.store import Store
 from vae.errors import UserError, not_one_of
 from vae.metrics.catalogue import CATALOGUE
@@ -97,6 +97,8 @@ def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = 
     planned = pd.DataFrame(json.loads(_artifact(info, PLAN_FILE)))
     cells = gather(store, planned["key"], info.study)
     frame = reader.read_cells(store, cells, allow_missing=True)
+    # A cell that another study trained carries that study's word for who asked for it.
+    frame["origin"] = frame["key"].map(planned.set_index("key")["origin"])
     claims = load_claims(*claim_files, metrics=CATALOGUE) if claim_files else _claims(info)
     found = verdicts.judge(claims, frame, planned=planned, catalogue=CATALOGUE)
     return Evidence(

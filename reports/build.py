@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,11 +14,11 @@ import pandas as pd
 from reports import canvas, layout, page, tables
 from reports.dossiers import Dossier, dossiers
 from reports.evidence import Evidence
+from reports.files import made, write
 from reports.gallery import Plate, grid_plate, plates
 from reports.pictures import Strip, strips
 from reports.record import SCHEMA_VERSION
 from reports.rendering import latex
-from vae.errors import UserError
 
 MOST_STRIPS: Final = 60  # rows of a picture grid on the page
 
@@ -45,23 +44,16 @@ def build(evidence: Evidence, out: str | Path) -> ReportPaths:
     """
     begun = time.perf_counter()
     folder = Path(out)
-    try:
-        return _build(evidence, folder, begun)
-    except OSError as error:
-        raise UserError(f"out={str(folder)!r} cannot be written to: {error.strerror or error}.") from error
-
-
-def _build(evidence: Evidence, folder: Path, begun: float) -> ReportPaths:
     for name in ("tables", "figures"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+        made(folder / name)
     means = tables.arm_means(evidence.frame)
     found = dossiers(evidence.verdicts)
     contents = _contents(evidence, means, found, folder)
-    _write(folder / "results.csv", _csv(tables.results(evidence.frame)))
-    _write(folder / "verdicts.json", verdicts_json(evidence))
+    write(folder / "results.csv", _csv(tables.results(evidence.frame)))
+    write(folder / "verdicts.json", verdicts_json(evidence))
     _write_tables(folder / "tables", means, contents)
-    _write(folder / "report.md", page.text(contents))
-    _write(folder / "report.html", page.html(contents))
+    write(folder / "report.md", page.text(contents))
+    write(folder / "report.html", page.html(contents))
     return ReportPaths(
         html=folder / "report.html",
         markdown=folder / "report.md",
@@ -106,21 +98,21 @@ def _drawn(
 
 def _save(plate: Plate, folder: Path) -> page.Shown:
     vector, raster = canvas.rendered(plate.figure)
-    _write(folder / f"{plate.name}.svg", vector)
-    _write(folder / f"{plate.name}.png", raster)
+    write(folder / f"{plate.name}.svg", vector)
+    write(folder / f"{plate.name}.png", raster)
     return page.Shown(plate.name, plate.section, plate.caption, plate.alt, vector)
 
 
 def _write_tables(folder: Path, means: pd.DataFrame, contents: page.Contents) -> None:
     """Numbers as CSV in full precision, and as LaTeX the text that the report shows."""
-    _write(folder / "arms.csv", _csv(means))
-    _write(folder / "arms.tex", latex(layout.narrowed(contents.arms)))
+    write(folder / "arms.csv", _csv(means))
+    write(folder / "arms.tex", latex(layout.narrowed(contents.arms)))
     for metric, table in contents.grids.items():
-        _write(folder / f"{metric}.csv", _csv(tables.grid(means, metric)))
-        _write(folder / f"{metric}.tex", latex(table))
+        write(folder / f"{metric}.csv", _csv(tables.grid(means, metric)))
+        write(folder / f"{metric}.tex", latex(table))
     if contents.objectives.rows:
-        _write(folder / "loss-by-loss.csv", _csv(tables.loss_by_loss(means)))
-        _write(folder / "loss-by-loss.tex", latex(contents.objectives))
+        write(folder / "loss-by-loss.csv", _csv(tables.loss_by_loss(means)))
+        write(folder / "loss-by-loss.tex", latex(contents.objectives))
 
 
 def verdicts_json(evidence: Evidence) -> str:
@@ -136,10 +128,3 @@ def verdicts_json(evidence: Evidence) -> str:
 
 def _csv(table: pd.DataFrame) -> str:
     return str(table.to_csv(index=False, lineterminator="\n"))
-
-
-def _write(path: Path, content: str | bytes) -> None:
-    """Write beside, then rename."""
-    beside = path.with_name(f"{path.name}.tmp")
-    beside.write_bytes(content.encode() if isinstance(content, str) else content)
-    os.replace(beside, path)

@@ -78,7 +78,7 @@ class Cells:
         rows = self.rows.get(arm, {})
         done = [row for row in rows.values() if _done(row)]
         failed = [row for row in rows.values() if not _done(row)]
-        reasons = dict.fromkeys(str(row.get("reason") or "no reason logged") for row in failed)
+        reasons = dict.fromkeys(_text(row.get("reason")) or "no reason logged" for row in failed)
         return Count(
             arm=arm.label,
             done=len(done),

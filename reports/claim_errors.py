@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from vae.errors import UserError, closest
 
@@ -31,10 +32,14 @@ def explain(
 
     data: the file as it was validated. keys: table -> the keys allowed in it.
     """
-    # pydantic calls a list too short when an item of it is faulty; that is no mistake of the file.
-    errors = [each for each in error.errors() if each["type"] != "too_short" or not each["input"]]
+    errors = [each for each in error.errors() if not _follows(each)]
     lines = [f"{_address(each['loc'], file, data)}: {_sentence(each, keys)}" for each in errors]
     return UserError("\n".join(dict.fromkeys(lines)))
+
+
+def _follows(detail: ErrorDetails) -> bool:
+    """Whether a list is called too short only since an item of it is faulty, which is told on its own."""
+    return detail["type"] == "too_short" and detail["ctx"]["actual_length"] != len(detail["input"])
 
 
 def _address(loc: Loc, file: str, data: Mapping[str, Any]) -> str:
@@ -51,7 +56,7 @@ def _address(loc: Loc, file: str, data: Mapping[str, Any]) -> str:
     return f"{address}, {table}" if table else address
 
 
-def _sentence(detail: Mapping[str, Any], keys: Mapping[str, Sequence[str]]) -> str:
+def _sentence(detail: ErrorDetails, keys: Mapping[str, Sequence[str]]) -> str:
     loc, kind, value = detail["loc"], detail["type"], detail["input"]
     key = next((str(part) for part in reversed(loc) if isinstance(part, str)), "")
     if kind == "value_error":

@@ -39,6 +39,7 @@ DIRECTIONS: Final = ("falls", "rises")
 CLAIM_PLACES: Final = (NOMINAL, MATCHED)
 RATES: Final = (10.0, 15.0, 20.0, 25.0, 30.0)  # nats per image
 BETAS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)  # trained where a curve is needed and the grid has none
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 LEAST_CURVE: Final = 2  # fewest betas that make a curve
 
 
@@ -170,8 +171,8 @@ class Claim(_Strict):
     expect: str = ""
     notes: tuple[str, ...] = ()
     needs: tuple[Selector, ...] = ()
-    rates: Annotated[tuple[float, ...], Field(min_length=1)] = RATES
-    betas: Annotated[tuple[float, ...], Field(min_length=LEAST_CURVE)] = BETAS
+    rates: Annotated[tuple[Positive, ...], Field(min_length=1)] = RATES
+    betas: Annotated[tuple[Positive, ...], Field(min_length=LEAST_CURVE)] = BETAS
     legs: Annotated[tuple[Leg, ...], Field(alias="leg", min_length=1)]
 
     @field_validator("places", mode="before")

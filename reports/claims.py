@@ -32,10 +32,11 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, ValidationInfo, field_validator
 
 from reports.claim_errors import explain, where
-from reports.claim_model import COMPUTED_KINDS, KINDS, LEAST_CURVE, Claim, Leg, Says, check_metric
+from reports.claim_model import COMPUTED_KINDS, KINDS, LEAST_CURVE, Claim, Leg, Positive, Says, check_metric
 from reports.record import MATCHED, NOMINAL
 from reports.selectors import Arm, EffectiveBeta, Selector, find, not_negative, sum_twin
 from vae.errors import UserError, closest, not_one_of
+from vae.metrics.catalogue import CATALOGUE
 
 _BUNDLED: Final = Path(__file__).parent / "claims"
 _LEG_KEYS: Final = ("metric", "a", "b", "twin", "reference", "direction", "margin", "reason", "check", "says")
@@ -49,8 +50,8 @@ class _Margin(BaseModel):
 
 class _MatchedRate(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-    rates: tuple[float, ...] = ()
-    betas: tuple[float, ...] = ()
+    rates: tuple[Positive, ...] = ()
+    betas: tuple[Positive, ...] = ()
 
 
 class _Shared(BaseModel):
@@ -85,11 +86,11 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def load_claims(*sources: str | Path, metrics: Collection[str] | None = None) -> tuple[Claim, ...]:
+def load_claims(*sources: str | Path, metrics: Collection[str] | None = CATALOGUE) -> tuple[Claim, ...]:
     """The claims of these files, checked. A source is a bundled name (`notes`) or the path of a TOML file.
 
-    metrics: the catalogue's names; None: names of metrics are not checked. Raises UserError that names the file,
-    the claim, the key, the value and what is allowed.
+    metrics: the names a claim may use; None: any. Raises UserError that names the file, the claim, the key, the
+    value and what is allowed.
 
     >>> [claim.id for claim in load_claims("notes")][:2]
     ['better-than-bce', 'mae-acutance']
@@ -104,7 +105,9 @@ def load_claims(*sources: str | Path, metrics: Collection[str] | None = None) ->
     return tuple(claims)
 
 
-def parse_claims(data: Mapping[str, Any], *, file: str, metrics: Collection[str] | None = None) -> tuple[Claim, ...]:
+def parse_claims(
+    data: Mapping[str, Any], *, file: str, metrics: Collection[str] | None = CATALOGUE
+) -> tuple[Claim, ...]:
     """The claims in a parsed file; `file` is the name used in errors. See `load_claims`."""
     context, full = {"metrics": metrics}, dict(data)
     try:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from textwrap import shorten
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from reports.canvas import drawn
-from reports.layout import described
-from reports.palette import colour, sign
+from reports.layout import described, titled
+from reports.palette import colour, mark, sign
 from reports.rounding import setting
 
 Record = Mapping[str, Any]
 
 MARKERS: Final = {"supported": "o", "refuted": "X", "inconclusive": "D", "insufficient data": "s"}
+_LONGEST: Final = 56  # characters of a comparison's name
 _ROW: Final = 0.46  # inches a comparison takes
 _AXIS: Final = 0.52  # inches an axis with its label takes
 _LANE: Final = 0.24  # half the height of a lane, in rows
@@ -84,7 +87,9 @@ def _draw_row(ax: Axes, y: float, row: Record, left: float) -> None:
         markeredgecolor=colour("paper"),
         markeredgewidth=0.8,
     )
-    ax.text(left, y + 0.44, f"{row['name']}: {row['verdict']}", fontsize=9, va="center", color=colour("ink"))
+    name = shorten(row["name"], _LONGEST, placeholder=" …")
+    text = ax.text(left, y + 0.44, f"{name}: {row['verdict']}", fontsize=9, va="center", color=colour("ink"))
+    text.set_in_layout(False)
 
 
 def _limits(group: Sequence[Record]) -> tuple[float, float]:
@@ -106,3 +111,23 @@ def _label(row: Record) -> str:
     if row["reference"] is not None:
         return f"{name} − {setting(row['reference'])}{unit}" if row["reference"] else f"{name}{unit}"
     return f"difference in {name}{unit}"
+
+
+@drawn
+def differences_plot(rows: pd.DataFrame, metric: str) -> Figure:
+    """One metric's differences between two studies, an arm a line: the mean with its 95 % interval, beside zero.
+
+    rows: columns arm, loss, mean, low, high, as `compare.compare` gives them.
+    """
+    figure = Figure(figsize=(6.4, 0.24 * len(rows) + 0.9), layout="constrained")
+    ax = figure.subplots()
+    for y, row in enumerate(rows.to_dict("records")):
+        tone = colour(row["loss"])
+        ax.plot([row["low"], row["high"]], [-y, -y], color=tone, linewidth=2.0, solid_capstyle="round")
+        ax.plot([row["mean"]], [-y], color=tone, marker=mark(row["loss"]).marker, markersize=5.5)
+    ax.axvline(0, color=colour("muted"), linewidth=0.9)
+    ax.set_yticks([-y for y in range(len(rows))], rows["arm"].tolist())
+    ax.set_ylim(-len(rows) + 0.4, 0.6)
+    ax.grid(False)
+    ax.set_xlabel(f"difference in {titled(metric)}")
+    return figure

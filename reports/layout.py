@@ -72,8 +72,14 @@ def described(metric: str) -> Metric:
 
 def titled(metric: str) -> str:
     """A metric's label with its unit, as an axis or a caption names it."""
-    entry = described(metric)
-    return f"{entry.label} ({entry.unit})" if entry.unit not in ("", "1") else entry.label
+    label, unit = described(metric).label, shown_unit(metric)
+    return f"{label} ({unit})" if unit else label
+
+
+def shown_unit(metric: str) -> str:
+    """A metric's unit; empty for a pure number."""
+    unit = described(metric).unit
+    return "" if unit == "1" else unit
 
 
 def arm_table(means: pd.DataFrame, metrics: Iterable[str]) -> Table:
@@ -125,9 +131,8 @@ def _metric_column(
     rows = means[means["metric"] == metric].set_index("arm").reindex(list(arms))
     places = decimals(rows["half"], rows["mean"])
     entry = described(metric)
-    unit = "" if entry.unit == "1" else entry.unit
     group = f"headline {entry.where}" if metric in HEADLINE else entry.where
-    column = Column(entry.label, unit, True, refusal(metric, losses), group, entry.about)
+    column = Column(entry.label, shown_unit(metric), True, refusal(metric, losses), group, entry.about)
     return column, [_interval(mean, half, places) for mean, half in zip(rows["mean"], rows["half"])]
 
 
@@ -183,7 +188,7 @@ def objective_table(means: pd.DataFrame, reduction: str = "sum", beta: float = 1
             _interval(at.loc[loss, "mean"], at.loc[loss, "half"], places, WON if loss == evaluated else "")
             for loss in trained
         ]
-        column = Column(f"evaluated by {evaluated}", described(str(evaluated)).unit, True)
+        column = Column(f"evaluated by {evaluated}", shown_unit(str(evaluated)), True)
         parts.append((column, entries))
     caption = (
         f"Loss trained on × loss evaluated, {reduction}, β = {setting(beta)}: mean ± 95 % interval, {seeds_of(rows)}."

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment as Jinja
+from jinja2 import PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from reports import palette, prose
@@ -64,7 +65,6 @@ class Contents:
     reconstructions: Sequence[Strip] = ()
     samples: Sequence[Strip] = ()
     shared: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    comparison: Table | None = None
 
     def of(self, section: str) -> list[Shown]:
         """The figures of one section."""
@@ -77,18 +77,27 @@ class Contents:
 
 def html(contents: Contents) -> str:
     """The page. Nothing in it asks for anything outside it."""
-    jinja = Environment(
-        loader=_LOADER, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    jinja.filters["picture"] = picture
-    script = _source("script.js")
-    inlined = {"style": Markup(_style()), "script": Markup(script), "script_hash": _digest(script)}
-    return jinja.get_template("report.html.j2").render(**_context(contents), **inlined)
+    return rendered_html("report.html.j2", _context(contents))
 
 
 def text(contents: Contents) -> str:
     """The same report as Markdown; figures are links to the files beside it."""
-    jinja = Environment(
+    return rendered_markdown("report.md.j2", _context(contents))
+
+
+def rendered_html(template: str, context: Mapping[str, Any]) -> str:
+    """A page made of one of the templates, with style, script and policy inside it."""
+    jinja = Jinja(loader=_LOADER, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    jinja.filters["picture"] = picture
+    script = _source("script.js")
+    inlined = {"style": Markup(_style()), "script": Markup(script), "script_hash": _digest(script)}
+    words = {"tone": lambda loss: palette.mark(loss).tone, "label": lambda metric: described(metric).label}
+    return jinja.get_template(template).render(**words, **context, **inlined)
+
+
+def rendered_markdown(template: str, context: Mapping[str, Any]) -> str:
+    """Markdown made of one of the templates: every value is escaped, but for tables, which escape their own."""
+    jinja = Jinja(
         loader=_LOADER,
         autoescape=False,
         undefined=StrictUndefined,
@@ -98,12 +107,15 @@ def text(contents: Contents) -> str:
         finalize=lambda value: value if isinstance(value, Markup) else escaped(str(value)),
     )
     jinja.filters["table"] = lambda table: Markup(markdown(table))
-    return jinja.get_template("report.md.j2").render(**_context(contents))
+    return jinja.get_template(template).render(**context)
 
 
 def _context(contents: Contents) -> dict[str, Any]:
     evidence, found = contents.evidence, contents.dossiers
     return {
+        "heading": evidence.heading,
+        "about": evidence.description,
+        "notes": evidence.notes,
         "contents": contents,
         "evidence": evidence,
         "found": found,
@@ -117,8 +129,6 @@ def _context(contents: Contents) -> dict[str, Any]:
         "firmness": firmness,
         "shared": prose.shared_objectives(contents.shared),
         "refusals": prose.own_objectives(list(contents.grids), set(evidence.done["loss"])),
-        "tone": lambda loss: palette.mark(loss).tone,
-        "label": lambda metric: described(metric).label,
         "plots": {figure.name.removesuffix("-against-beta"): figure for figure in contents.of("beta")},
         "homes": homes(contents.dossiers),
         "groups": _groups(contents.arms),
@@ -164,7 +174,7 @@ def _style() -> str:
 
 
 def _source(name: str) -> str:
-    source, _, _ = _LOADER.get_source(Environment(), name)
+    source, _, _ = _LOADER.get_source(Jinja(), name)
     return source
 
 

@@ -128,7 +128,7 @@ def _twins(leg: Leg, cells: Cells) -> list[Measured]:
     found = [_with_twin(leg, cells, arm) for arm in cells.matching(selector) if arm.reduction != "sum"]
     if not any(each.counted for each in found):
         why = "every one is collapsed, and so equal whatever the weight" if found else "the study has none"
-        reason = f"no arm {_name(selector)} to compare with its `sum` twin: {why}"
+        reason = f"no arm {_name(selector)} to compare with its ‘sum’ twin: {why}"
         found.append(Measured(leg, _name(selector), reason=reason))
     return found
 
@@ -137,7 +137,7 @@ def _with_twin(leg: Leg, cells: Cells, arm: Arm) -> Measured:
     beta_eff = cells.beta_eff(arm)
     twin = None if beta_eff is None else find(sum_twin(arm, beta_eff), cells.rows)
     if twin is None:
-        reason = f"the study has no `sum` arm with the beta_eff of {arm.label}"
+        reason = f"the study has no ‘sum’ arm with the beta_eff of {arm.label}"
         return Measured(leg, arm.label, (arm,), (arm,), reason=reason)
     pair = _pair(leg, cells, arm, twin)
     if not (cells.collapsed(arm) and cells.collapsed(twin)):

@@ -60,7 +60,8 @@ def completeness(evidence: Evidence) -> str:
         return f"{known}, so missing cells cannot be counted."
     planned = len(evidence.planned)
     if done >= planned and not failed and not missing:
-        return f"All {counted(planned, 'planned cell')} are done; none failed, none is missing."
+        all_done = "The one planned cell is done" if planned == 1 else f"All {planned:,} planned cells are done"
+        return f"{all_done}; none failed, none is missing."
     gaps = f"{failed} failed and {missing} {'is' if missing == 1 else 'are'} missing"
     return f"Of {counted(planned, 'planned cell')}, {done} {'is' if done == 1 else 'are'} done, {gaps}."
 

@@ -7,6 +7,7 @@ from typing import Final
 from reports.layout import Column, Entry, Table
 
 _LATEX: Final = {
+    "\n": " ",
     "\\": r"\textbackslash{}",
     "&": r"\&",
     "%": r"\%",

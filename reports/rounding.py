@@ -1,9 +1,9 @@
 """How numbers are written: every rounding rule of the report, once.
 
 Rules: an interval is shown to two significant figures and its mean to the same place, but an effect no finer than
-a hundredth of the margin it is held against; a column keeps one number of
-decimals, that of its median interval; a minus is a minus sign; what is missing is a dash, never a zero. Files for
-machines (CSV, JSON) carry full precision and none of this.
+a hundredth of the margin it is held against; a column keeps one number of decimals, that of its wider intervals (the
+upper quartile); a minus is a minus sign; what is missing is a dash, never a zero. Files for machines (CSV, JSON)
+carry full precision and none of this.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ _MOST_DECIMALS: Final = 6
 
 
 def decimals(halves: Iterable[float], values: Iterable[float] = ()) -> int:
-    """Decimals of a column: two significant figures of its median half-width, else four of its largest value.
+    """Decimals of a column: two significant figures of its wider intervals, else four of its largest value.
 
-    halves: half-widths of intervals, NaN or 0 where there is none. values: used when no half-width is positive.
+    halves: half-widths of intervals, NaN or 0 where there is none; their upper quartile counts, so that a few arms
+    without spread do not lend a column digits that the others do not have. values: used when no half is positive.
 
     >>> decimals([0.0041, 0.0038, float("nan")])
     4
@@ -31,7 +32,7 @@ def decimals(halves: Iterable[float], values: Iterable[float] = ()) -> int:
     widths = [h for h in halves if math.isfinite(h) and h > 0]
     sizes = [abs(v) for v in values if math.isfinite(v) and v != 0]
     if widths:
-        places = 1 - _exponent(float(np.median(widths)))
+        places = 1 - _exponent(float(np.quantile(widths, 0.75)))
     elif sizes:
         places = 3 - _exponent(max(sizes))
     else:

@@ -40,8 +40,9 @@ class Arm:
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Arm:
         """The arm of a mapping or a frame's row with these fields; posterior may be absent."""
-        posterior = fields.get("posterior") or USUAL_POSTERIOR
-        return cls(str(fields["loss"]), str(fields["reduction"]), float(fields["beta"]), str(posterior))
+        given = fields.get("posterior")
+        posterior = given if isinstance(given, str) and given else USUAL_POSTERIOR  # NaN in a frame's row
+        return cls(str(fields["loss"]), str(fields["reduction"]), float(fields["beta"]), posterior)
 
     @property
     def label(self) -> str:

@@ -42,6 +42,7 @@ from reports.record import (
 )
 from reports.rounding import listed, setting
 from reports.statistics import Region
+from vae.metrics.catalogue import CATALOGUE
 
 __all__ = [
     "COMPUTED",
@@ -73,7 +74,7 @@ def judge(
     alpha: float = 0.05,
     min_seeds: int | None = None,
     planned: pd.DataFrame | None = None,
-    catalogue: Mapping[str, Described] | None = None,
+    catalogue: Mapping[str, Described] = CATALOGUE,
 ) -> list[Verdict]:
     """The verdict of each claim at each place, in the order of the claims; `headlines` picks one of each.
 
@@ -91,7 +92,7 @@ def judge(
     for i, case in enumerate(cases):
         others = [p for j, p in enumerate(ps) if j != i and p is not None]
         family = Family([p_in for p_in, _ in others], [p_out for _, p_out in others])
-        rules = Rules(level, min_seeds, family, catalogue or {})
+        rules = Rules(level, min_seeds, family, catalogue)
         at_each.setdefault(case.claim.id, []).append(_verdict(case, rules))
     return [_noted(claim, verdict) for claim in claims for verdict in _with_overall(claim, at_each[claim.id])]
 

@@ -187,9 +187,14 @@ def environment() -> Environment:
     )
 
 
-def study(seeds: int = 8, claimed: Sequence[tuple[str, str, float, str]] = (), **changes: Any) -> Evidence:
-    """A whole made-up study with one failed and one missing cell."""
-    everything = cells(seeds=seeds, claimed=claimed)
+def study(
+    seeds: int = 8,
+    betas: Sequence[float] = BETAS,
+    claimed: Sequence[tuple[str, str, float, str]] = (),
+    **changes: Any,
+) -> Evidence:
+    """A whole made-up study with one failed and one missing cell; changes: fields of `Evidence`."""
+    everything = cells(betas=betas, seeds=seeds, claimed=claimed)
     planned = everything[["key", "arm", "seed"]]
     frame = fail(everything, "mae-sum-b4-s1", "Loss became NaN in epoch 3; a smaller learning rate may help.")
     frame = frame[frame["key"] != "mse-mean-b2-s2"].reset_index(drop=True)

@@ -262,6 +262,11 @@ MISTAKES = {
         GOOD.replace("acutance_ratio", "neg_elbo").replace('"mse"', '"bce"'),
         rf"{HERE}: metric='neg_elbo' is refused: neg_elbo is what the bce arms are trained on",
     ),
+    "a rate below nothing": (
+        "[matched_rate]\nrates = [10, -5]\n" + GOOD,
+        r"mine\.toml: rates=-5: input should be greater than 0",
+    ),
+    "curves of one beta": (swap(B, f"{B}\nbetas = [1]"), rf"{HERE}: betas=\[1\]: .*at least 2"),
     "no claim": ("[margins]\n", r"mine\.toml: claim is missing"),
 }
 

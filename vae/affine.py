@@ -14,11 +14,13 @@ anew costs more than adding does. `affine` picks among
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 # One product with bias and ReLU fused in, as torch.compile calls it; not part of torch's public face, hence the check.
-_ONEDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
+_ONEDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 
 class Affine:
@@ -52,66 +54,74 @@ class Affine:
         self.weight.grad = self.bias.grad = None
 
     def _transform(self, inputs: Tensor) -> Tensor:
-        out = self._room("outputs", inputs.shape[1], self.weight.shape[1])
+        out = self._room("outputs", (inputs.shape[1], self.weight.shape[1]))
         torch.baddbmm(self.bias.unsqueeze(1), inputs, self.weight.mT, out=out)
         return out.relu_() if self.relu else out
 
     def _products(self, gradient: Tensor, inputs: Tensor) -> Tensor:
         """Sets the gradient of the weight, returns that of the inputs."""
-        self.weight.grad = torch.bmm(gradient.mT, inputs, out=self._room("weight", *self.weight.shape[1:]))
+        self.weight.grad = torch.bmm(gradient.mT, inputs, out=self._room("weight", self.weight.shape[1:]))
         if self.first:
             return gradient
-        return torch.bmm(gradient, self.weight, out=self._room("inputs", *inputs.shape[1:]))
+        return torch.bmm(gradient, self.weight, out=self._room("inputs", inputs.shape[1:]))
 
-    def _room(self, name: str, rows: int, columns: int, dtype: torch.dtype | None = None) -> Tensor:
-        """(k, rows, columns) of memory, the same at every step. A smaller last batch has its own."""
-        if (name, rows) not in self._rooms:
-            shape = (len(self.weight), rows, columns)
-            self._rooms[name, rows] = self.weight.new_empty(shape, dtype=dtype or self.weight.dtype)
-        return self._rooms[name, rows]
+    def _room(self, name: str, shape: Sequence[int], dtype: torch.dtype | None = None) -> Tensor:
+        """(k, *shape) of memory, the same at every step. A smaller last batch has its own."""
+        if (name, shape[0]) not in self._rooms:
+            room = self.weight.new_empty(len(self.weight), *shape, dtype=dtype or self.weight.dtype)
+            self._rooms[name, shape[0]] = room
+        return self._rooms[name, shape[0]]
 
 
 class OneDNNAffine(Affine):
     """One arm in float32."""
 
     def _transform(self, inputs: Tensor) -> Tensor:
-        return _linear(inputs, self.weight[0], self.bias[0], "relu" if self.relu else "none")
+        return product(inputs[0], self.weight[0], self.bias[0], "relu" if self.relu else "none").unsqueeze(0)
 
     def _products(self, gradient: Tensor, inputs: Tensor) -> Tensor:
-        self.weight.grad = _linear(gradient.mT, inputs[0].T)
-        return gradient if self.first else _linear(gradient, self.weight[0].T)
+        self.weight.grad = product(gradient[0].T, inputs[0].T).unsqueeze(0)
+        return gradient if self.first else product(gradient[0], self.weight[0].T).unsqueeze(0)
 
 
-def _linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None, then: str = "none") -> Tensor:
-    """inputs (1, n, in), weight (out, in) -> (1, n, out)."""
-    result: Tensor = _ONEDNN(inputs[0], weight, bias, then, [], "")  # type: ignore[misc]
-    return result.unsqueeze(0)
+def product(inputs: Tensor, weight: Tensor, bias: Tensor | None = None, then: str = "none") -> Tensor:
+    """oneDNN's inner product, only where :func:`has_onednn`: inputs (n, in), weight (out, in) -> (n, out).
+
+    bias: (out,). then: "relu" or "none".
+    """
+    result: Tensor = _ONEDNN(inputs, weight, bias, then, [], "")  # type: ignore[misc]
+    return result
+
+
+def has_onednn(device: torch.device) -> bool:
+    """Whether :func:`product` is there and worth taking: on a CPU with AVX-512."""
+    return _ONEDNN is not None and device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 class BFloat16Affine(Affine):
     """Layers with a ReLU hand bfloat16 on to the next one; the others, which end a network, return float32."""
 
     def _transform(self, inputs: Tensor) -> Tensor:
-        images, (outputs, _) = inputs.shape[1], self.weight.shape[1:]
-        weight = self._rounded("weight", self.weight)
-        bias = self.bias.to(torch.bfloat16).unsqueeze(1)
-        out = self._room("rounded outputs", images, outputs, torch.bfloat16)
-        torch.baddbmm(bias, self._rounded("inputs", inputs), weight.mT, out=out)
-        return out.relu_() if self.relu else self._room("outputs", images, outputs).copy_(out)
+        shape = (inputs.shape[1], self.weight.shape[1])
+        rounded, weight = self._rounded("inputs", inputs), self._rounded("weight", self.weight)
+        out = self._room("rounded outputs", shape, torch.bfloat16)
+        torch.baddbmm(self.bias.to(torch.bfloat16).unsqueeze(1), rounded, weight.mT, out=out)
+        return out.relu_() if self.relu else self._room("outputs", shape).copy_(out)
 
     def _products(self, gradient: Tensor, inputs: Tensor) -> Tensor:
-        rounded, weight = self._rounded("gradient", gradient), self._seen["weight"]
-        product = self._room("weight product", *self.weight.shape[1:], torch.bfloat16)
-        torch.bmm(rounded.mT, self._seen["inputs"], out=product)
-        self.weight.grad = self._room("weight gradient", *self.weight.shape[1:]).copy_(product)
+        rounded, shape = self._rounded("gradient", gradient), self.weight.shape[1:]
+        product = self._room("weight product", shape, torch.bfloat16)
+        torch.bmm(rounded.mT, self._seen["rounded inputs"], out=product)
+        self.weight.grad = self._room("weight", shape).copy_(product)
         if self.first:
             return gradient
-        return torch.bmm(rounded, weight, out=self._room("inputs product", *inputs.shape[1:], torch.bfloat16))
+        out = self._room("inputs product", inputs.shape[1:], torch.bfloat16)
+        return torch.bmm(rounded, self._seen["rounded weight"], out=out)
 
     def _rounded(self, name: str, values: Tensor) -> Tensor:
         if values.dtype != torch.bfloat16:
-            values = self._room(f"rounded {name}", *values.shape[1:], torch.bfloat16).copy_(values)
-        self._seen[name] = values
+            values = self._room(f"rounded {name}", values.shape[1:], torch.bfloat16).copy_(values)
+        self._seen[f"rounded {name}"] = values
         return values
 
 
@@ -129,6 +139,5 @@ def _kind(weight: Tensor, precision: str) -> type[Affine]:
     if precision == "bfloat16":
         return BFloat16Affine
     # A rule, not a race: a race would let two runs of one seed differ in their last bits.
-    wide = weight.device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX512"
     one_float32 = len(weight) == 1 and weight.dtype == torch.float32
-    return OneDNNAffine if _ONEDNN is not None and wide and one_float32 else Affine
+    return OneDNNAffine if one_float32 and has_onednn(weight.device) else Affine

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from threading import Event
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vae.cores import cache_bytes
 from vae.engine import Autograd, Gradients, Weighting
@@ -160,15 +161,20 @@ def cut(stack: Stack) -> list[list[int]]:
     arms = sorted(range(stack.arms), key=lambda arm: losses.index(losses[arm]))
     count = -(-len(arms) // width(stack))
     edges = [len(arms) * i // count for i in range(count + 1)]
-    return [arms[start:end] for start, end in zip(edges[:-1], edges[1:])]
+    return [arms[start:end] for start, end in pairwise(edges)]
 
 
 def width(stack: Stack) -> int:
     """How many arms a block holds at most."""
     if stack.device.type != "cpu":
         return stack.arms
-    if getattr(stack.template, "alone_on_cpu", False):
+    return width_of(stack.template, stack.arms, sum(value[0].nbytes for value in stack.parameters.values()))
+
+
+def width_of(template: nn.Module, arms: int, weight_bytes: int) -> int:
+    """The width of a block on a CPU: at most a thread's share of the arms, and of the cache, and at least one."""
+    if getattr(template, "alone_on_cpu", False):
         return 1
     threads = torch.get_num_threads()
-    arm = TENSORS_PER_WEIGHT * sum(value[0].nbytes for value in stack.parameters.values())
-    return max(1, min(cache_bytes() // threads // arm, -(-stack.arms // threads)))
+    in_cache = cache_bytes() // threads // (TENSORS_PER_WEIGHT * weight_bytes)
+    return max(1, min(in_cache, -(-arms // threads)))

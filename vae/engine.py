@@ -7,7 +7,6 @@ no arm feels another. What is written here is the reference that the gradients b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
@@ -67,7 +66,7 @@ class Gradients(Protocol):
     named: the stack's names -> views of the leaves.
     """
 
-    leaves: Sequence[Tensor]
+    leaves: list[Tensor]
     named: dict[str, Tensor]
 
     def step(

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from vae.affine import Affine, affine
-from vae.engine import Weighting, StepValues, loss_runs
+from vae.engine import StepValues, Weighting, loss_runs
 from vae.losses import Loss
 from vae.models import one_hot, with_labels
 from vae.stack import Stack
@@ -45,6 +45,7 @@ class Fused:
         self._layers = [*self._encoder, self._head, *self._decoder, self._output]
         self.leaves = [tensor for layer in self._layers for tensor in (layer.weight, layer.bias)]
         self.named = {name: leaf[:, rows] for name, leaf, rows in self._modules}
+        stack.parameters.update(self.named)  # one copy of the weights, whoever looks
 
     def step(
         self, x: Tensor, noise: Tensor, y: Tensor | None, weighting: Weighting, *, distortion: bool = True
@@ -53,7 +54,8 @@ class Fused:
         arms, latents = self._stack.arms, self._stack.latents
         targets = x.flatten(1)
         seen = with_labels(targets, y, self._stack.classes)
-        mean, spread = _forward([*self._encoder, self._head], seen.expand(arms, *seen.shape)).split(latents, dim=-1)
+        heads = _forward([*self._encoder, self._head], seen.expand(arms, *seen.shape))
+        mean, spread = heads[..., :latents], heads[..., latents:]
         std_noise = torch.exp(self._std * spread).mul_(noise)
         z = _labelled(mean + std_noise, y, self._stack.classes)
         logits = _forward([*self._decoder, self._output], z)

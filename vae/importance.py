@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from vae.errors import UserError
-from vae.likelihoods import bernoulli_nll
+from vae.likelihoods import bernoulli_nll, check_unit_range
 from vae.objectives import rate
 
 Decode = Callable[[Tensor, Tensor | None], Tensor]  # z (B, L), labels (B, ...) or None -> logits (B, *image)
@@ -106,6 +106,7 @@ def iwae(
         raise UserError(f"budget={budget!r} must be a number of bytes, 1 or more; {BUDGET} is the default")
     x = x.flatten(1)
     if binarise:
+        check_unit_range("x", x)
         x = torch.bernoulli(x.to(generator.device), generator=generator).to(x.device, x.dtype)
     parts = []
     with torch.no_grad():

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from types import MappingProxyType
 
 import torch
@@ -110,11 +111,11 @@ class VAE(nn.Module):
         for layer in self.decoder:
             h = F.relu(layer(h))
         logits: Tensor = self.output(h)
-        return logits.unflatten(-1, self.image_shape)
+        return logits.view(*logits.shape[:-1], *self.image_shape)
 
 
 def _layers(widths: Sequence[int]) -> nn.ModuleList:
-    return nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:]))
+    return nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
 
 
 class ConvVAE(nn.Module):
@@ -150,14 +151,14 @@ class ConvVAE(nn.Module):
         self.smallest = (depths[-1], *sides[-1])
         features = math.prod(self.smallest)
         inward = [colours + classes, *depths]
-        self.encoder = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in zip(inward[:-1], inward[1:]))
+        self.encoder = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in pairwise(inward))
         self.mean = nn.Linear(features, latents)
         self.spread = nn.Linear(features, latents)
         self.expand = nn.Linear(latents + classes, features)
         outward = [*reversed(depths), colours]
         self.decoder = nn.ModuleList(
             nn.ConvTranspose2d(a, b, 4, 2, 1, output_padding=(height % 2, width % 2))
-            for a, b, (height, width) in zip(outward[:-1], outward[1:], reversed(sides[:-1]))
+            for (a, b), (height, width) in zip(pairwise(outward), reversed(sides[:-1]))
         )
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -208,5 +209,5 @@ class Reconstructor(nn.Module):
         self.model = model
 
     def forward(self, x: Tensor) -> Tensor:
-        mean, _ = self.model.encode(x)
-        return torch.sigmoid(self.model.decode(mean))
+        mean, _ = self.model.encode(x)  # type: ignore[operator]
+        return torch.sigmoid(self.model.decode(mean))  # type: ignore[operator]

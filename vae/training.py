@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from vae import streams
-from vae.blocks import Batches, Block, Trace, cut
+from vae.blocks import Batches, Block, cut
 from vae.cores import side_by_side
 from vae.data import ImageData
 from vae.errors import UserError

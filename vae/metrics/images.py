@@ -20,7 +20,7 @@ from torch import Tensor
 from vae.errors import UserError
 
 # Pixels per piece. A CPU wants a few of them to fit in its cache; an accelerator wants few, large launches.
-_PIECE_ON_CPU = 1 << 16
+_PIECE_ON_CPU = 1 << 15
 _PIECE_ELSEWHERE = 1 << 21
 
 

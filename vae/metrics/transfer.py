@@ -7,8 +7,9 @@ of frequencies k = rint(S |f|), S the longer side in px:
     G = √(Σ |Y|² / Σ |X|²)     gain: how much power there is, right or wrong
     γ² = |Σ X*Y|² / (Σ |X|² Σ |Y|²)    coherence: the share of it that belongs to the original
 
-H must be read with the other two. Blur: H = G < 1, γ = 1. A shift of one pixel: H(.25) = .47 and G = 1: nothing
-is blurred, but γ falls as H does. Noise: G > H.
+The frequency of a ring is the mean |f| in it; k / S would misplace wide blurs by 3 %. H must be read with the
+other two. Blur: H = G < 1, γ = 1. A shift of one pixel: H(.25) = .47 and G = 1: nothing is blurred, but γ falls
+as H does. Noise: G > H.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Transfer:
     A ring in which the originals have no power reads NaN; γ² also where the reconstructions have none.
     """
 
-    frequency: Tensor  # cycles per pixel, from 0 to at most .5
+    frequency: Tensor  # cycles per pixel, the mean |f| of each ring: from 0 to about .5
     h: Tensor
     gain: Tensor
     coherence: Tensor  # γ², in [0, 1]
@@ -41,7 +42,7 @@ class Transfer:
     def mtf50(self) -> float:
         """The first frequency, in cycles per pixel, at which H falls below a half: higher is sharper.
 
-        Linear between rings; NaN if no ring could be measured; .5 (Nyquist) if H never falls (see `censored`).
+        Linear between rings; NaN if no ring could be measured; .5 (Nyquist) if H never falls that far (`censored`).
         A Gaussian blur of sigma px has .18739 / sigma.
         """
         known = ~self.h.isnan()
@@ -55,7 +56,7 @@ class Transfer:
         if first == 0:
             return float(frequency[0])
         (f0, f1), (h0, h1) = frequency[first - 1 : first + 1].tolist(), h[first - 1 : first + 1].tolist()
-        return float(f0 + (f1 - f0) * (h0 - 0.5) / (h0 - h1))
+        return float(min(f0 + (f1 - f0) * (h0 - 0.5) / (h0 - h1), NYQUIST))
 
     @property
     def censored(self) -> bool:
@@ -71,17 +72,19 @@ def transfer(reconstruction: Tensor, original: Tensor) -> Transfer:
 
     >>> original = torch.rand(5, 12, 9)
     >>> halved = transfer(0.5 * original, original)
-    >>> halved.frequency
-    tensor([0.0000, 0.0833, 0.1667, 0.2500, 0.3333, 0.4167, 0.5000], dtype=torch.float64)
     >>> halved.h
     tensor([0.5000, 0.5000, 0.5000, 0.5000, 0.5000, 0.5000, 0.5000], dtype=torch.float64)
+    >>> halved.gain.allclose(halved.h), halved.censored
+    (True, False)
     """
     check_images(reconstruction=reconstruction, original=original, least_side=2)
     height, width = original.shape[-2:]
     spectra = torch.zeros(3, height, width // 2 + 1, dtype=torch.float64)
     for y, x in pieces(reconstruction, original):
         spectra += _spectra(x, y).cpu()
-    return _ratios(_ring_sums(spectra, height, width), max(height, width))
+    rings, weights, frequencies = _half_plane(height, width)
+    sums = _ring_sums(torch.stack([*(weights * spectra), weights, weights * frequencies]), rings)
+    return _ratios(sums[:, : max(height, width) // 2 + 1])
 
 
 def _spectra(x: Tensor, y: Tensor) -> Tensor:
@@ -91,29 +94,32 @@ def _spectra(x: Tensor, y: Tensor) -> Tensor:
     return torch.stack([power.sum(dim=0) for power in (fx.abs().square(), fy.abs().square(), cross)])
 
 
-def _ring_sums(spectra: Tensor, height: int, width: int) -> Tensor:
-    """Sums over rings of the whole plane (3, rings), from the half of it that a real picture's transform has.
+def _half_plane(height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Ring, weight and |f| of each frequency in the half plane that a real picture's transform has.
 
-    The other half mirrors it, conjugated, so it doubles every column but those that are their own mirror; the
+    The other half mirrors it, conjugated, so every column weighs double but those that are their own mirror; the
     imaginary parts of X*Y cancel, and |Σ X*Y|² is the square of the real sum.
     """
     down = torch.fft.fftfreq(height, dtype=torch.float64)[:, None]
     across = torch.fft.rfftfreq(width, dtype=torch.float64)
-    longer = max(height, width)
-    ring = (longer * torch.hypot(down, across)).round().long()
+    frequencies = torch.hypot(down, across)
     own_mirror = (across == 0.0) | (across == NYQUIST)
-    weighted = spectra * torch.where(own_mirror, 1.0, 2.0)
-    sums = torch.zeros(3, int(ring.max()) + 1, dtype=torch.float64)
-    sums.index_add_(1, ring.flatten(), weighted.flatten(start_dim=1))
-    return sums[:, : longer // 2 + 1]
+    weights = torch.where(own_mirror, 1.0, 2.0).double().expand_as(frequencies)
+    return (max(height, width) * frequencies).round().long(), weights, frequencies
 
 
-def _ratios(sums: Tensor, longer: int) -> Transfer:
-    original, reconstruction, cross = sums
+def _ring_sums(planes: Tensor, rings: Tensor) -> Tensor:
+    """(k, H, W // 2 + 1) -> (k, rings)."""
+    sums = planes.new_zeros(len(planes), int(rings.max()) + 1)
+    return sums.index_add_(1, rings.flatten(), planes.flatten(start_dim=1))
+
+
+def _ratios(sums: Tensor) -> Transfer:
+    original, reconstruction, cross, count, frequency = sums
     original = original.where(original > _ROUNDING * original.sum(), math.nan)
     seen = reconstruction.where(reconstruction > _ROUNDING * reconstruction.sum(), math.nan)
     return Transfer(
-        frequency=torch.arange(len(original), dtype=torch.float64) / longer,
+        frequency=frequency / count,
         h=cross / original,
         gain=(reconstruction / original).sqrt(),
         coherence=cross.square() / (original * seen),

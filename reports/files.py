@@ -1,0 +1,31 @@
+"""Files written whole: beside their place first, then moved there, so that a reader never meets half of one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from vae.errors import UserError
+
+
+def made(folder: Path) -> Path:
+    """The folder, made where it is missing. Raises UserError where it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    return folder
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write beside, then rename. Text is UTF-8. Raises UserError where the folder cannot be written to."""
+    beside = path.with_name(f"{path.name}.tmp")
+    try:
+        beside.write_bytes(content.encode() if isinstance(content, str) else content)
+        os.replace(beside, path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(f"out: {str(path)!r} cannot be written: {error.strerror or error}.")

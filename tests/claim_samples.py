@@ -1,0 +1,73 @@
+"""Small made-up frames and claims, for the tests of the verdicts."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reports.claims import Claim, parse_claims
+from reports.selectors import Arm
+
+SEEDS = 8
+NOISE = np.array([0.31, -0.42, 0.05, -0.17, 0.23, -0.28, 0.46, -0.18])  # mean 0, sd about .3: one draw of noise
+
+
+def arm(
+    label: str, values: Mapping[str, Sequence[float]], beta_eff: float | None = None, **fields: Any
+) -> pd.DataFrame:
+    """The cells of one arm, one a seed: `label` is "mae-sum-1" or "bce-sum-1-log-std"; values: metric -> (n,)."""
+    loss, reduction, beta, *posterior = label.split("-", 3)
+    found = Arm(loss, reduction, float(beta), posterior[0] if posterior else "half-logvar")
+    rows = []
+    for seed in range(len(next(iter(values.values())))):
+        row = {
+            **found.fields(),
+            "beta_eff": found.beta if beta_eff is None else beta_eff,
+            "seed": seed,
+            "status": "done",
+        }
+        row |= {metric: series[seed] for metric, series in values.items()}
+        row |= {"arm": found.label, "origin": "grid", "key": f"{label}-{seed}", "reason": "", "seconds": 1.0}
+        rows.append(row | {"init_hash": f"i{seed}", "order_hash": f"o{seed}"} | fields)
+    return pd.DataFrame(rows)
+
+
+def frame(*arms: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat(arms, ignore_index=True)
+
+
+def around(mean: float, sd: float = 0.3, seeds: int = SEEDS) -> list[float]:
+    """Values over the seeds with about that mean and spread."""
+    return list(mean + NOISE[:seeds] * sd / 0.3)
+
+
+def two_arms(difference: float, sd: float = 0.3, seeds: int = SEEDS, metric: str = "ssim") -> pd.DataFrame:
+    """MAE and MSE at the notes' setting, whose metric differs by that much, paired."""
+    base = np.linspace(0, 3, seeds)  # what a seed shares over the arms, far larger than the differences
+    values = [base + np.array(around(difference, sd, seeds)), base]
+    return frame(*(arm(f"{loss}-sum-1", {metric: v}) for loss, v in zip(("mae", "mse"), values)))
+
+
+def claims(text: str) -> tuple[Claim, ...]:
+    """The claims of a file's text; names of metrics are not checked."""
+    return parse_claims(tomllib.loads(text), file="sample.toml")
+
+
+def one(kind: str = "greater", margin: float = 0.2, metric: str = "ssim", extra: str = "", name: str = "sample") -> str:
+    """A claim file's text: MAE against MSE at the notes' setting."""
+    return f"""
+[[claim]]
+id = "{name}"
+quote = "MAE is better"
+kind = "{kind}"
+metric = "{metric}"
+margin = {margin}
+reason = "made up"
+a = {{ loss = "mae", reduction = "sum", beta = 1 }}
+b = {{ loss = "mse", reduction = "sum", beta = 1 }}
+{extra}
+"""

@@ -1,0 +1,78 @@
+"""Losses as a user would write them, named in tests as ``tests.own_losses:name``: sound ones, and one for each mistake."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+POISON = 0.123  # a pixel value that no data set here holds
+
+
+def cubic(reconstruction: Tensor, target: Tensor) -> Tensor:
+    return (reconstruction - target).abs() ** 3
+
+
+def charbonnier(reconstruction: Tensor, target: Tensor) -> Tensor:
+    return torch.sqrt((reconstruction - target) ** 2 + 1e-6) - 1e-3
+
+
+def benign(reconstruction: Tensor, target: Tensor) -> Tensor:
+    return (reconstruction - target) ** 2
+
+
+def poisoned(reconstruction: Tensor, target: Tensor) -> Tensor:
+    """Like ``benign``, but not a number where a target pixel is POISON: the step at which an arm dies is then known."""
+    return torch.where(target == torch.tensor(POISON, dtype=target.dtype), torch.nan, benign(reconstruction, target))
+
+
+def averaged(reconstruction: Tensor, target: Tensor) -> Tensor:
+    return ((reconstruction - target) ** 2).mean(-1)
+
+
+def whole_numbers(reconstruction: Tensor, target: Tensor) -> Tensor:
+    return (reconstruction > target).long()
+
+
+def rewarding(reconstruction: Tensor, target: Tensor) -> Tensor:
+    return -((reconstruction - target) ** 2)
+
+
+def offset(reconstruction: Tensor, target: Tensor) -> Tensor:
+    return 1 + (reconstruction - target) ** 2
+
+
+def stepwise(reconstruction: Tensor, target: Tensor) -> Tensor:
+    """Looks like the absolute error, but its gradient is that of another function."""
+    exact = (reconstruction - target).abs()
+    return exact.detach() + 2 * (exact - exact.detach())
+
+
+def detached(reconstruction: Tensor, target: Tensor) -> Tensor:
+    return (reconstruction.detach() - target) ** 2
+
+
+def cross_entropy(reconstruction: Tensor, target: Tensor) -> Tensor:
+    """The textbook formula, less its value at equality: fine inside, not a number at the ends."""
+    return target * torch.log(target / reconstruction) + (1 - target) * torch.log((1 - target) / (1 - reconstruction))
+
+
+def shared_scale(reconstruction: Tensor, target: Tensor) -> Tensor:
+    """Divides by the largest error of all arms, so that arms feel each other."""
+    squared = (reconstruction - target) ** 2
+    return squared / (1e-12 + squared.max())
+
+
+def binarising(reconstruction: Tensor, target: Tensor) -> Tensor:
+    """Changes the targets, which all arms share."""
+    return (reconstruction - target.mul_(1.0).round_()) ** 2
+
+
+def noisy(reconstruction: Tensor, target: Tensor) -> Tensor:
+    return (reconstruction - target) ** 2 * (1 + 1e-9 * torch.rand_like(reconstruction))
+
+
+def impatient(reconstruction: Tensor, target: Tensor) -> Tensor:
+    raise RuntimeError("not today")
+
+
+not_a_function = 3

@@ -1,0 +1,401 @@
+"""The report's files: whole, escaped, self-contained, and saying what the evidence says."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from reports import build as building
+from reports.build import ReportPaths, build
+from reports.claims import parse_claims
+from reports.compare import write_comparison
+from reports.dossiers import dossiers, firmness, names
+from reports.evidence import Environment, Evidence
+from reports.palette import VERDICT_SIGNS
+from reports.record import SCHEMA, SCHEMA_VERSION, WORDS
+from reports.verdicts import judge
+from tests import report_samples as samples
+from tests import verdict_samples
+from vae.errors import UserError
+from vae.metrics.catalogue import CATALOGUE
+
+GOLDEN = Path(__file__).parent / "golden"
+BETAS = (0.1, 1.0, 2.0, 4.0)
+HOSTILE = '<script>alert("x")</script><img src=http://evil.example/x.png onerror=alert(1)>'
+VOID = {"meta", "link", "img", "br", "input", "hr"}
+
+
+def whole_study(**changes: Any) -> Evidence:
+    """A study with every section: pictures, history, verdicts of each outcome, a failed and a missing cell."""
+    evidence = samples.study(seeds=5, betas=BETAS, **changes)
+    return replace(evidence, verdicts=verdict_samples.verdicts(evidence.frame))
+
+
+@pytest.fixture(scope="module")
+def evidence() -> Evidence:
+    return whole_study(notes=("The claims were changed after the run.",), study_file="[grid]\nloss = ['bce']")
+
+
+@pytest.fixture(scope="module")
+def report(evidence: Evidence, tmp_path_factory: pytest.TempPathFactory) -> ReportPaths:
+    return build(evidence, tmp_path_factory.mktemp("report"))
+
+
+class Page(HTMLParser):
+    """What a test asks of a page: its elements with their attributes, in order, and its text."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> closes nothing"
+
+    def handle_data(self, data: str) -> None:
+        if not {"script", "style"} & set(self.open):
+            self.text.append(data)
+
+    def all(self, tag: str) -> Iterator[dict[str, str]]:
+        return (attributes for name, attributes in self.elements if name == tag)
+
+
+@pytest.fixture(scope="module")
+def page(report: ReportPaths) -> Page:
+    return Page(report.html.read_text(encoding="utf-8"))
+
+
+# Whole
+
+
+def test_every_file_is_there_and_none_is_half_written(report: ReportPaths, evidence: Evidence) -> None:
+    folder = report.html.parent
+    assert all(path.exists() for path in (report.html, report.markdown, report.verdicts, report.results))
+    assert not list(folder.rglob("*.tmp"))
+    for name in ("arms", "ssim", "loss-by-loss"):
+        assert (report.tables / f"{name}.csv").exists()
+        assert r"\toprule" in (report.tables / f"{name}.tex").read_text(encoding="utf-8")
+    drawn = {path.stem for path in report.figures.iterdir()}
+    assert {"effect-mae-acutance", "ssim-against-beta", "against-rate-1", "reconstructions", "transfer"} <= drawn
+    assert all((report.figures / f"{name}{suffix}").exists() for name in drawn for suffix in (".png", ".svg"))
+    assert len(pd.read_csv(report.results)) == len(evidence.frame)
+
+
+def test_every_link_in_the_markdown_leads_to_a_file(report: ReportPaths) -> None:
+    targets = re.findall(r"\]\(([^)]+)\)", report.markdown.read_text(encoding="utf-8"))
+    assert len(targets) > 10
+    assert not [target for target in targets if not (report.markdown.parent / target).exists()]
+
+
+def test_verdicts_json_has_its_documented_schema(report: ReportPaths, evidence: Evidence) -> None:
+    content = json.loads(report.verdicts.read_text(encoding="utf-8"))
+    assert set(content) == {"schema", "alpha", "claims_hash", "verdicts"}
+    assert content["schema"] == SCHEMA_VERSION
+    assert content["verdicts"] == list(evidence.verdicts)
+
+    def check(record: dict[str, Any]) -> None:
+        assert set(record) == set(SCHEMA)
+        assert record["verdict"] in WORDS
+        for leg in record["legs"]:
+            check(leg)
+
+    for record in content["verdicts"]:
+        check(record)
+
+
+def test_the_page_says_the_verdicts_of_the_file(report: ReportPaths, page: Page) -> None:
+    content = json.loads(report.verdicts.read_text(encoding="utf-8"))["verdicts"]
+    said = {a["id"].removeprefix("claim-"): a["data-verdict"] for a in page.all("article")}
+    assert said == {record["claim"]["id"]: record["verdict"] for record in content}
+    text = " ".join(page.text)
+    assert all(record["sentence"] in text for record in content)
+    markdown = report.markdown.read_text(encoding="utf-8")
+    assert all(f"### {name}: {word}" in markdown for name, word in said.items())
+
+
+def test_a_report_of_a_whole_grid_stays_small(report: ReportPaths) -> None:
+    # 24 arms here; 36 arms and 59 with those that claims add measured 1.9 and 2.9 MB.
+    assert report.html.stat().st_size < 3_000_000
+
+
+# Self-contained
+
+
+def test_nothing_on_the_page_points_outside_it(report: ReportPaths, page: Page) -> None:
+    for tag, attributes in page.elements:
+        for name in ("src", "href", "action", "data", "poster", "srcset"):
+            target = attributes.get(name, "")
+            assert target.startswith(("data:", "#")) or not target, f"<{tag} {name}={target[:60]}>"
+    style = report.html.read_text(encoding="utf-8").split("<style>", 1)[1].split("</style>")[0]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_the_policy_allows_this_script_and_nothing_from_outside(page: Page) -> None:
+    (policy,) = [a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; img-src data:;")
+    assert "http" not in policy
+    assert re.search(r"script-src 'sha256-[A-Za-z0-9+/=]{44}'", policy)
+
+
+def test_pictures_inside_the_page_point_nowhere_either(page: Page) -> None:
+    for image in page.all("img"):
+        kind, content = image["src"].split(";base64,")
+        decoded = base64.b64decode(content)
+        if kind == "data:image/svg+xml":
+            text = decoded.decode()
+            assert not re.search(r"(href|src)=\"(?!#)", text)
+            assert "<script" not in text
+        else:
+            assert decoded.startswith(b"\x89PNG")
+
+
+# Readable by all
+
+
+def test_elements_are_closed_and_names_used_once(page: Page) -> None:
+    assert page.open == []
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    targets = [a["href"][1:] for a in page.all("a") if a["href"].startswith("#")]
+    assert set(targets) <= set(ids)
+    assert set(ids) >= {a["aria-labelledby"] for _, a in page.elements if "aria-labelledby" in a}
+
+
+def test_headings_step_down_one_level_at_a_time(page: Page) -> None:
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(later <= earlier + 1 for earlier, later in pairwise(levels))
+
+
+def test_pictures_are_described_and_tables_are_named(page: Page) -> None:
+    assert all(len(image["alt"]) > 8 for image in page.all("img"))
+    assert len(list(page.all("table"))) == len(list(page.all("caption"))) > 8
+    assert all(head["scope"] in ("col", "row") for head in page.all("th"))
+    tags = [tag for tag, _ in page.elements]
+    assert all(tags.count(landmark) == 1 for landmark in ("main", "nav", "footer"))
+    assert next(page.all("html"))["lang"] == "en"
+    assert next(a for tag, a in page.elements if tag == "a")["href"] == "#main"
+
+
+def test_a_verdict_is_a_word_and_a_sign_and_not_a_colour_alone(page: Page) -> None:
+    text = " ".join(page.text)
+    for word, (_, sign) in VERDICT_SIGNS.items():
+        assert word in text
+        assert sign in text
+
+
+# Honest
+
+
+def test_what_is_failed_or_missing_is_told(page: Page) -> None:
+    text = re.sub(r"\s+", " ", " ".join(page.text))
+    assert "Of 120 planned cells, 118 are done, 1 failed and 1 is missing." in text
+    assert "mse-mean-b2: seed 2" in text
+    assert "a smaller learning rate may help" in text
+    assert "The claims were changed after the run." in text
+
+
+def test_no_column_that_one_loss_is_trained_on_can_be_sorted_by(page: Page) -> None:
+    refused = [a["title"] for a in page.all("th") if "data-refused" in a and "title" in a]
+    assert len(refused) == 5
+    assert all("they win it by construction" in reason for reason in refused)
+    assert "won by construction" in " ".join(page.text)
+
+
+def test_hostile_words_are_shown_and_never_run(tmp_path: Path) -> None:
+    frame = samples.fail(samples.cells(("bce", "mae"), ("sum",), (1.0, 4.0), seeds=5), "mae-sum-b4-s1", HOSTILE)
+    arms = ("mae-sum-b1", "bce-sum-b1")
+    record = verdict_samples.compare(frame, "mae-acutance", "greater", "ssim", arms, 0.02).to_dict()
+    record["claim"]["quote"] = record["sentence"] = record["label"] = HOSTILE
+    hostile = Evidence(
+        study="s",
+        frame=frame,
+        title=HOSTILE,
+        description=HOSTILE,
+        verdicts=[record | {"evidence": [HOSTILE], "reason": HOSTILE}],
+        environment=Environment(dataset=HOSTILE, versions={HOSTILE: HOSTILE}),
+        notes=(HOSTILE,),
+        study_file=HOSTILE,
+    )
+    paths = build(hostile, tmp_path)
+    page = Page(paths.html.read_text(encoding="utf-8"))
+    assert len(list(page.all("script"))) == 1
+    assert not [image for image in page.all("img") if not image["src"].startswith("data:")]
+    assert " ".join(page.text).count(HOSTILE) >= 8
+    for image in page.all("img"):
+        assert "<script" not in base64.b64decode(image["src"].split(",")[1]).decode(errors="ignore")
+    markdown = paths.markdown.read_text(encoding="utf-8")
+    assert "<script" not in markdown
+    assert "<img" not in markdown
+
+
+@pytest.mark.parametrize("kept", ["nothing", "one cell", "failures only", "no plan"])
+def test_a_thin_study_has_a_page_that_says_so(kept: str, tmp_path: Path) -> None:
+    frame = samples.cells(("bce",), ("sum",), (1.0,), seeds=2)
+    frame = {"nothing": frame[:0], "one cell": frame[:1], "failures only": frame, "no plan": frame}[kept]
+    if kept == "failures only":
+        for key in frame["key"]:
+            frame = samples.fail(frame, key, "diverged in epoch 1 at step 3")
+    planned = frame[["key", "arm", "seed"]] if kept != "no plan" else frame[["key", "arm", "seed"]][:0]
+    paths = build(Evidence(study="thin", frame=frame, planned=planned), tmp_path)
+    page = Page(paths.html.read_text(encoding="utf-8"))
+    text = " ".join(page.text)
+    assert "No claims were judged" in text
+    expected = {
+        "nothing": "No cell has been trained and measured yet",
+        "one cell": "The one planned cell is done",
+        "failures only": "diverged in epoch 1 at step 3",
+        "no plan": "The plan was not recorded",
+    }
+    assert expected[kept] in text
+    assert not [a for a in page.all("section") if a["id"] == "pictures"]
+
+
+def test_a_frame_that_lacks_a_column_is_refused_by_name() -> None:
+    frame = samples.cells(("bce",), ("sum",), (1.0,), seeds=2).drop(columns=["beta_eff", "posterior"])
+    with pytest.raises(UserError, match=r"^frame lacks the columns \['beta_eff', 'posterior'\]; a report needs"):
+        Evidence(study="s", frame=frame)
+
+
+@pytest.mark.parametrize("maker", [build, lambda evidence, out: write_comparison(evidence, evidence, out)])
+def test_a_folder_that_cannot_be_written_is_named(maker: Any, tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("a file where a folder should be")
+    thin = Evidence(study="s", frame=samples.cells(("bce",), ("sum",), (1.0,), seeds=2))
+    with pytest.raises(UserError, match=rf"^out: '{re.escape(str(taken))}.* cannot be written: "):
+        maker(thin, taken)
+
+
+def test_a_report_that_breaks_off_leaves_the_last_one_whole(
+    evidence: Evidence, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thin = Evidence(study="s", frame=samples.cells(("bce",), ("sum",), (1.0,), seeds=2))
+    before = build(thin, tmp_path).html.read_bytes()
+    assert build(thin, tmp_path).html.read_bytes() == before  # twice the same study, twice the same bytes
+
+    def broken(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", broken)
+    with pytest.raises(UserError, match="No space left on device"):
+        build(thin, tmp_path)
+    assert (tmp_path / "report.html").read_bytes() == before
+
+
+# Claims as a reader meets them
+
+
+def test_verdicts_of_the_judge_become_dossiers() -> None:
+    frame = samples.cells(seeds=6, betas=(0.25, 0.5, 1.0, 2.0))
+    arm = {"reduction": "sum", "beta": 1}
+    claim = {
+        "id": "sharper",
+        "quote": "MAE is of larger acutance",
+        "kind": "greater",
+        "places": ["nominal", "matched-rate"],
+        "metric": "acutance_ratio",
+        "a": {"loss": "mae", **arm},
+        "b": {"loss": "mse", **arm},
+        "margin": 0.02,
+        "reason": "seen",
+    }
+    found = judge(parse_claims({"claim": [claim]}, file="t"), frame, catalogue=CATALOGUE)
+    (dossier,) = dossiers([verdict.to_dict() for verdict in found])
+    assert dossier.verdict == "supported"
+    assert dossier.head["place"] == "overall"
+    assert [leaf["place"] for leaf in dossier.leaves] == ["nominal", "matched-rate"]
+    assert [name.rpartition(", ")[2] for name in names(dossier.leaves)] == ["as named", "at equal rate"]
+    assert firmness(dossier).startswith("No comparison changes its verdict")
+
+
+def test_a_picture_shows_the_comparisons_nearest_to_another_verdict(evidence: Evidence) -> None:
+    legs = []
+    for p in range(12):
+        leg = verdict_samples.compare(evidence.frame, "mse-blurs", "less", "ssim", ("mse-sum-b4", "mse-sum-b1"), 0.1)
+        legs.append(replace(leg, label=f"leg {p}", p_in_adj=p / 1000))
+    (dossier,) = dossiers([verdict_samples.joined(tuple(legs), "nominal", "All.").to_dict()])
+    assert [leaf["label"] for leaf in dossier.pictured] == [f"leg {p}" for p in range(4, 12)]
+    assert dossier.unpictured == "8 of 12 comparisons: those nearest to another verdict."
+
+
+def test_two_studies_side_by_side(evidence: Evidence, tmp_path: Path) -> None:
+    changed = [dict(record) for record in evidence.verdicts]
+    changed[0]["verdict"] = "inconclusive"
+    fewer = evidence.frame[evidence.frame["arm"] != "bce-sum-b2"]
+    later = replace(evidence, title="After the change", frame=fewer, verdicts=changed)
+    path = write_comparison(evidence, later, tmp_path)
+    text = " ".join(Page(path.read_text(encoding="utf-8")).text)
+    assert "23 arms are in both studies. Of 7 claims judged in both, 6 have the same verdict" in text
+    assert "better-than-bce changed" in text
+    assert "Only in the first: bce-sum-b2." in text
+    assert "began from the same weights" in text
+    assert len(pd.read_csv(tmp_path / "differences.csv")["arm"].unique()) == 23
+
+
+# A small report, word for word
+
+
+def small() -> Evidence:
+    frame = samples.fail(
+        samples.cells(("bce", "mae"), ("sum", "mean"), (0.5, 1.0), seeds=5), "mae-mean-b1-s4", "diverged in epoch 2"
+    )
+    planned = samples.cells(("bce", "mae"), ("sum", "mean"), (0.5, 1.0), seeds=6)[["key", "arm", "seed"]]
+    arms = ("mae-sum-b1", "bce-sum-b1")
+    records = [
+        verdict_samples.compare(frame, "mae-acutance", "greater", "acutance_ratio", arms, 0.02).to_dict(),
+        verdict_samples.compare(frame, "better-than-bce", "greater", "ssim", arms, 0.005).to_dict(),
+    ]
+    return Evidence(
+        study="small",
+        title="A small study",
+        description="Two losses, two reductions, two betas.",
+        frame=frame,
+        verdicts=records,
+        planned=planned[planned["key"] != "bce-sum-b1-s5"],
+        environment=samples.environment(),
+        claims_hash="0f1e2d3c",
+    )
+
+
+def alike(found: Any, expected: Any) -> bool:
+    """Equal, numbers to nine figures: the last bits of a sum are the machine's own."""
+    if isinstance(expected, dict):
+        return found.keys() == expected.keys() and all(alike(found[key], expected[key]) for key in expected)
+    if isinstance(expected, list):
+        return len(found) == len(expected) and all(map(alike, found, expected))
+    return bool(found == pytest.approx(expected, rel=1e-9) if isinstance(expected, float) else found == expected)
+
+
+def test_a_small_report_reads_as_it_did(tmp_path: Path) -> None:
+    """Where the change is meant, copy the new files over those in tests/golden, and read the difference."""
+    paths = build(small(), tmp_path)
+    # What the catalogue says of each metric is its own affair.
+    text = paths.markdown.read_text(encoding="utf-8").split("## Metrics")[0]
+    assert text == (GOLDEN / "report.md").read_text(encoding="utf-8"), f"new text: {paths.markdown}"
+    content, golden = (
+        json.loads(path.read_text(encoding="utf-8")) for path in (paths.verdicts, GOLDEN / "verdicts.json")
+    )
+    assert alike(content, golden), f"new content: {paths.verdicts}"
+    table = (paths.tables / "ssim.tex").read_text(encoding="utf-8")
+    assert table == (GOLDEN / "ssim.tex").read_text(encoding="utf-8")
+    assert building.verdicts_json(small()).endswith("}\n")

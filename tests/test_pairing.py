@@ -1,0 +1,321 @@
+"""From cells to differences: pairing, twins, trends, equal rate, tuned arms, anchors, and what is counted."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reports.cells import Cells
+from reports.claims import Claim
+from reports.pairing import Measured, measure
+from reports.record import MATCHED, NOMINAL
+from reports.verdicts import Verdict, judge
+from tests.claim_samples import NOISE, arm, around, claims, frame, one, two_arms
+
+BETAS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
+RATES = {
+    "bce": (54.9, 41.5, 33.4, 24.7, 15.7, 8.8),
+    "mse": (38.4, 27.8, 19.0, 11.7, 5.8, 2.2),
+    "mae": (44.0, 33.6, 24.0, 14.2, 7.1, 2.9),
+}
+TWIN = """
+[[claim]]
+id = "twins"
+quote = "mean is a weight"
+kind = "equivalent"
+metric = "ssim"
+margin = 0.2
+reason = "made up"
+a = { reduction = "mean" }
+twin = true
+"""
+TREND = """
+[[claim]]
+id = "trend"
+quote = "the rate falls"
+kind = "trend"
+metric = "rate"
+direction = "falls"
+margin = 0.5
+reason = "made up"
+a = { loss = "mse", reduction = "sum" }
+"""
+ANCHOR = """
+[[claim]]
+id = "anchor"
+quote = "105.6"
+kind = "anchor"
+metric = "neg_elbo"
+reference = 105.6
+margin = 0.5
+reason = "made up"
+a = { loss = "bce", reduction = "sum", beta = 1 }
+"""
+
+
+def found(text: str, cells: pd.DataFrame, place: str = NOMINAL) -> list[Measured]:
+    claim: Claim = claims(text)[0]
+    return measure(claim, claim.legs[0], place, Cells(cells))
+
+
+def single(text: str, cells: pd.DataFrame) -> Verdict:
+    (verdict,) = judge(claims(text), cells)
+    return verdict
+
+
+def ladder(loss: str, gain: float = 0.0, posterior: str = "", shift: float = 0.0) -> pd.DataFrame:
+    """All betas of a loss: the rate as on MNIST, a metric of the rate alone plus `gain`, seeds a little apart."""
+    arms = []
+    for beta, rate in zip(BETAS, RATES[loss]):
+        rates = rate * (1 + 0.01 * NOISE) + shift
+        ssim = 0.93 - 0.72 * np.exp(-rates / 14) + gain + 0.001 * NOISE[::-1]
+        tail = f"-{posterior}" if posterior else ""
+        arms.append(arm(f"{loss}-sum-{beta!r}{tail}", {"rate": list(rates), "ssim": list(ssim)}))
+    return frame(*arms)
+
+
+# Pairing.
+
+
+@pytest.mark.parametrize("name", ["init_hash", "order_hash"])
+def test_cells_of_one_seed_that_did_not_start_alike_are_not_paired(name: str) -> None:
+    cells = two_arms(5.0)
+    cells.loc[(cells["loss"] == "mae") & (cells["seed"] == 3), name] = "other"
+    verdict = single(one(), cells)
+    assert (verdict.verdict, verdict.n, verdict.per_seed) == ("insufficient data", 0, {})
+    assert "the cells of seed 3 cannot be paired: init_hash or order_hash differs" in verdict.sentence
+
+
+def test_hashes_that_were_not_logged_are_told_and_not_held_against_the_cells() -> None:
+    verdict = single(one(), two_arms(5.0).drop(columns=["init_hash"]))
+    assert verdict.verdict == "supported"
+    assert any("could not be checked" in note for note in verdict.evidence)
+
+
+def test_a_hash_on_one_side_only_is_a_difference() -> None:
+    cells = two_arms(5.0)
+    cells.loc[cells["loss"] == "mae", "init_hash"] = math.nan
+    assert single(one(), cells).verdict == "insufficient data"
+
+
+def test_failed_missing_and_unmeasured_cells_are_counted_by_condition() -> None:
+    cells = two_arms(5.0)
+    mae = cells["loss"] == "mae"
+    cells.loc[mae & (cells["seed"] == 1), ["status", "reason", "ssim"]] = ["failed", "loss became NaN", math.nan]
+    cells.loc[mae & (cells["seed"] == 2), "ssim"] = math.nan
+    cells = cells[~((cells["loss"] == "mse") & (cells["seed"] == 4))]
+    verdict = single(one(), cells)
+    first, second = verdict.counts
+    assert (first.arm, first.done, first.failed, first.missing, first.unmeasured) == ("mae-sum-b1", 7, 1, 0, 1)
+    assert (second.arm, second.done, second.failed, second.missing) == ("mse-sum-b1", 7, 0, 1)
+    assert sorted(verdict.per_seed) == [0, 3, 5, 6, 7]
+    assert "mae-sum-b1: 7 cells done, 1 failed, 1 without the metric (loss became NaN)." in verdict.evidence
+    assert verdict.failed == 1
+
+
+def test_cells_that_were_planned_and_never_came_are_missing() -> None:
+    planned = pd.DataFrame({"arm": ["mae-sum-b1"] * 9 + ["mse-sum-b1"] * 8, "seed": [*range(9), *range(8)]})
+    (verdict,) = judge(claims(one()), two_arms(5.0), planned=planned)
+    assert [count.missing for count in verdict.counts] == [1, 0]
+
+
+def test_a_failure_without_a_reason_says_so() -> None:
+    cells = two_arms(5.0)
+    cells.loc[(cells["loss"] == "mae") & (cells["seed"] == 1), ["status", "reason"]] = ["failed", math.nan]
+    assert single(one(), cells).counts[0].reasons == ("no reason logged",)
+
+
+def test_an_arm_without_a_posterior_has_the_usual_one() -> None:
+    cells = two_arms(5.0)
+    cells["posterior"] = math.nan
+    assert single(one(), cells).verdict == "supported"
+
+
+def test_a_failed_cell_never_counts_by_the_value_it_left() -> None:
+    cells = two_arms(5.0)
+    cells.loc[(cells["loss"] == "mae") & (cells["seed"] == 0), "status"] = "failed"
+    assert 0 not in single(one(), cells).per_seed
+
+
+def test_arms_at_different_rates_are_told_apart_in_the_evidence() -> None:
+    cells = two_arms(1.0)
+    cells["rate"] = np.where(cells["loss"] == "mae", 14.2, 11.7)
+    assert any("Not at equal rate: mae-sum-b1 spends 14.2 nats" in note for note in single(one(), cells).evidence)
+
+
+# Twins.
+
+
+def twins(rates: tuple[float, float], gap: float, beta: float = 0.5) -> pd.DataFrame:
+    pairs = []
+    for at, rate in zip((beta, 2 * beta), rates):
+        base = np.linspace(0, 3, 8)
+        pairs += [
+            arm(f"bce-mean-{at}", {"ssim": base + np.array(around(gap, 0.05)), "rate": [rate] * 8}, 39.2 * at),
+            arm(f"bce-sum-{39.2 * at}", {"ssim": base, "rate": [rate] * 8}),
+        ]
+    return frame(*pairs)
+
+
+def test_every_mean_arm_meets_the_sum_arm_of_equal_beta_eff() -> None:
+    measured = found(TWIN, twins((9.0, 5.0), 0.0))
+    assert [each.label for each in measured] == ["bce-mean-b0.5 − bce-sum-b19.6", "bce-mean-b1 − bce-sum-b39.2"]
+    assert single(TWIN, twins((9.0, 5.0), 0.0)).verdict == "supported"
+    assert single(TWIN, twins((9.0, 5.0), 0.4)).verdict == "refuted"
+
+
+def test_a_collapsed_pair_is_shown_told_and_not_counted() -> None:
+    verdict = single(TWIN, twins((9.0, 0.01), 0.0))
+    assert [leg.counted for leg in verdict.legs] == [True, False]
+    assert verdict.verdict == "supported"
+    assert "both arms are collapsed" in verdict.evidence[0]
+    assert "bce-mean-b1 − bce-sum-b39.2" in verdict.evidence[0]
+
+
+def test_where_all_pairs_are_collapsed_nothing_is_shown_to_be_equal() -> None:
+    verdict = single(TWIN, twins((0.02, 0.01), 0.0))
+    assert verdict.verdict == "insufficient data"
+    assert "every one is collapsed, and so equal whatever the weight" in verdict.sentence
+
+
+def test_a_pair_of_which_one_alone_is_collapsed_counts() -> None:
+    cells = twins((9.0, 5.0), 0.4)
+    cells.loc[cells["reduction"] == "mean", "rate"] = 0.01
+    assert single(TWIN, cells).verdict == "refuted"
+
+
+def test_a_mean_arm_without_its_twin_is_said_to_lack_it() -> None:
+    cells = twins((9.0, 5.0), 0.0)
+    verdict = single(TWIN, cells[cells["beta"] != 39.2])
+    assert verdict.verdict == "insufficient data"
+    assert "no ‘sum’ arm with the beta_eff of bce-mean-b1" in verdict.sentence
+
+
+def test_a_study_without_mean_arms_has_no_twins() -> None:
+    assert "the study has none" in single(TWIN, two_arms(0.0)).sentence
+
+
+# Trends.
+
+
+def test_a_trend_is_the_slope_on_log_beta_seed_by_seed() -> None:
+    cells = ladder("mse")
+    verdict = single(TREND, cells)
+    seed0 = cells[cells["seed"] == 0].sort_values("beta")
+    assert verdict.verdict == "supported"
+    assert verdict.per_seed[0] == pytest.approx(np.polyfit(np.log(seed0["beta"]), seed0["rate"], 1)[0])
+    assert "the rate of MSE falls by" in verdict.sentence
+    assert any("in no seed does a step in beta go the other way" in note for note in verdict.evidence)
+
+
+def test_a_trend_the_other_way_is_refuted_and_steps_against_it_are_told() -> None:
+    cells = ladder("mse")
+    assert single(TREND.replace('"falls"', '"rises"'), cells).verdict == "refuted"
+    cells.loc[(cells["beta"] == 1.0) & (cells["seed"] == 5), "rate"] = 30.0
+    assert any("in seed 5 a step in beta goes the other way" in note for note in single(TREND, cells).evidence)
+
+
+def test_one_beta_is_no_trend() -> None:
+    cells = ladder("mse")
+    assert "a trend needs two betas or more; the study has 1" in single(TREND, cells[cells["beta"] == 1]).sentence
+
+
+def test_twins_trained_for_another_claim_stay_out_of_trends_and_curves() -> None:
+    extra = arm("mse-sum-3.92", {"rate": [50.0] * 8, "ssim": [9.0] * 8}, origin="claims")
+    with_twin = frame(ladder("mse"), extra)
+    assert single(TREND, with_twin).per_seed == single(TREND, ladder("mse")).per_seed
+
+
+# Equal rate.
+
+EQUAL_RATE = one("equivalent", margin=0.005, extra='places = ["matched-rate"]')
+
+
+def test_at_equal_rate_a_metric_of_the_rate_alone_is_equal_and_at_one_beta_it_is_not() -> None:
+    cells = frame(ladder("mae"), ladder("mse"))
+    assert single(EQUAL_RATE, cells).verdict == "supported"
+    assert single(EQUAL_RATE.replace("matched-rate", "nominal"), cells).verdict == "refuted"
+
+
+def test_a_gain_at_equal_rate_is_found_with_its_size() -> None:
+    verdict = single(EQUAL_RATE, frame(ladder("mae", gain=0.05), ladder("mse")))
+    assert verdict.verdict == "refuted"
+    assert verdict.effect == pytest.approx(0.05, abs=0.002)
+    assert verdict.rates == (10, 15, 20, 25, 30)
+    assert verdict.sentence.startswith("At equal rates of 10, 15, 20, 25 and 30 nats, the SSIM of MAE")
+
+
+def test_rates_outside_the_common_support_are_left_out_and_named() -> None:
+    cells = frame(ladder("mae"), ladder("mse"))
+    verdict = single(EQUAL_RATE, cells[~((cells["loss"] == "mse") & (cells["beta"] < 0.3))])
+    assert verdict.rates == (10, 15)
+    assert "Not compared at 20, 25 and 30 nats: not every curve reaches them." in verdict.evidence
+
+
+def test_without_common_rates_there_is_no_verdict() -> None:
+    cells = frame(ladder("mae"), ladder("mse"))
+    verdict = single(EQUAL_RATE, cells[cells["beta"] > 1])
+    assert verdict.verdict == "insufficient data"
+    assert "mae-sum and mse-sum share none of the rates 10, 15, 20, 25 and 30 nats" in verdict.sentence
+
+
+def test_all_cells_of_a_curve_must_have_started_alike() -> None:
+    cells = frame(ladder("mae"), ladder("mse"))
+    cells.loc[(cells["loss"] == "mae") & (cells["beta"] == 4) & (cells["seed"] == 6), "init_hash"] = "other"
+    assert "the cells of seed 6 cannot be paired" in single(EQUAL_RATE, cells).sentence
+
+
+def test_a_number_can_be_met_at_equal_rate_too() -> None:
+    text = EQUAL_RATE.replace('b = { loss = "mse", reduction = "sum", beta = 1 }', "reference = 0.7")
+    (measured,) = found(text, frame(ladder("mae"), ladder("mse")), MATCHED)
+    rates = np.array([10, 15, 20, 25, 30])
+    expected = np.mean(0.93 - 0.72 * np.exp(-rates / 14)) - 0.7
+    assert measured.rates == (10, 15, 20, 25, 30)
+    assert np.mean(list(measured.by_seed.values())) == pytest.approx(expected, abs=0.002)
+
+
+# Tuned arms.
+
+TUNED = """
+[[claim]]
+id = "tuned"
+quote = "B against D"
+kind = "equivalent"
+metric = "ssim"
+margin = 0.005
+reason = "made up"
+a = { loss = "bce", reduction = "sum", beta = 1, posterior = "full-logvar" }
+b = { loss = "bce", reduction = "sum", beta = "tuned" }
+"""
+
+
+def test_a_tuned_arm_spends_the_rate_of_the_other() -> None:
+    slip = ladder("bce", posterior="full-logvar", shift=9.0)
+    verdict = single(TUNED, frame(ladder("bce"), slip[slip["beta"] == 1]))
+    assert verdict.verdict == "supported"  # the metric hangs on the rate alone
+    assert verdict.arms == ("bce-sum-b1-full-logvar", "bce-sum tuned to the same rate")
+    assert "at the beta of equal rate" in verdict.sentence
+    (note,) = verdict.evidence
+    assert "bce-sum spends the rate of bce-sum-b1-full-logvar lies between 0.4" in note
+    plain = TUNED.replace('"tuned" }', "1 }")
+    assert single(plain, frame(ladder("bce"), slip[slip["beta"] == 1])).verdict == "refuted"
+
+
+def test_a_rate_that_no_beta_spends_gives_no_tuned_arm() -> None:
+    slip = ladder("bce", posterior="full-logvar", shift=90.0)
+    verdict = single(TUNED, frame(ladder("bce"), slip[slip["beta"] == 1]))
+    assert "no beta of bce-sum spends the rate of bce-sum-b1-full-logvar" in verdict.sentence
+
+
+# Anchors.
+
+
+@pytest.mark.parametrize(("value", "word"), [(105.8, "supported"), (106.2, "refuted"), (104.9, "refuted")])
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_an_anchor_is_decided_by_value_at_any_number_of_seeds(value: float, word: str, seeds: int) -> None:
+    verdict = single(ANCHOR, arm("bce-sum-1", {"neg_elbo": around(value, 0.05, seeds)}))
+    assert (verdict.verdict, verdict.n, verdict.p_in, verdict.reference) == (word, seeds, None, 105.6)
+    assert verdict.effect == pytest.approx(value - 105.6, abs=0.1)

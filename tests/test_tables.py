@@ -1,0 +1,249 @@
+"""Tables: the numbers against scipy's own, the words against the rules, the gate against its own reasons."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from reports import layout, rounding, tables
+from reports.comparability import OWN_OBJECTIVE, ranked, refusal
+from reports.compare import compare
+from reports.layout import Column, Entry, Table
+from reports.rendering import latex, markdown
+from tests import report_samples as samples
+from tracking import schema
+from vae.errors import UserError
+from vae.metrics.catalogue import CATALOGUE
+
+PLACES = st.integers(0, 6)
+NUMBERS = st.floats(-1e9, 1e9, allow_nan=False)
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    return samples.fail(samples.cells(seeds=4, betas=(0.5, 1.0, 4.0)), "mae-sum-b4-s1", "diverged in epoch 2")
+
+
+@pytest.fixture(scope="module")
+def means(frame: pd.DataFrame) -> pd.DataFrame:
+    return tables.arm_means(frame)
+
+
+def row(means: pd.DataFrame, arm: str, metric: str) -> pd.Series:
+    (found,) = [r for _, r in means[(means["arm"] == arm) & (means["metric"] == metric)].iterrows()]
+    return found
+
+
+@pytest.mark.parametrize("arm", ["bce-sum-b1", "mse-mean-b4", "mae-sum-b4"])
+def test_intervals_are_students(frame: pd.DataFrame, means: pd.DataFrame, arm: str) -> None:
+    values = frame.loc[(frame["arm"] == arm) & (frame["status"] == "done"), "ssim"]
+    low, high = stats.t.interval(0.95, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
+    found = row(means, arm, "ssim")
+    assert found["n"] == len(values) == (3 if arm == "mae-sum-b4" else 4)
+    assert [found["low"], found["mean"], found["high"]] == pytest.approx([low, values.mean(), high], rel=1e-12)
+
+
+def test_one_seed_has_a_mean_and_no_interval(frame: pd.DataFrame) -> None:
+    found = row(tables.arm_means(frame[frame["seed"] == 2]), "bce-sum-b1", "rate")
+    assert found["n"] == 1
+    assert math.isfinite(found["mean"])
+    assert math.isnan(found["half"])
+
+
+def test_what_was_not_measured_is_left_out_and_counted(frame: pd.DataFrame) -> None:
+    holed = frame.copy()
+    holed.loc[holed["key"] == "bce-sum-b1-s0", "sigma_eq"] = np.nan
+    assert row(tables.arm_means(holed), "bce-sum-b1", "sigma_eq")["n"] == 3
+    assert row(tables.arm_means(holed), "bce-sum-b1", "ssim")["n"] == 4
+
+
+def test_a_study_with_nothing_done_has_empty_tables(frame: pd.DataFrame) -> None:
+    nothing = frame.assign(status="failed")
+    means = tables.arm_means(nothing)
+    assert list(means.columns) == list(tables.MEANS)
+    assert means.empty
+    assert layout.arm_table(means, []).rows == ()
+    assert tables.loss_by_loss(means).empty
+
+
+def test_metrics_stand_in_the_order_of_the_catalogue_and_strangers_last(frame: pd.DataFrame) -> None:
+    found = tables.metrics_in(frame.assign(a_new_metric=1.0, rate=frame["rate"]))
+    assert found[-1] == "a_new_metric"
+    assert list(found[:-1]) == [name for name in CATALOGUE if name in frame.columns]
+
+
+def test_results_keep_every_cell_in_the_order_of_the_schema(frame: pd.DataFrame) -> None:
+    found = tables.results(frame)
+    columns = list(found.columns)
+    assert columns[: len(schema.LEADING_COLUMNS)] == list(schema.LEADING_COLUMNS)
+    assert columns[-len(schema.OTHER_COLUMNS) :] == list(schema.OTHER_COLUMNS)
+    assert len(found) == len(frame)
+    (failed,) = found[found["status"] == "failed"].to_dict("records")
+    assert failed["reason"] == "diverged in epoch 2"
+    assert math.isnan(failed["ssim"])
+
+
+def test_same_objective_is_found_both_ways_and_within_one_loss_only() -> None:
+    # beta_eff of mean is 39.2 beta, and 39.2 beta / 39.2 differs from beta by rounding.
+    twin = 4.0 / samples.FACTORS["mean"]
+    frame = samples.cells(seeds=2, betas=(1.0, 4.0), claimed=[("bce", "mean", twin, samples.PLAIN)])
+    frame = pd.concat([frame, samples.cells(("mse",), ("sum",), (39.2,), seeds=2)])
+    found = tables.same_objective(tables.arm_means(frame))
+    assert found["bce-sum-b4"] == (f"bce-mean-b{twin:g}",)
+    assert found[f"bce-mean-b{twin:g}"] == ("bce-sum-b4",)
+    assert found["mse-mean-b1"] == ("mse-sum-b39.2",)
+    assert all(arm in found[other] for arm, others in found.items() for other in others)
+    assert "bce-mean-b1" not in found
+
+
+def test_grid_tables_leave_out_what_claims_added(frame: pd.DataFrame) -> None:
+    extra = samples.cells(("bce",), ("sum",), (1.0,), 4, claimed=[("bce", "sum", 7.0, samples.PLAIN)])
+    table = layout.grid_table(tables.arm_means(extra), "rate")
+    assert [column.title for column in table.columns] == ["loss", "reduction", "β = 1"]
+    assert len(tables.arm_means(extra, ["rate"])) == 2
+
+
+# The gate
+
+
+@pytest.mark.parametrize("metric", sorted(OWN_OBJECTIVE))
+def test_an_own_objective_never_ranks_losses(frame: pd.DataFrame, metric: str) -> None:
+    owner = OWN_OBJECTIVE[metric]
+    means = tables.arm_means(frame.assign(**{metric: 1.0}))
+    with pytest.raises(UserError, match=f"^{metric} is what the {owner} arms are trained on: they win it by construc"):
+        ranked(means, metric)
+    one = ranked(means[means["loss"] == owner], metric)
+    assert set(one["loss"]) == {owner}
+    others = means[means["loss"] != owner]
+    assert len(ranked(others, metric)) == others["arm"].nunique()
+
+
+def test_a_common_ruler_ranks_all(means: pd.DataFrame) -> None:
+    found = ranked(means, "ssim", ascending=False)
+    assert found["mean"].is_monotonic_decreasing
+    assert set(found["loss"]) == set(samples.LOSSES)
+
+
+def test_the_arm_table_says_why_it_is_not_sorted_by_an_objective(means: pd.DataFrame) -> None:
+    columns = {column.title: column for column in layout.arm_table(means, ["bce", "ssim"]).columns}
+    assert columns["BCE"].refusal == refusal("bce", samples.LOSSES) != ""
+    assert columns["SSIM"].refusal == ""
+
+
+def test_the_diagonal_and_only_the_diagonal_is_won_by_construction(means: pd.DataFrame) -> None:
+    numbers = tables.loss_by_loss(means)
+    assert len(numbers) == 9
+    assert (numbers["own"] == (numbers["trained"] == numbers["evaluated"])).all()
+    table = layout.objective_table(means)
+    marked = {(r, c) for r, line in enumerate(table.rows) for c, entry in enumerate(line) if entry.mark == layout.WON}
+    assert marked == {(0, 2), (1, 3), (2, 4)}  # name and rate come first
+    assert markdown(table).count("(won by construction)") == 3
+
+
+# Rounding
+
+
+@given(NUMBERS, PLACES, st.booleans())
+def test_a_written_number_is_the_number_to_its_place(value: float, places: int, signed: bool) -> None:
+    text = rounding.number(value, places, signed=signed)
+    assert "-" not in text
+    read = float(text.replace("−", "-").replace(",", "").replace("+", ""))
+    assert read == pytest.approx(value, abs=0.5 * 10**-places + 1e-9 * abs(value))
+    assert not re.fullmatch(r"[−+]0(\.0*)?", text)
+
+
+@given(st.lists(st.floats(1e-7, 1e6), min_size=1, max_size=9))
+def test_the_wider_intervals_keep_two_figures(halves: list[float]) -> None:
+    places = rounding.decimals(halves)
+    width = float(np.quantile(halves, 0.75))
+    assert 0 <= places <= 6
+    if 1e-5 < width < 10:
+        assert 9.5 <= round(width, places) * 10**places <= 100
+
+
+def test_a_column_without_intervals_keeps_four_figures() -> None:
+    assert rounding.decimals([math.nan, 0.0], [105.56, math.nan]) == 1
+    assert rounding.decimals([], []) == 2
+
+
+def test_each_column_of_a_table_has_one_number_of_decimals(means: pd.DataFrame) -> None:
+    table = layout.arm_table(means, ["ssim", "rate", "bce"])
+    for at in range(3, 6):
+        texts = [line[at].text for line in table.rows]
+        assert len({len(number.split(".")[1]) for text in texts for number in text.split(" ± ")}) == 1
+
+
+# As text
+
+AWKWARD = Table(
+    "50 % | <b>",
+    (Column("a|b"), Column("c", "px", True)),
+    ((Entry("x_1 & $5 <script>"), Entry("−1.5 ± 0.2", -1.5)), (Entry("a\nb | `c` *d*"), Entry("–"))),
+    name="awkward",
+)
+
+
+def test_markdown_keeps_its_columns_whatever_is_written_in_them() -> None:
+    lines = markdown(AWKWARD).splitlines()
+    assert lines[0] == "50 % \\| &lt;b&gt;"
+    bars = [len(re.findall(r"(?<!\\)\|", line)) for line in lines[2:]]
+    assert bars == [3, 3, 3, 3]
+    assert "<" not in markdown(AWKWARD)
+
+
+def test_latex_is_booktabs_and_escapes_its_own_signs() -> None:
+    text = latex(AWKWARD)
+    assert [text.count(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule")] == [1, 1, 1]
+    assert r"\label{tab:awkward}" in text
+    assert r"x\_1 \& \$5 $<$script$>$ & $-$1.5 $\pm$ 0.2 \\" in text
+    body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+    assert all(len(re.findall(r"(?<!\\)&", line)) == 1 for line in body)
+    assert text.isascii()
+
+
+def test_csv_files_carry_full_precision(means: pd.DataFrame) -> None:
+    numbers = tables.grid(means, "ssim")
+    read = pd.read_csv(io.StringIO(numbers.to_csv(index=False)))
+    pd.testing.assert_frame_equal(read, numbers, check_exact=True)
+
+
+# Two studies
+
+
+def test_differences_of_two_studies_are_paired_by_seed(frame: pd.DataFrame) -> None:
+    rng = np.random.default_rng(3)
+    later = frame.assign(ssim=frame["ssim"] + 0.01 + 0.002 * rng.standard_normal(len(frame)))
+    later = later.sample(frac=1, random_state=1)
+    found = compare(frame, later, ["ssim"]).set_index("arm").loc["bce-sum-b1"]
+    by_seed = [each[each["arm"] == "bce-sum-b1"].set_index("seed")["ssim"] for each in (frame, later)]
+    expected = stats.ttest_rel(by_seed[1], by_seed[0].reindex(by_seed[1].index)).confidence_interval(0.95)
+    assert [found["low"], found["high"]] == pytest.approx([expected.low, expected.high], rel=1e-9)
+    assert found["same_start"]
+    assert found["mean"] == pytest.approx(found["second"] - found["first"])
+
+
+def test_seeds_that_share_only_their_number_are_said_to(frame: pd.DataFrame) -> None:
+    found = compare(frame, frame.assign(init_hash="other"), ["rate"])
+    assert not found["same_start"].any()
+    assert (found["mean"] == 0).all()
+
+
+def test_a_cell_that_failed_in_one_study_is_in_no_pair(frame: pd.DataFrame) -> None:
+    found = compare(frame, frame, ["rate"]).set_index("arm")
+    assert found.loc["mae-sum-b4", "n"] == 3
+    assert found.loc["mae-sum-b1", "n"] == 4
+
+
+def test_described_says_only_the_name_of_what_it_does_not_know() -> None:
+    assert layout.described("brilliance").label == "brilliance"
+    assert layout.titled("acutance") == "acutance (1/px)"
+    assert replace(layout.described("ssim"), label="x").label == "x"

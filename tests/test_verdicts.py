@@ -1,0 +1,393 @@
+"""The verdicts: each rule of the statistics section seen from outside, on frames made up to show it."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reports.claims import load_claims, needed_arms
+from reports.decisions import Level, conjunction
+from reports.record import SCHEMA, WORDS
+from reports.statistics import Region, holm, p_values, seeds_to_settle
+from reports.verdicts import Verdict, headlines, judge
+from tests.claim_samples import arm, around, claims, frame, one, two_arms
+from tests.report_samples import metrics_of
+from vae.errors import UserError
+from vae.objectives import effective_beta
+
+LEG = """
+[[claim.leg]]
+metric = "{metric}"
+margin = 0.2
+reason = "made up"
+a = {{ loss = "{a}", reduction = "sum", beta = 1 }}
+b = {{ loss = "{b}", reduction = "sum", beta = 1 }}
+{extra}
+"""
+HEAD = '[[claim]]\nid = "both"\nquote = "Both"\nkind = "greater"\n'
+
+
+def legs(*pairs: tuple[str, str], metric: str = "ssim", extra: str = "") -> str:
+    return HEAD + "".join(LEG.format(metric=metric, a=a, b=b, extra=extra) for a, b in pairs)
+
+
+def single(text: str, cells: pd.DataFrame, **options: Any) -> Verdict:
+    (verdict,) = judge(claims(text), cells, **options)
+    return verdict
+
+
+# The region rule.
+
+
+@pytest.mark.parametrize(
+    ("kind", "difference", "word"),
+    [
+        ("greater", 1.0, "supported"),
+        ("greater", -1.0, "refuted"),
+        ("greater", -0.3, "refuted"),
+        ("greater", 0.2, "inconclusive"),
+        ("less", -1.0, "supported"),
+        ("less", 1.0, "refuted"),
+        ("equivalent", 0.0, "inconclusive"),
+        ("equivalent", 1.0, "refuted"),
+        ("equivalent", -1.0, "refuted"),
+    ],
+)
+def test_the_region_decides(kind: str, difference: float, word: str) -> None:
+    assert single(one(kind), two_arms(difference)).verdict == word
+
+
+def test_a_positive_effect_below_the_margin_is_refuted_as_not_mattering() -> None:
+    verdict = single(one("greater", margin=0.5), two_arms(0.1, sd=0.05))
+    assert verdict.verdict == "refuted"
+    assert verdict.effect is not None
+    assert verdict.effect > 0
+    assert "less than the 0.5 that would matter" in verdict.sentence
+
+
+def test_a_difference_that_is_not_significant_is_not_called_equal() -> None:
+    noisy, tight = two_arms(0.0, sd=2.0), two_arms(0.0, sd=0.05)
+    assert single(one("equivalent"), noisy).verdict == "inconclusive"
+    assert single(one("equivalent"), tight).verdict == "supported"
+
+
+def test_the_numbers_are_those_of_the_paired_differences() -> None:
+    cells = two_arms(1.0)
+    verdict = single(one(), cells)
+    wide = cells.pivot(index="seed", columns="loss", values="ssim")
+    d = wide["mae"] - wide["mse"]
+    assert verdict.per_seed == pytest.approx(dict(d))
+    assert (verdict.effect, verdict.sd, verdict.n) == (pytest.approx(d.mean()), pytest.approx(d.std()), 8)
+    p_in, p_out = p_values(d, Region.of("greater", 0.2))
+    assert (verdict.p_in, verdict.p_out) == (pytest.approx(float(p_in)), pytest.approx(float(p_out)))
+    assert verdict.levels == pytest.approx({"mae-sum-b1": wide["mae"].mean(), "mse-sum-b1": wide["mse"].mean()})
+    assert verdict.region == (0.2, None)
+    assert verdict.d_z == pytest.approx(d.mean() / d.std())
+
+
+def test_pairing_by_seed_and_not_by_row() -> None:
+    cells = two_arms(1.0)
+    shuffled = cells.sample(frac=1, random_state=3)
+    assert single(one(), shuffled).per_seed == single(one(), cells).per_seed
+
+
+# Few seeds, no spread, disagreement.
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 4])
+def test_too_few_seeds_decide_nothing_and_still_show_the_effect(seeds: int) -> None:
+    verdict = single(one(), two_arms(5.0, sd=0.01, seeds=seeds))
+    assert verdict.verdict == "insufficient data"
+    assert "5 are the fewest that can decide at 0.05" in verdict.reason
+    assert verdict.effect == pytest.approx(5.0, abs=0.1)
+    assert "So far:" in verdict.sentence
+
+
+def test_five_seeds_can_decide_from_one_side_and_cannot_refute_an_equality() -> None:
+    assert single(one(), two_arms(5.0, seeds=5)).verdict == "supported"
+    apart = single(one("equivalent"), two_arms(5.0, seeds=5))
+    assert apart.verdict == "inconclusive"
+    assert apart.p_exact_out == 0.0625
+    assert "the t test and the exact sign-flip test disagree (exact p 0.062)" in apart.sentence
+
+
+def test_min_seeds_raises_the_guard_and_never_lowers_it() -> None:
+    assert single(one(), two_arms(5.0, seeds=6), min_seeds=7).verdict == "insufficient data"
+    assert Level.of(0.05, 2).least == 5
+    assert Level.of(0.01).least == 7
+
+
+def test_the_exact_test_overrules_t_and_says_so() -> None:
+    # One seed far off in the claimed direction: the t test is swayed by size, the sign flips count signs.
+    values = [-0.02, 1.1, 1.0, 1.2, 0.9, 1.1]
+    cells = frame(arm("mae-sum-1", {"ssim": values}), arm("mse-sum-1", {"ssim": [0.0] * 6}))
+    text = one(margin=0.4)
+    t_alone = float(p_values(values, Region.of("greater", 0.4))[0])
+    exact = float(p_values(values, Region.of("greater", 0.4), exact=True)[0])
+    assert t_alone < 0.05 / 2
+    assert exact == pytest.approx(0.03125)
+    for alpha, word in ((0.05, "supported"), (0.03, "inconclusive")):
+        verdict = single(text, cells, alpha=alpha)
+        assert verdict.verdict == word
+        assert ("disagree" in verdict.sentence) == (word == "inconclusive")
+
+
+@pytest.mark.parametrize(
+    ("difference", "kind", "word"),
+    [
+        (0.5, "greater", "supported"),
+        (0.1, "greater", "refuted"),
+        (0.0, "equivalent", "supported"),
+        (0.5, "equivalent", "refuted"),
+    ],
+)
+def test_without_spread_the_value_decides(difference: float, kind: str, word: str) -> None:
+    verdict = single(one(kind), two_arms(difference, sd=0.0))
+    assert verdict.verdict == word
+    assert verdict.d_z is None
+
+
+def test_seeds_to_settle_are_given_for_what_is_open_only() -> None:
+    open_one = single(one(), two_arms(0.35))
+    assert open_one.verdict == "inconclusive"
+    assert open_one.effect is not None
+    assert open_one.sd is not None
+    expected = seeds_to_settle(open_one.effect, open_one.sd, Region.of("greater", 0.2), alpha=0.05)
+    assert open_one.seeds_to_settle == expected
+    assert f"about {expected} seeds would settle it" in open_one.sentence
+    assert single(one(), two_arms(1.0)).seeds_to_settle is None
+
+
+# The family.
+
+
+def test_holm_runs_over_all_claims_separately_for_in_and_out() -> None:
+    texts = [one(name=f"c{i}", margin=m) for i, m in enumerate((0.2, 0.35, 0.8))]
+    verdicts = judge(claims("".join(texts)), two_arms(0.55))
+    assert [v.p_in_adj for v in verdicts] == pytest.approx(list(holm([v.p_in for v in verdicts])))
+    assert [v.p_out_adj for v in verdicts] == pytest.approx(list(holm([v.p_out for v in verdicts])))
+
+
+def test_a_claim_can_lose_its_support_to_the_family() -> None:
+    cells, border = two_arms(0.45), one(margin=0.22, name="border")
+    alone = single(border, cells)
+    assert alone.verdict == "supported"
+    beside = "".join(one(name=f"n{i}", margin=0.45) for i in range(4))
+    among = judge(claims(border + beside), cells)[0]
+    assert (among.verdict, among.p_in) == ("inconclusive", alone.p_in)
+
+
+def test_what_cannot_be_tested_is_not_in_the_family() -> None:
+    alone = single(one(), two_arms(1.0))
+    unknown = one(name="other", metric="legibility")
+    fact = '[[claim]]\nid = "f"\nquote = "f"\nkind = "fact"\ncheck = "sigmoid-range"\n'
+    first, second, third = judge(claims(one() + unknown + fact), two_arms(1.0))
+    assert first.p_in_adj == alone.p_in_adj
+    assert (second.verdict, second.reason) == ("insufficient data", "the study did not measure legibility")
+    assert (third.verdict, third.place) == ("refuted", "computed")
+
+
+# Conjunctions.
+
+
+def three_arms(mae: float, bce: float, sd: float = 0.3) -> pd.DataFrame:
+    base = np.linspace(0, 3, 8)
+    values = {"mae": base + np.array(around(mae, sd)), "mse": base, "bce": base + bce}
+    return frame(*(arm(f"{loss}-sum-1", {"ssim": v}) for loss, v in values.items()))
+
+
+@pytest.mark.parametrize(
+    ("mae", "bce", "word"),
+    [(1.0, 0.0, "supported"), (1.0, 3.0, "refuted"), (0.35, -3.0, "inconclusive"), (0.35, 3.0, "refuted")],
+)
+def test_all_legs_must_hold_and_one_refuted_refutes(mae: float, bce: float, word: str) -> None:
+    verdict = single(legs(("mae", "mse"), ("mae", "bce")), three_arms(mae, bce))
+    assert verdict.verdict == word
+    assert conjunction(leg.verdict for leg in verdict.legs) == word
+
+
+def test_each_leg_is_judged_at_alpha_without_sharing_it() -> None:
+    cells = three_arms(0.45, 0.0)
+    alone = single(legs(("mae", "mse")), cells)
+    both = single(legs(("mae", "mse"), ("mae", "bce")), cells)
+    assert both.legs[0].p_in_adj == alone.p_in_adj
+    assert both.p_in_adj == max(leg.p_in_adj or 0 for leg in both.legs)
+    assert (both.verdict, both.p_in) == (alone.verdict, alone.p_in)
+
+
+def test_the_family_holds_a_conjunction_once_by_its_worst_leg() -> None:
+    text = legs(("mae", "mse"), ("mae", "bce")) + one(name="third", margin=0.3)
+    both, third = judge(claims(text), three_arms(0.6, -1.0))
+    worst = max(leg.p_in or 0 for leg in both.legs)
+    assert [both.p_in_adj, third.p_in_adj] == pytest.approx(list(holm([worst, third.p_in])))
+    assert both.effect == both.legs[0].effect  # the numbers of the leg that decides
+
+
+def test_the_others_see_the_worst_leg_of_a_conjunction() -> None:
+    # p_in of the third lies between those of the two legs: what it is multiplied by tells which leg stands for both.
+    text = legs(("mae", "mse"), ("mae", "bce")) + one(name="third", margin=0.3)
+    both, third = judge(claims(text), three_arms(0.7, 0.3))
+    best, worst = sorted(leg.p_in or 0 for leg in both.legs)
+    assert third.p_in is not None
+    assert best < third.p_in < worst
+    assert third.p_in_adj == pytest.approx(2 * third.p_in)
+
+
+def test_a_conjunction_that_lacks_a_leg_stands_in_the_family_as_unsupported() -> None:
+    text = legs(("mae", "mse"), ("mae", "bce")) + one(name="third", margin=0.3)
+    both, third = judge(claims(text), two_arms(0.7))
+    assert both.verdict == "insufficient data"
+    assert both.legs[0].p_in is not None
+    assert third.p_in is not None
+    assert both.legs[0].p_in < third.p_in
+    assert third.p_in_adj == pytest.approx(2 * third.p_in)
+
+
+def test_a_leg_that_lacks_data_keeps_a_conjunction_from_support_but_not_from_refutation() -> None:
+    for mae, word in ((1.0, "insufficient data"), (-1.0, "refuted")):
+        verdict = single(legs(("mae", "mse"), ("mae", "gone")).replace("gone", "bce"), two_arms(mae))
+        assert verdict.verdict == word
+    assert "the study has no arm bce-sum-b1" in verdict.legs[1].sentence
+
+
+def test_an_uncounted_leg_is_shown_and_does_not_decide() -> None:
+    text = legs(("mae", "mse")) + LEG.format(metric="ssim", a="mae", b="bce", extra="counted = false")
+    verdict = single(text, three_arms(1.0, 3.0))
+    assert (verdict.verdict, verdict.legs[1].verdict, verdict.legs[1].counted) == ("supported", "refuted", False)
+    assert verdict.legs[1].p_in_adj is None
+    assert verdict.p_in_adj == single(legs(("mae", "mse")), three_arms(1.0, 3.0)).p_in_adj
+
+
+# Sensitivity.
+
+
+def test_sensitivity_repeats_the_rule_under_other_settings() -> None:
+    cells = two_arms(0.5)
+    verdict = single(one(), cells)
+    found = verdict.sensitivity
+    assert found is not None
+    for alpha in (0.01, 0.05, 0.10):
+        assert found.alpha[f"{alpha:.2f}"] == single(one(), cells, alpha=alpha).verdict
+    for factor in (0.5, 1, 2):
+        assert found.margin[f"{factor:g}"] == single(one(margin=0.2 * factor), cells).verdict
+    assert not found.stable
+    on_edge = single(one(), two_arms(0.42)).sensitivity
+    assert on_edge is not None
+    for seed in range(8):
+        without = two_arms(0.42).query("seed != @seed")
+        assert on_edge.leave_one_out[str(seed)] == single(one(), without).verdict
+    assert len(set(on_edge.leave_one_out.values())) == 2
+
+
+def test_a_strong_effect_is_stable_though_five_seeds_cannot_do_without_one() -> None:
+    found = single(one(), two_arms(3.0, seeds=5)).sensitivity
+    assert found is not None
+    assert set(found.leave_one_out.values()) == {"insufficient data"}
+    assert found.stable
+
+
+def test_the_sensitivity_of_a_conjunction_is_the_conjunction_of_the_settings() -> None:
+    verdict = single(legs(("mae", "mse"), ("mae", "bce")), three_arms(0.5, -3.0))
+    assert verdict.sensitivity is not None
+    for factor, word in verdict.sensitivity.margin.items():
+        assert word == conjunction(leg.sensitivity.margin[factor] for leg in verdict.legs if leg.sensitivity)
+
+
+# The record.
+
+
+def everything(seeds: int = 8) -> pd.DataFrame:
+    """A made-up study of the notes' grid with all that the notes' claims pull."""
+
+    def beta_eff(reduction: str, beta: float) -> float:
+        return effective_beta(reduction, beta, batch=128, pixels=784, latents=20)
+
+    grid: list[dict[str, Any]] = [
+        {"loss": loss, "reduction": reduction, "beta": beta}
+        for loss in ("bce", "mse", "mae")
+        for reduction in ("sum", "mean")
+        for beta in (0.1, 0.25, 0.5, 1, 2, 4)
+    ]
+    rng = np.random.default_rng(5)
+    shared, arms = rng.standard_normal((seeds, 6)), []
+    for each in [*grid, *needed_arms(load_claims("notes"), grid, effective_beta=beta_eff)]:
+        at = beta_eff(each["reduction"], each["beta"])
+        rows = [metrics_of(each["loss"], at, shared[seed], rng.standard_normal(6)) for seed in range(seeds)]
+        values = {metric: [row[metric] for row in rows] for metric in rows[0]}
+        label = f"{each['loss']}-{each['reduction']}-{each['beta']!r}-{each.get('posterior', 'half-logvar')}"
+        arms.append(arm(label, values, at, origin=each.get("origin", "grid")))
+    return frame(*arms)
+
+
+def test_the_notes_are_judged_whole_and_fast() -> None:
+    cells, notes = everything(), load_claims("notes")
+    judge(notes, cells.head(0), alpha=0.05)  # the checks are computed once and kept
+    start = time.process_time()  # of this process alone: a busy machine does not count
+    verdicts = judge(notes, cells)
+    assert time.process_time() - start < 5
+    assert len(cells) == 472
+    assert [v.claim.id for v in headlines(verdicts)] == [claim.id for claim in notes]
+    words = {v.claim.id: v.verdict for v in headlines(verdicts)}
+    for claim in ("mae-acutance", "mse-blurs", "beta-is-the-weight", "mean-is-a-reweighting", "sum-is-the-paper"):
+        assert words[claim] == "supported", claim
+    assert (words["sigmoid-range"], words["code-as-printed"]) == ("refuted", "refuted")
+
+
+def test_a_study_without_cells_still_has_a_verdict_for_each_claim() -> None:
+    verdicts = judge(load_claims("notes"), everything(1).head(0))
+    words = {v.verdict for v in verdicts if v.place != "computed"}
+    assert words == {"insufficient data"}
+
+
+def test_the_record_is_json_with_exactly_the_documented_keys() -> None:
+    def check(record: dict[str, Any]) -> None:
+        assert list(record) == [key for key in SCHEMA if key != "legs"] + ["legs"]
+        assert record["verdict"] in WORDS
+        assert record["sentence"].endswith(".")
+        for leg in record["legs"]:
+            check(leg)
+
+    for verdict in judge(load_claims("notes"), everything()):
+        text = json.dumps(verdict.to_dict(), allow_nan=False)
+        check(json.loads(text))
+
+
+def test_a_claim_of_two_places_is_answered_for_both_together_first() -> None:
+    verdicts = [v for v in judge(load_claims("notes"), everything()) if v.claim.id == "better-than-bce"]
+    assert [v.place for v in verdicts] == ["overall", "nominal", "matched-rate"]
+    overall, *places = verdicts
+    assert overall.verdict == conjunction(v.verdict for v in places)
+    assert [leg.place for leg in overall.legs] == ["nominal", "matched-rate"]
+
+
+def test_the_catalogue_gives_unit_and_words() -> None:
+    class Metric:
+        unit, label = "nats", "structural similarity"
+
+    verdict = single(one(), two_arms(1.0), catalogue={"ssim": Metric()})
+    assert verdict.unit == "nats"
+    assert verdict.sentence.startswith("With ‘sum’ at beta 1, the structural similarity of MAE is 1.00 nats higher")
+    usual = single(one(metric="sigma_eq"), two_arms(1.0, metric="sigma_eq"))
+    assert usual.unit == "px"
+    assert "the equivalent blur of MAE is 1.00 px higher" in usual.sentence
+
+
+def test_a_clause_of_the_claims_file_opens_the_sentence() -> None:
+    verdict = single(one(extra='says = { supported = "Edges pay" }'), two_arms(1.0))
+    assert verdict.sentence.startswith("Edges pay. With ‘sum’")
+    assert "Edges" not in single(one(extra='says = { refuted = "Edges cost" }'), two_arms(1.0)).sentence
+
+
+def test_frames_that_cannot_be_judged_are_refused_by_name() -> None:
+    cells = two_arms(1.0)
+    with pytest.raises(UserError, match=r"frame lacks the columns \['status'\]"):
+        single(one(), cells.drop(columns="status"))
+    with pytest.raises(UserError, match="frame holds two cells for arm mae-sum-b1, seed 0"):
+        single(one(), frame(cells, cells.head(1)))
+    with pytest.raises(UserError, match="alpha=2 must lie between 0 and 1"):
+        single(one(), cells, alpha=2)

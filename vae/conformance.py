@@ -1,0 +1,168 @@
+"""What a loss must do before a stack can train with it, as checks that a person can run on a loss of their own.
+
+A loss is held to its use: it sees logits and targets in [0, 1], costs are summed over pixels, arms lie side by side in
+a leading dimension, targets are shared by all arms, and gradients come from autograd or from a formula of its own.
+Everything is computed in float64 on a few small images, so a check takes milliseconds. Nothing is raised: what goes
+wrong, an exception of the loss included, is a finding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from vae.losses import LOSSES, Loss, loss
+
+# All sizes differ, so that a sum over the wrong dimension changes the shape.
+ARMS, IMAGES, PIXELS = 2, 3, 5
+EXTREME = 1e3  # logits whose sigmoid is exactly 0 or 1 in float64
+STEP = 1e-6  # of the central differences
+
+Check = Callable[[Loss, bool], str]  # what is wrong, or nothing
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One property: its name, whether it holds, and what was seen where it does not."""
+
+    name: str
+    passed: bool
+    detail: str = ""
+
+
+def check_loss(name: str) -> list[Finding]:
+    """Every property that training relies on, one finding each, in a fixed order.
+
+    name: a built-in loss or ``package.module:function``. Raises UserError for a name that leads to no function.
+
+    >>> all(finding.passed for finding in check_loss("mae"))
+    True
+    >>> [finding.name for finding in check_loss("mae")][:2]
+    ['one cost per image', 'costs least where equal, a loss of your own 0']
+    """
+    each, own = loss(name), name not in LOSSES
+    return [_finding(title, check, each, own) for title, check in CHECKS.items()]
+
+
+def _finding(title: str, check: Check, each: Loss, own: bool) -> Finding:
+    try:
+        wrong = check(each, own)
+    except Exception as error:  # a user's function may raise anything: that is what is being asked
+        lines = str(error).splitlines() or [""]
+        wrong = f"{type(error).__name__}: {lines[0]}"
+    return Finding(title, not wrong, wrong)
+
+
+def _examples() -> tuple[Tensor, Tensor]:
+    """Logits (ARMS, IMAGES, PIXELS) and targets (IMAGES, PIXELS) in (0, 1), with no two equal."""
+    source = torch.Generator().manual_seed(0)
+    logits = torch.randn(ARMS, IMAGES, PIXELS, generator=source, dtype=torch.float64)
+    return logits, torch.rand(IMAGES, PIXELS, generator=source, dtype=torch.float64)
+
+
+def _gradient(each: Loss, logits: Tensor, x: Tensor) -> Tensor:
+    leaf = logits.clone().requires_grad_(True)
+    (found,) = torch.autograd.grad(each.distortion(leaf, x).sum(), leaf)
+    return found
+
+
+def _shape(each: Loss, own: bool) -> str:
+    logits, x = _examples()
+    found = each.distortion(logits, x)
+    if found.shape != (ARMS, IMAGES):
+        return f"{tuple(found.shape)} for logits {tuple(logits.shape)}, not {(ARMS, IMAGES)}"
+    return "" if found.is_floating_point() else f"costs are {found.dtype}, which has no gradient"
+
+
+def _least(each: Loss, own: bool) -> str:
+    """Built-in losses that are densities are not 0 there, but must still cost least."""
+    logits, x = _examples()
+    if not own:
+        target = each.mean(logits[0])
+        near, far = (each.distortion(logits[0] * scale, target) for scale in (1.01, 2.0))
+        return "" if bool((near < far).all()) else f"{near.tolist()} near the target and {far.tolist()} far from it"
+    equal = each.distortion(torch.logit(x).expand_as(logits), x)
+    if not torch.allclose(equal, torch.zeros_like(equal), atol=1e-9):
+        return f"{float(equal[0, 0]):.3g} for a reconstruction that equals its target, not 0"
+    least = float(each.distortion(logits, x).min())
+    return "" if least > 0 else f"{least:.3g} for a reconstruction that differs from its target, not above 0"
+
+
+def _differences(each: Loss, own: bool) -> str:
+    logits, x = _examples()
+    found = _gradient(each, logits, x)
+    if not bool(torch.isfinite(found).all()):
+        return "the gradient is not a finite number"
+    if not bool(found.any()):
+        return "the gradient is zero everywhere, so nothing would be learnt"
+    steps = STEP * torch.eye(logits.numel(), dtype=logits.dtype).view(-1, *logits.shape)
+    gaps = [(each.distortion(logits + step, x) - each.distortion(logits - step, x)).sum() for step in steps]
+    numeric = torch.stack(gaps).view_as(logits) / (2 * STEP)
+    return _differ("finite differences", found, numeric, 1e-5)
+
+
+def _formula(each: Loss, own: bool) -> str:
+    if each.gradient is None:
+        return ""
+    logits, x = _examples()
+    return _differ("autograd", each.gradient(logits.clone(), x), _gradient(each, logits, x), 1e-9)
+
+
+def _differ(what: str, found: Tensor, expected: Tensor, tolerance: float) -> str:
+    worst = float(((found - expected).abs() / (1 + expected.abs())).max())
+    return "" if worst <= tolerance else f"the gradient is off by {worst:.2g} from {what}"
+
+
+def _ends(each: Loss, own: bool) -> str:
+    """Reconstructions of exactly 0 and 1 happen in float32 from logits of 17 on, and pixels of 0 and 1 all the time."""
+    pairs = [(logit, pixel) for logit in (-EXTREME, 0.0, EXTREME) for pixel in (0.0, 1.0)]
+    logits, x = torch.tensor(pairs, dtype=torch.float64).T.unsqueeze(1)
+    if _finite(each, logits, x):
+        return ""
+    wrong = [pair for i, pair in enumerate(pairs) if not _finite(each, logits[:, i : i + 1], x[:, i : i + 1])]
+    where = [f"reconstruction {torch.sigmoid(torch.tensor(logit)):g}, target {pixel:g}" for logit, pixel in wrong]
+    return f"the cost or its gradient is not a finite number at {where[0] if where else 'the ends'}"
+
+
+def _finite(each: Loss, logits: Tensor, x: Tensor) -> bool:
+    cost, gradient = each.distortion(logits, x), _gradient(each, logits, x)
+    return bool(torch.isfinite(cost).all() and torch.isfinite(gradient).all())
+
+
+def _arms(each: Loss, own: bool) -> str:
+    logits, x = _examples()
+    together = each.distortion(logits, x)
+    alone = torch.stack([each.distortion(arm, x) for arm in logits])
+    if not torch.allclose(together, alone, rtol=1e-12, atol=1e-12):
+        return f"arms cost {together[0].tolist()} in a stack and {alone[0].tolist()} alone"
+    mapped = vmap(lambda arm: each.distortion(arm, x))(logits)
+    return "" if torch.allclose(mapped, alone, rtol=1e-12, atol=1e-12) else "arms cost something else under vmap"
+
+
+def _inputs(each: Loss, own: bool) -> str:
+    logits, x = _examples()
+    before = x.clone()
+    each.distortion(logits[:1], x)  # one arm: several would share the targets' memory, which torch refuses to change
+    return "" if torch.equal(x, before) else "the targets, which all arms share, are changed in place"
+
+
+def _repeats(each: Loss, own: bool) -> str:
+    logits, x = _examples()
+    first, second = each.distortion(logits, x), each.distortion(logits, x)
+    return "" if torch.equal(first, second) else "the same images cost something else the second time"
+
+
+CHECKS: dict[str, Check] = {
+    "one cost per image": _shape,
+    "costs least where equal, a loss of your own 0": _least,
+    "gradient agrees with finite differences": _differences,
+    "its own gradient agrees with autograd": _formula,
+    "finite at the ends 0 and 1": _ends,
+    "an arm costs the same alone and in a stack": _arms,
+    "leaves its inputs alone": _inputs,
+    "repeats itself": _repeats,
+}
