@@ -16,6 +16,7 @@ from rich.console import Console
 
 if TYPE_CHECKING:
     from ablations.plan import Plan
+    from ablations.reporting import Written
     from tracking.store import Store
 
 app = typer.Typer(
@@ -136,7 +137,7 @@ def run(
     if report:
         with out.status("Writing the report ..."):
             written = reporting.write(store, plan.study.name, target, parent_id=outcome.parent_id)
-        _say_report(written.page, written.words)
+        _say_report(written)
     out.print(f"Runs:   {store.shown} — browse them with: ablate ui")
     raise typer.Exit(outcome.exit_code)
 
@@ -170,19 +171,22 @@ def report_command(
     reporting.check_writable(target)
     store = open_store(tracking_uri, create=False)
     if len(names) == 2:
-        _say_report(reporting.compare(store, names[0], names[1], target), [])
+        _say_report(reporting.compare(store, names[0], names[1], target))
         return
     written = reporting.write(store, names[0], target, claim_files=claims or ())
-    _say_report(written.page, written.words)
-    if fail_on and fail_on in written.verdicts:
-        err.print(f"--fail-on {fail_on}: {written.verdicts.count(fail_on)} claim(s) came out so.")
+    _say_report(written)
+    named = [each.claim.id for each in written.verdicts if each.verdict == fail_on]
+    if named:
+        err.print(f"--fail-on {fail_on}: {', '.join(named)}", markup=False)
         raise typer.Exit(1)
 
 
-def _say_report(page: Path, words: list[str]) -> None:
-    for line in words:
-        out.print(f"  {line}", markup=False)
-    out.print(f"Report: {page}", markup=False)
+def _say_report(written: Written) -> None:
+    from ablations import views
+
+    if written.verdicts:
+        out.print(views.verdict_table(written.verdicts))
+    out.print(f"Report: {written.page}", markup=False)
 
 
 @app.command()

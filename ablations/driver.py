@@ -168,7 +168,10 @@ def _study_fields(plan: Plan) -> dict[str, object]:
 
 
 def _study_files(plan: Plan, shop: Workshop) -> Mapping[str, str]:
-    claims = {"hash": claims_hash(plan.claims), "claims": [each.model_dump(mode="json", by_alias=True) for each in plan.claims]}
+    claims = {
+        "hash": claims_hash(plan.claims),
+        "claims": [each.model_dump(mode="json") for each in plan.claims],
+    }
     return {
         schema.STUDY_FILE: to_toml(plan.study),
         schema.CLAIMS_FILE: json.dumps(claims, indent=1, ensure_ascii=False),

@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -20,9 +19,9 @@ from ablations.driver import PLAN_FILE
 from ablations.study import Study, checked
 from reports import build, verdicts
 from reports.claim_model import Claim
-from reports.claims import claims_hash, load_claims
+from reports.claims import claims_from_json, claims_hash, load_claims
 from reports.evidence import Environment, Evidence
-from reports.record import WORDS
+from reports.record import WORDS, Verdict
 from tracking import reader, schema
 from tracking.reader import StudyInfo
 from tracking.search import completed, gather
@@ -36,11 +35,10 @@ FILES = (schema.STUDY_FILE, schema.CLAIMS_FILE, schema.ENVIRONMENT, PLAN_FILE)
 
 @dataclass(frozen=True)
 class Written:
-    """A report on disk. words: one line per claim. verdicts: their words."""
+    """A report on disk. verdicts: one for each claim, the one that speaks for all its places."""
 
     page: Path
-    words: list[str]
-    verdicts: list[str]
+    verdicts: tuple[Verdict, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,19 +78,14 @@ def write(
     claim_files: judge these in place of the claims the study was run with; the report says so.
     """
     info = reader.study_info(store, study, FILES)
-    evidence = gather_evidence(store, info, claim_files)
+    evidence, found = gather_evidence(store, info, claim_files)
     paths = build.build(evidence, folder)
     _remember(store, parent_id or info.run_id, evidence, folder)
-    found = evidence.verdicts
-    return Written(paths.html, [_line(each) for each in found], [str(each["verdict"]) for each in found])
+    return Written(paths.html, tuple(verdicts.headlines(found)))
 
 
-def _line(verdict: Mapping[str, Any]) -> str:
-    return f"{verdict['verdict']:<17}  {verdict['claim']['id']} ({verdict['place']}): {verdict['sentence']}"
-
-
-def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = ()) -> Evidence:
-    """Everything a report of this run shows."""
+def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = ()) -> tuple[Evidence, list[Verdict]]:
+    """Everything a report of this run shows, and its verdicts."""
     study = _study(info)
     planned = pd.DataFrame(json.loads(_artifact(info, PLAN_FILE)))
     cells = gather(store, planned["key"], info.study)
@@ -101,7 +94,7 @@ def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = 
     frame["origin"] = frame["key"].map(planned.set_index("key")["origin"])
     claims = load_claims(*claim_files, metrics=CATALOGUE) if claim_files else _claims(info)
     found = verdicts.judge(claims, frame, planned=planned, catalogue=CATALOGUE)
-    return Evidence(
+    evidence = Evidence(
         study=info.study,
         title=study.title,
         description=study.description,
@@ -115,6 +108,7 @@ def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = 
         study_file=_artifact(info, schema.STUDY_FILE),
         claims_hash=claims_hash(claims),
     )
+    return evidence, found
 
 
 def _study(info: StudyInfo) -> Study:
@@ -131,8 +125,7 @@ def _artifact(info: StudyInfo, name: str) -> str:
 
 
 def _claims(info: StudyInfo) -> tuple[Claim, ...]:
-    kept = json.loads(_artifact(info, schema.CLAIMS_FILE))["claims"]
-    return tuple(Claim.model_validate(each) for each in kept)
+    return claims_from_json(json.loads(_artifact(info, schema.CLAIMS_FILE))["claims"])
 
 
 def _environment(info: StudyInfo, study: Study) -> Environment:
@@ -201,6 +194,6 @@ def _progress(store: Store, info: StudyInfo) -> Progress:
     return Progress(info.study, info.started, len(keys), done, failed, info.status.lower())
 
 
-def compare(store: Store, first: str, second: str, folder: Path) -> Path:
+def compare(store: Store, first: str, second: str, folder: Path) -> Written:
     """Two studies arm by arm, paired by seed: a page of their differences."""
     raise UserError("comparing two studies is not built yet")

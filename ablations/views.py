@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ablations.driver import Outcome
     from ablations.plan import Plan
     from ablations.reporting import Progress
+    from reports.record import Verdict
     from vae.conformance import Finding
 
 
@@ -92,6 +93,14 @@ def status_table(studies: Sequence[Progress]) -> Table:
     for each in studies:
         when = each.started.strftime("%Y-%m-%d %H:%M")
         table.add_row(escape(each.study), when, str(each.cells), str(each.done), str(each.failed), each.state)
+    return table
+
+
+def verdict_table(verdicts: Sequence[Verdict]) -> Table:
+    """One row per claim: its verdict, its name, and the verdict in plain words."""
+    table = _table("verdict", "claim", "in plain words")
+    for each in verdicts:
+        table.add_row(*map(escape, (each.verdict, each.claim.id, each.sentence)))
     return table
 
 

@@ -93,7 +93,7 @@ def test_one_draw_is_the_elbo(linear: LinearGaussian) -> None:
     elbo = neg_elbo(linear.decode, **copies, noise=normal(20_000, LATENTS), nll=linear.nll)
     error = math.sqrt(float(one.neg_iwae.var() + elbo.var()) / 20_000)
     assert abs(float(one.neg_iwae.mean() - elbo.mean())) < 4 * error
-    assert error < 0.02
+    assert error < 0.03
     assert one.gap.isnan().all()
 
 

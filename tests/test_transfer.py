@@ -53,7 +53,7 @@ def test_a_blur_is_all_gain_and_no_incoherence(sigma: float) -> None:
     original = texture(60, 48, 48)
     passed = transfer(fourier_blurred(original, sigma), original)
     torch.testing.assert_close(passed.gain, passed.h, rtol=0, atol=1e-3)
-    assert passed.coherence.min() > 0.99
+    assert passed.coherence.min() > 0.98  # below 1 only as far as H varies within a ring
 
 
 @pytest.mark.mnist

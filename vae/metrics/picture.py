@@ -6,9 +6,10 @@ lies from the untouched digit's, as a share of the largest such distance in its 
 
 from __future__ import annotations
 
+import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,46 +75,57 @@ def readings(damaged: Tensor, original: Tensor) -> dict[str, float]:
     }
 
 
-def draw(digit: Tensor) -> Image:
-    """The whole picture for one digit (H, W) in [0, 1]: the damages above, the readings below."""
-    from PIL import Image, ImageDraw
+def save(digit: Tensor, path: Path) -> None:
+    """Draw the picture for one digit (H, W) in [0, 1] to a PNG file, which also carries its readings as JSON."""
+    from PIL.PngImagePlugin import PngInfo
 
     pictures = damages(digit.to(torch.float64))
-    columns = {name: readings(picture, digit.to(torch.float64)) for name, picture in pictures.items()}
+    columns = {title: readings(picture, pictures["original"]) for title, picture in pictures.items()}
+    carried = PngInfo()
+    carried.add_text("readings", json.dumps(columns))
+    _drawn(pictures, columns).quantize(64).save(path, optimize=True, pnginfo=carried)
+
+
+def _drawn(pictures: Mapping[str, Tensor], columns: Mapping[str, Mapping[str, float]]) -> Image:
+    """The damages above, the readings below."""
+    from PIL import Image, ImageDraw
+
+    height, width = pictures["original"].shape
     names = list(columns["original"])
-    top = _MARGIN + _ROW + _ENLARGED * digit.shape[0] + _MARGIN // 2
-    size = (_NAMES + _COLUMN * len(columns) + _MARGIN, top + _ROW * len(names) + _MARGIN)
-    canvas = Image.new("RGB", size, _PAPER)
+    top = _MARGIN + _ROW + _ENLARGED * height + _MARGIN // 2
+    canvas = Image.new("RGB", (_NAMES + _COLUMN * len(columns) + _MARGIN, top + _ROW * len(names) + _MARGIN), _PAPER)
     pen = ImageDraw.Draw(canvas)
     for column, (title, picture) in enumerate(pictures.items()):
         left = _NAMES + column * _COLUMN
         _write(pen, (left + _COLUMN // 2, _MARGIN + _ROW // 2), title, "mm", _INK)
-        canvas.paste(_enlarged(picture), (left + (_COLUMN - _ENLARGED * digit.shape[1]) // 2, _MARGIN + _ROW))
+        canvas.paste(_enlarged(picture), (left + (_COLUMN - _ENLARGED * width) // 2, _MARGIN + _ROW))
     for row, name in enumerate(names):
-        _draw_row(pen, top + row * _ROW, name, {title: values[name] for title, values in columns.items()})
+        _draw_row(pen, top + row * _ROW, name, [values[name] for values in columns.values()])
     return canvas
 
 
-def _draw_row(pen: Pen, top: int, name: str, values: Mapping[str, float]) -> None:
+def _draw_row(pen: Pen, top: int, name: str, values: Sequence[float]) -> None:
     middle = top + _ROW // 2
     _write(pen, (_NAMES - 16, middle), name, "rm", _FAINT)
-    for column, (value, tint) in enumerate(zip(values.values(), _tints(list(values.values())))):
+    for column, (value, tint) in enumerate(zip(values, _tints(values))):
         left = _NAMES + column * _COLUMN
         colour = tuple(round(paper + tint * (full - paper)) for paper, full in zip(_PAPER, _TINT))
         pen.rectangle((left + 3, top + 3, left + _COLUMN - 4, top + _ROW - 4), fill=colour)
-        _write(pen, (left + _COLUMN // 2, middle), "identical" if value == math.inf else _number(value), "mm", _INK)
+        _write(pen, (left + _COLUMN // 2, middle), _number(value), "mm", _INK)
 
 
-def _tints(values: list[float]) -> list[float]:
+def _tints(values: Sequence[float]) -> list[float]:
     """Distance of each reading from the first, as a share of the largest; the best that is finite stands for inf."""
     finite = [value for value in values if math.isfinite(value)]
-    start = values[0] if math.isfinite(values[0]) else max(finite)
+    start = values[0] if math.isfinite(values[0]) else max(finite, default=0.0)
     distances = [abs(value - start) if math.isfinite(value) else 0.0 for value in values]
     largest = max(distances)
     return [distance / largest if largest > 1e-9 else 0.0 for distance in distances]
 
 
 def _number(value: float) -> str:
+    if not math.isfinite(value):
+        return "identical" if value > 0 else "none"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}" if abs(value) < 0.9995 else f"{value:.2f}"
 
 
@@ -150,8 +162,7 @@ def main(arguments: list[str]) -> None:
 
     if len(arguments) != 1:
         raise SystemExit("Usage: python -m vae.metrics.picture OUT.png")
-    digit = load("mnist", download=False, test=_DIGIT + 1).test[_DIGIT]
-    draw(digit).quantize(64).save(Path(arguments[0]), optimize=True)
+    save(load("mnist", download=False, test=_DIGIT + 1).test[_DIGIT], Path(arguments[0]))
 
 
 if __name__ == "__main__":

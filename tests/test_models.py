@@ -1,0 +1,135 @@
+"""Model families: what every one of them must do, and what each refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from vae.errors import UserError
+from vae.models import FAMILIES, VAE, ConvVAE, one_hot, with_labels
+
+SHAPES = [(8, 8), (28, 28), (3, 32, 32), (9, 13), (3, 7, 10)]
+IMAGES, LATENTS, CLASSES = 5, 3, 4
+
+every_family = pytest.mark.parametrize("family", FAMILIES)
+every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
+conditional_or_not = pytest.mark.parametrize("classes", [0, CLASSES])
+
+
+def model(family: str, shape: Sequence[int], classes: int = 0, **options: Any) -> nn.Module:
+    torch.manual_seed(0)
+    return FAMILIES[family](shape, LATENTS, classes, **options)
+
+
+def labels(classes: int) -> Tensor | None:
+    return torch.tensor([0, 1, 3, 1, 2]) if classes else None
+
+
+@every_family
+@every_shape
+@conditional_or_not
+def test_shapes(family: str, shape: tuple[int, ...], classes: int) -> None:
+    each, y = model(family, shape, classes), labels(classes)
+    mean, spread = each.encode(torch.rand(IMAGES, *shape), y)
+    assert mean.shape == spread.shape == (IMAGES, LATENTS)
+    assert each.decode(mean, y).shape == (IMAGES, *shape)
+    assert (each.image_shape, each.latents, each.classes) == (shape, LATENTS, classes)
+
+
+@every_family
+@conditional_or_not
+def test_images_do_not_feel_each_other(family: str, classes: int) -> None:
+    each, y, x = model(family, (8, 8), classes).double(), labels(classes), torch.rand(IMAGES, 8, 8).double()
+    order = torch.tensor([3, 1, 4, 0, 2])
+    mean, spread = each.encode(x, y)
+    moved = each.encode(x[order], None if y is None else y[order])
+    torch.testing.assert_close((mean[order], spread[order]), moved, rtol=1e-12, atol=1e-12)
+    decoded = each.decode(mean, y)
+    torch.testing.assert_close(decoded[2:3], each.decode(mean[2:3], None if y is None else y[2:3]))
+
+
+@every_family
+def test_labels_enter_the_encoder_and_the_decoder(family: str) -> None:
+    each = model(family, (8, 8), CLASSES)
+    x, one, other = torch.rand(IMAGES, 8, 8), torch.zeros(IMAGES).long(), torch.ones(IMAGES).long()
+    mean, spread = each.encode(x, one)
+    mean_other, spread_other = each.encode(x, other)
+    assert not torch.equal(mean, mean_other)
+    assert not torch.equal(spread, spread_other)
+    assert not torch.equal(each.decode(mean, one), each.decode(mean, other))
+
+
+@every_family
+def test_every_weight_learns(family: str) -> None:
+    each, y = model(family, (8, 8), CLASSES), labels(CLASSES)
+    mean, spread = each.encode(torch.rand(IMAGES, 8, 8), y)
+    each.decode(mean + spread, y).square().sum().backward()
+    assert all(value.grad is not None and bool(value.grad.any()) for value in each.parameters())
+
+
+@every_family
+def test_a_conditional_model_asks_for_labels(family: str) -> None:
+    each = model(family, (8, 8), CLASSES)
+    with pytest.raises(UserError, match="a conditional model of 4 classes needs labels y"):
+        each.encode(torch.rand(IMAGES, 8, 8))
+    with pytest.raises(UserError, match="a conditional model of 4 classes needs labels y"):
+        each.decode(torch.rand(IMAGES, LATENTS))
+
+
+def test_the_notes_network_has_its_known_size() -> None:
+    assert sum(value.numel() for value in VAE().parameters()) == 652_824  # pytorch/examples: 784-400-20
+
+
+def test_hidden_layers_are_mirrored() -> None:
+    each = VAE((4, 5), 3, hidden=(11, 7))
+    widths = {name: tuple(value.shape) for name, value in each.named_parameters() if name.endswith("weight")}
+    assert widths == {
+        "encoder.0.weight": (11, 20),
+        "encoder.1.weight": (7, 11),
+        "mean.weight": (3, 7),
+        "spread.weight": (3, 7),
+        "decoder.0.weight": (7, 3),
+        "decoder.1.weight": (11, 7),
+        "output.weight": (20, 11),
+    }
+
+
+@given(st.integers(4, 40), st.integers(4, 40))
+def test_convolutions_take_any_sides(height: int, width: int) -> None:
+    each = ConvVAE((height, width), 2, channels=(2, 3))
+    mean, _ = each.encode(torch.rand(2, height, width))
+    assert each.decode(mean).shape == (2, height, width)
+
+
+def test_labels_are_appended() -> None:
+    values, y = torch.rand(3, 2), torch.tensor([2, 0, 1])
+    assert torch.equal(with_labels(values, y, 3)[:, 2:], torch.eye(3)[y])
+    assert with_labels(values, None, 0) is values
+    assert one_hot(y, 3, torch.float64).dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    ("family", "arguments", "message"),
+    [
+        ("mlp", {"hidden": ()}, r"hidden=\(\) must list at least one layer's width, such as hidden=\(400,\)"),
+        ("mlp", {"hidden": 400}, r"hidden=400 must list at least one layer's width"),
+        ("mlp", {"hidden": (400, 0)}, r"hidden=0 must be a whole number, 1 or more"),
+        ("mlp", {"latents": 0}, r"latents=0 must be a whole number, 1 or more"),
+        ("mlp", {"latents": 2.0}, r"latents=2.0 must be a whole number"),
+        ("mlp", {"classes": -1}, r"classes=-1 must be a whole number: 0 for a model without labels"),
+        ("mlp", {"image_shape": (8, 0)}, r"image_shape=0 must be a whole number"),
+        ("conv", {"channels": ()}, r"channels=\(\) must list at least one layer's width, such as channels=\(32, 64\)"),
+        ("conv", {"channels": (8, True)}, r"channels=True must be a whole number"),
+        ("conv", {"channels": (2, 2, 2, 2), "image_shape": (8, 9)}, r"4 times, too often for 8×9 pixels; .* most 3"),
+        ("conv", {"latents": -3}, r"latents=-3 must be a whole number"),
+    ],
+)
+def test_what_makes_no_model_is_refused(family: str, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        FAMILIES[family](**arguments)

@@ -1,0 +1,79 @@
+"""Stacks: one start for all arms, and the way in and out for a single model."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vae import VAE, Objective, Stack, UserError
+from vae.models import FAMILIES
+from vae.streams import fingerprint
+
+ARMS = [Objective("bce"), Objective("mae", "mean", 0.5, "full-logvar"), Objective("mse", posterior="log-std")]
+
+
+def small(arms: list[Objective] = ARMS, seed: int = 0, dataset: str = "digits", family: str = "mlp") -> Stack:
+    return Stack.create(lambda: FAMILIES[family]((8, 7), 3), arms, dataset=dataset, seed=seed)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_all_arms_start_alike_and_as_one_model_would(family: str) -> None:
+    stack, alone = small(family=family), small([Objective("mae")], family=family)
+    for name, value in stack.parameters.items():
+        assert len(value) == 3
+        assert all(torch.equal(value[arm], alone.parameters[name][0]) for arm in range(3))
+    assert stack.init_hash == alone.init_hash == fingerprint(dict(stack.template.named_parameters()))
+
+
+def test_the_start_belongs_to_dataset_and_seed() -> None:
+    hashes = [small().init_hash, small(seed=1).init_hash, small(dataset="mnist").init_hash]
+    assert len(set(hashes)) == 3
+    torch.manual_seed(99)
+    assert small().init_hash == hashes[0]
+
+
+def test_the_start_is_hashed_before_it_is_rounded() -> None:
+    doubled = Stack.create(lambda: VAE((8, 7), 3), ARMS, dataset="digits", seed=0, dtype=torch.float64)
+    assert doubled.init_hash == small().init_hash
+    assert doubled.dtype == torch.float64
+
+
+def test_a_module_is_one_arm_on_its_own_memory() -> None:
+    stack = small()
+    stack.parameters["mean.bias"][1] += 1
+    model = stack.module(1)
+    assert torch.equal(model.get_parameter("mean.bias"), stack.state(1)["mean.bias"])
+    model.get_parameter("mean.bias").data.zero_()
+    assert bool(stack.state(1)["mean.bias"].any())
+    assert all(value.requires_grad for value in model.parameters())
+
+
+def test_selected_arms_are_copies_with_their_fates() -> None:
+    stack = small()
+    stack.diverged[2] = (1, 7)
+    stack.parameters["mean.bias"][2] += 1
+    part = stack.select([2, 0])
+    assert part.objectives == (ARMS[2], ARMS[0])
+    assert part.diverged == {0: (1, 7)}
+    assert torch.equal(part.parameters["mean.bias"][0], stack.parameters["mean.bias"][2])
+    assert part.template is not stack.template
+    part.parameters["mean.bias"].zero_()
+    assert bool(stack.parameters["mean.bias"].any())
+
+
+def test_posteriors_are_columns() -> None:
+    std, kl = small().spread_factors()
+    assert std.shape == kl.shape == (3, 1, 1)
+    assert std.flatten().tolist() == [0.5, 1.0, 1.0]
+    assert kl.flatten().tolist() == [1.0, 1.0, 2.0]
+
+
+def test_what_a_stack_knows_of_its_model() -> None:
+    stack = small()
+    assert (stack.arms, stack.latents, stack.classes, stack.image_shape) == (3, 3, 0, (8, 7))
+    assert stack.device == torch.device("cpu")
+
+
+def test_a_stack_without_arms_is_refused() -> None:
+    with pytest.raises(UserError, match=r"objectives=\(\) must hold at least one arm"):
+        small([])
