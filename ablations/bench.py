@@ -39,6 +39,7 @@ from vae.metrics.similarity import ssim
 from vae.training import tensor_cores
 
 LOSSES = ("bce", "mse", "mae")
+QUICK, PLENTY = 1_280, 12_800  # images in one timing; results are scaled to the whole training set
 
 
 @dataclass(frozen=True)
@@ -329,15 +330,20 @@ def table_text(result: dict[str, Any]) -> str:
 
 
 def images_for(name: str, root: str | None) -> ImageData:
-    """MNIST where it is, else digits, else (without scikit-learn) noise of MNIST's shape: speed is blind to content."""
+    """MNIST where it is, else digits, else (without scikit-learn) made-up images: speed is blind to content."""
     for each in ("mnist", "digits") if name == "auto" else (name,):
         try:
-            return load(each, root, download=False)
+            return made_up(60_000) if each == "made-up" else load(each, root, download=False)
         except (UserError, ImportError):
-            if name not in ("auto", "made-up"):
+            if name != "auto":
                 raise
-    made_up = torch.rand(60_000, 28, 28)
-    return ImageData("made-up", made_up, made_up[:1000], None, None, made_up[:0], digest="")
+    return made_up(60_000)
+
+
+def made_up(count: int) -> ImageData:
+    """Noise of MNIST's shape."""
+    images = torch.rand(count, 28, 28)
+    return ImageData("made-up", images, images[:1000], None, None, images[:0], digest="")
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -364,7 +370,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     device = torch.device("cuda" if asked.device != "cpu" and torch.cuda.is_available() else "cpu")
     images = images_for(asked.dataset, asked.data_dir)
     whole = len(images.train)
-    few = replace(images, train=images.train[: 2_560 if asked.quick else 12_800], train_labels=None)
+    few = replace(images, train=images.train[: QUICK if asked.quick else PLENTY], train_labels=None)
     large = images.pixels > 64
     hidden, latents, batch = (400, 20, 128) if large else (128, 8, 64)
     setting = Setting(few, hidden, latents, batch, asked.arms or (12 if device.type == "cpu" else 36), device)

@@ -68,7 +68,8 @@ def execute(plan: Plan, shop: Workshop, store: Store, listen: Callable[[Event], 
             outcome.interrupted = True
             writer.finish("KILLED")
         else:
-            _write_arms(writer, store, plan, outcome)
+            if outcome.done:  # else an earlier run has them
+                _write_arms(writer, store, plan, outcome)
             writer.finish("FAILED" if outcome.failed else "FINISHED")
     outcome.seconds = perf_counter() - started
     return outcome

@@ -20,6 +20,7 @@ from ablations.study import Study, checked
 from reports import build, verdicts
 from reports.claim_model import Claim
 from reports.claims import claims_from_json, claims_hash, load_claims
+from reports.compare import write_comparison
 from reports.evidence import Environment, Evidence
 from reports.record import WORDS, Verdict
 from tracking import reader, schema
@@ -195,5 +196,6 @@ def _progress(store: Store, info: StudyInfo) -> Progress:
 
 
 def compare(store: Store, first: str, second: str, folder: Path) -> Written:
-    """Two studies arm by arm, paired by seed: a page of their differences."""
-    raise UserError("comparing two studies is not built yet")
+    """Two studies arm by arm, their differences paired by seed: a page of its own."""
+    one, other = (gather_evidence(store, reader.study_info(store, name, FILES))[0] for name in (first, second))
+    return Written(write_comparison(one, other, folder))

@@ -78,7 +78,7 @@ def _contents(evidence: Evidence, means: pd.DataFrame, found: tuple[Dossier, ...
         objectives=layout.objective_table(means),
         failed=layout.failed_table(evidence.failed),
         grids={metric: layout.grid_table(means, metric) for metric in metrics},
-        reconstructions=rows["reconstructions"][:MOST_STRIPS],
+        reconstructions=rows["reconstructions"][: MOST_STRIPS + 1],  # the originals come first
         samples=rows["samples"][:MOST_STRIPS],
         shared=tables.same_objective(means),
     )

@@ -29,8 +29,11 @@ OWN_OBJECTIVE: Final[Mapping[str, str]] = MappingProxyType(
         "mae": "mae",
         "nll_laplace": "mae",
         "nll_laplace_calibrated": "mae",
+        "nll_continuous_bernoulli": "continuous-bernoulli",
     }
 )
+# A loss with a fitted scale is a monotone function of the plain one: it owns the same metrics.
+SAME_AS: Final[Mapping[str, str]] = MappingProxyType({"gaussian-calibrated": "mse", "laplace-calibrated": "mae"})
 
 
 def refusal(metric: str, losses: Iterable[str]) -> str:
@@ -42,8 +45,9 @@ def refusal(metric: str, losses: Iterable[str]) -> str:
     ('', '', '')
     """
     owner = OWN_OBJECTIVE.get(metric, "")
-    others = sorted(set(losses) - {owner})
-    if not owner or owner not in losses or not others:
+    named = {SAME_AS.get(loss, loss) for loss in losses}
+    others = sorted(named - {owner})
+    if not owner or owner not in named or not others:
         return ""
     rivals = " and ".join(others)
     return (

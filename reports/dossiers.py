@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from reports.layout import Column, Entry, Table, by_columns, described
 from reports.palette import sign
-from reports.record import COMPUTED, MATCHED, NOMINAL, OVERALL, WORDS
+from reports.record import COMPUTED, INSUFFICIENT, MATCHED, NOMINAL, OVERALL, WORDS
 from reports.rounding import MISSING, decimals, effect_decimals, number, p_value, setting, spans
 
 Record = Mapping[str, Any]
@@ -188,14 +188,19 @@ def _p(value: float | None) -> Entry:
 
 
 def sensitivity_table(dossier: Dossier) -> Table | None:
-    """The verdict of each comparison at other levels, margins, and with one seed left out; None without such data."""
-    leaves = [leaf for leaf in dossier.leaves if leaf["sensitivity"]]
+    """Each comparison at other levels and margins, and with one seed left out; None where no verdict was reached."""
+    leaves = [leaf for leaf in dossier.leaves if _sensitive(leaf)]
     if not leaves:
         return None
     parts = [(Column("comparison"), _named(leaves))]
     for title, key in (("level α", "alpha"), ("margin times", "margin"), ("seed left out", "leave_one_out")):
         parts.append((Column(title), [Entry(_settings(leaf["sensitivity"][key])) for leaf in leaves]))
     return by_columns("The verdict under other settings.", parts, name=f"sensitivity-{dossier.id}")
+
+
+def _sensitive(leaf: Record) -> bool:
+    """Whether there is a verdict that other settings could change."""
+    return bool(leaf["sensitivity"]) and leaf["verdict"] != INSUFFICIENT
 
 
 def _settings(words: Mapping[str, str]) -> str:
@@ -216,7 +221,7 @@ def _run(values: list[str]) -> str:
 
 def firmness(dossier: Dossier) -> str:
     """One sentence on whether the verdict hangs on its settings; empty for what is computed and not sampled."""
-    stable = [leaf["sensitivity"]["stable"] for leaf in dossier.leaves if leaf["sensitivity"] and leaf["counted"]]
+    stable = [leaf["sensitivity"]["stable"] for leaf in dossier.leaves if _sensitive(leaf) and leaf["counted"]]
     if not stable:
         return ""
     if all(stable):

@@ -31,10 +31,14 @@ _LANE: Final = 0.24  # half the height of a lane, in rows
 def effect(rows: Sequence[Record], names: Sequence[str], *, width: float = 4.0) -> Figure:
     """Each comparison on its line: a stroke per seed, the mean with its 95 % interval, the claim's region shaded.
 
-    rows: at least one verdict with an effect and an interval; names: what each is called. Neighbours of one metric
-    and region share an axis. width: inches.
+    rows: at least one verdict with an effect and an interval; names: what each is called. Verdicts are named where
+    they differ. Neighbours of one metric and region share an axis. width: inches.
     """
-    named = [{**row, "name": name} for row, name in zip(rows, names)]
+    alike = len({row["verdict"] for row in rows}) == 1  # then the card has said the word
+    named = [
+        {**row, "name": shorten(name, _LONGEST, placeholder=" …") + ("" if alike else f": {row['verdict']}")}
+        for row, name in zip(rows, names)
+    ]
     groups = [list(part) for _, part in groupby(named, key=_axis_key)]
     heights = [_ROW * len(group) + _AXIS for group in groups]
     figure = Figure(figsize=(width, sum(heights)), layout=ConstrainedLayoutEngine(h_pad=0.03, hspace=0.0))
@@ -87,9 +91,8 @@ def _draw_row(ax: Axes, y: float, row: Record, left: float) -> None:
         markeredgecolor=colour("paper"),
         markeredgewidth=0.8,
     )
-    name = shorten(row["name"], _LONGEST, placeholder=" …")
-    text = ax.text(left, y + 0.44, f"{name}: {row['verdict']}", fontsize=9, va="center", color=colour("ink"))
-    text.set_in_layout(False)
+    name = ax.text(left, y + 0.44, row["name"], fontsize=9, va="center", color=colour("ink"))
+    name.set_in_layout(False)
 
 
 def _limits(group: Sequence[Record]) -> tuple[float, float]:

@@ -82,21 +82,27 @@ def _effective_plate(means: pd.DataFrame) -> Plate:
 
 
 def _rate_plates(evidence: Evidence, means: pd.DataFrame, present: set[str]) -> Iterator[Plate]:
-    rates = matched_rates(evidence)
     cells = means[(means["reduction"] == "sum") & (means["posterior"] == PLAIN)]
     if "rate" not in present or cells.groupby("loss")["arm"].nunique().max() < 2:
         return
+    spent = cells.loc[cells["metric"] == "rate", "mean"]
+    rates = [rate for rate in matched_rates(evidence) if spent.min() <= rate <= spent.max()]
     for place, group in enumerate(AGAINST_RATE):
         metrics = [metric for metric in group if metric in present]
         if metrics:
-            labels = listed(described(metric).label for metric in metrics)
-            lines = ", ".join(setting(rate) for rate in rates)
-            caption = (
-                f"{sentence_case(labels)} against the rate, reduction sum. Line and band: mean over seeds in its 95 % "
-                f"interval; marks: arms; dotted lines: the rates at which losses are compared ({lines} nats per image)."
-            )
+            caption = _rate_caption(metrics, rates)
             figure = figures.rate_distortion(evidence.frame, means, metrics, rates)
             yield Plate(f"against-rate-{place + 1}", "rate", caption, caption, figure)
+
+
+def _rate_caption(metrics: Sequence[str], rates: Sequence[float]) -> str:
+    labels = sentence_case(listed(described(metric).label for metric in metrics))
+    at = listed(setting(rate) for rate in rates)
+    lines = f"dotted lines: rates of comparison, {at} nats per image" if rates else "no rate of comparison is in reach"
+    return (
+        f"{labels} against the rate, reduction sum. Line and band: mean over seeds in its 95 % interval; "
+        f"marks: arms; {lines}."
+    )
 
 
 def matched_rates(evidence: Evidence) -> tuple[float, ...]:
@@ -121,15 +127,19 @@ def _transfer_plates(evidence: Evidence) -> Iterator[Plate]:
 
 def _training_plates(evidence: Evidence) -> Iterator[Plate]:
     cells = evidence.done[(evidence.done["posterior"] == PLAIN) & (evidence.done["reduction"] == "sum")]
+    if "origin" in cells.columns:
+        cells = cells[cells["origin"] == "grid"]
     joined = evidence.history.merge(cells[["key", "loss", "beta"]], on="key")
     logged = set(joined["metric"])
     for metric, label in TRAINING.items():
-        if metric in logged and joined.loc[joined["metric"] == metric, "epoch"].nunique() > 1:
+        rows = joined[joined["metric"] == metric]
+        if metric in logged and rows["epoch"].nunique() > 1:
             caption = (
-                f"{label} by epoch, reduction sum: one line per β, named at its end, in its 95 % interval over seeds."
+                f"{sentence_case(label)} by epoch, reduction sum: one line per β, named at its end, "
+                "in its 95 % interval over seeds."
             )
-            curve = _curve(joined[joined["metric"] == metric])
-            yield Plate(f"training-{metric}", "training", caption, caption, figures.training(curve, metric, label))
+            figure = figures.training(_curve(rows), metric, label)
+            yield Plate(f"training-{metric}", "training", caption, caption, figure)
 
 
 def _curve(rows: pd.DataFrame) -> pd.DataFrame:

@@ -215,9 +215,13 @@ def failed_table(failed: pd.DataFrame) -> Table:
     parts = [
         (Column("arm"), [Entry(r["arm"], mark=r["loss"]) for r in rows]),
         (Column("seed", numeric=True), [Entry(str(r["seed"]), r["seed"]) for r in rows]),
-        (Column("reason"), [Entry(str(r.get("reason") or "no reason was recorded")) for r in rows]),
+        (Column("reason"), [Entry(_reason(r.get("reason"))) for r in rows]),
     ]
     return by_columns("Failed cells.", parts, "failed")
+
+
+def _reason(reason: object) -> str:
+    return reason if isinstance(reason, str) and reason else "no reason was recorded"
 
 
 def catalogue_table(metrics: Iterable[str]) -> Table:
@@ -225,15 +229,15 @@ def catalogue_table(metrics: Iterable[str]) -> Table:
     entries = [described(metric) for metric in metrics]
     parts = [
         (Column("metric"), [Entry(m.label) for m in entries]),
-        (Column("column"), [Entry(m.name) for m in entries]),
-        (Column("unit"), [Entry("pure number" if m.unit in ("", "1") else m.unit) for m in entries]),
-        (Column("better"), [Entry("neither" if m.direction == "none" else m.direction) for m in entries]),
-        (Column("range"), [Entry(_range(m)) for m in entries]),
         (Column("what it says"), [Entry(m.about) for m in entries]),
         (Column("what fools it"), [Entry(m.fools) for m in entries]),
+        (Column("better"), [Entry("neither" if m.direction == "none" else m.direction) for m in entries]),
+        (Column("unit"), [Entry(shown_unit(m.name) or "pure number") for m in entries]),
+        (Column("range"), [Entry(_range(m)) for m in entries]),
         (Column("source"), [Entry(m.source) for m in entries]),
+        (Column("column"), [Entry(m.name) for m in entries]),
     ]
-    return by_columns("Metrics.", parts, "metrics")
+    return by_columns("What each number means, and what fools it.", parts, "metrics")
 
 
 def _range(metric: Metric) -> str:

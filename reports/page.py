@@ -127,6 +127,7 @@ def _context(contents: Contents) -> dict[str, Any]:
         "comparison_table": comparison_table,
         "sensitivity_table": sensitivity_table,
         "firmness": firmness,
+        "left_out": prose.left_out(evidence, max(len(contents.reconstructions) - 1, len(contents.samples))),
         "shared": prose.shared_objectives(contents.shared),
         "refusals": prose.own_objectives(list(contents.grids), set(evidence.done["loss"])),
         "plots": {figure.name.removesuffix("-against-beta"): figure for figure in contents.of("beta")},

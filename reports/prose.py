@@ -116,3 +116,9 @@ def shared_objectives(twins: Mapping[str, Sequence[str]]) -> list[str]:
     """Each set of arms that have one objective, once. twins: as `tables.same_objective`."""
     sets = dict.fromkeys(tuple(sorted((arm, *others))) for arm, others in twins.items())
     return [" = ".join(arms) for arms in sets]
+
+
+def left_out(evidence: Evidence, shown: int) -> str:
+    """What a reader must know of a grid of pictures that does not show every arm; empty where it does."""
+    arms = evidence.done["arm"].nunique()
+    return f" {shown} of {counted(arms, 'arm')}: the others have no room, or no pictures." if shown < arms else ""

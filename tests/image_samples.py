@@ -17,7 +17,8 @@ NAN = math.nan
 @lru_cache(maxsize=1)
 def mnist_test(root: Path) -> Tensor:
     """All 10,000 test images, (10000, 28, 28) float64 in [0, 1]; shared, so not to be written to."""
-    return load("mnist", root, train=1, download=False).test.double()
+    images: Tensor = load("mnist", root, train=1, download=False).test.double()
+    return images
 
 
 def uniform(*shape: int, seed: int = 0) -> Tensor:
@@ -47,7 +48,8 @@ def fourier_blurred(x: Tensor, sigma: float) -> Tensor:
     """Gaussian blur of exactly exp(−2π² sigma² f²), the picture being periodic."""
     down, across = (torch.fft.fftfreq(side, dtype=torch.float64) for side in x.shape[-2:])
     transfer = torch.exp(-2 * (math.pi * sigma) ** 2 * (down[:, None] ** 2 + across**2))
-    return torch.fft.ifft2(torch.fft.fft2(x.double()) * transfer).real
+    real: Tensor = torch.fft.ifft2(torch.fft.fft2(x.double()) * transfer).real
+    return real
 
 
 def edges(sigma: float, *, height: int = 7, width: int = 48, phases: int = 40) -> Tensor:
@@ -58,7 +60,6 @@ def edges(sigma: float, *, height: int = 7, width: int = 48, phases: int = 40) -
     """
     ends = torch.arange(width + 1, dtype=torch.float64) - width // 2
     at = ends - torch.arange(phases, dtype=torch.float64)[:, None] / phases
-    integral = at * torch.special.ndtr(at / sigma) + sigma * torch.exp(-0.5 * (at / sigma) ** 2) / math.sqrt(
-        2 * math.pi
-    )
+    density = torch.exp(-0.5 * (at / sigma) ** 2) / (sigma * math.sqrt(2 * math.pi))
+    integral: Tensor = at * torch.special.ndtr(at / sigma) + sigma**2 * density
     return integral.diff().clamp(0, 1)[:, None, :].expand(phases, height, width)

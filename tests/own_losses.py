@@ -1,4 +1,4 @@
-"""Losses as a user would write them, named in tests as ``tests.own_losses:name``: sound ones, and one for each mistake."""
+"""Losses as a user would write them, ``tests.own_losses:name`` in tests: sound ones, and one for each mistake."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def benign(reconstruction: Tensor, target: Tensor) -> Tensor:
 
 def poisoned(reconstruction: Tensor, target: Tensor) -> Tensor:
     """Like ``benign``, but not a number where a target pixel is POISON: the step at which an arm dies is then known."""
-    return torch.where(target == torch.tensor(POISON, dtype=target.dtype), torch.nan, benign(reconstruction, target))
+    marked = target == torch.tensor(POISON, dtype=target.dtype)
+    return benign(reconstruction, target) * torch.where(marked, torch.nan, 1.0)
 
 
 def averaged(reconstruction: Tensor, target: Tensor) -> Tensor:

@@ -91,12 +91,7 @@ def test_light_rooms_can_be_imported_where_heavy_libraries_are_missing() -> None
     code = f"""
 import importlib, sys
 
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {sorted(FORBIDDEN)}:
-            raise ModuleNotFoundError(f"No module named {{name!r}} (taken away by a test)", name=name)
-
-sys.meta_path.insert(0, Missing())
+sys.modules.update(dict.fromkeys({sorted(FORBIDDEN)}))  # None: importing it fails, looking for it finds nothing
 for module in {[module(path) for path in LIGHT if path.stem != "__main__"]}:
     importlib.import_module(module)
 """

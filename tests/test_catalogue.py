@@ -26,8 +26,8 @@ each = pytest.mark.parametrize("entry", CATALOGUE.values(), ids=CATALOGUE.keys()
 
 # The columns of a study's frame. A name that is missing here, or there, is a broken promise to whoever reads a frame.
 NAMES = {
-    "reconstructions": """rate bce mse mae neg_elbo ssim ssim_inverted psnr psnr_of_mean acutance acutance_ratio sigma_eq
-        n_blank edge_contrast ink_ratio foreground_recall mtf50 blur_effect_11 blur_effect_5 legibility
+    "reconstructions": """rate bce mse mae neg_elbo ssim ssim_inverted psnr psnr_of_mean acutance acutance_ratio
+        sigma_eq n_blank edge_contrast ink_ratio foreground_recall mtf50 blur_effect_11 blur_effect_5 legibility
         legibility_original""",
     "likelihood": """nll_continuous_bernoulli nll_gaussian nll_gaussian_calibrated nll_laplace nll_laplace_calibrated
         bits_per_dim neg_iwae iwae_gap iwae_log_ess""",

@@ -1,4 +1,4 @@
-"""The reader of pictures: accurate, trained once, the same bits again, cached as plain arrays under its content's name."""
+"""The reader of pictures: accurate, trained once, the same bits again, cached as plain arrays by content."""
 
 from __future__ import annotations
 

@@ -54,5 +54,5 @@ def test_a_wrong_formula_for_the_gradient_is_found(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_name_that_leads_nowhere_is_refused() -> None:
-    with pytest.raises(UserError, match="'tests.own_losses' has no 'cubed'"):
+    with pytest.raises(UserError, match=r"'tests\.own_losses' has no 'cubed'"):
         check_loss("tests.own_losses:cubed")

@@ -119,15 +119,15 @@ def test_runs_of_one_loss_are_neighbours() -> None:
     ]
 
 
-def test_weightings_know_what_is_plain_and_who_has_diverged() -> None:
+def test_weightings_know_whether_they_are_plain() -> None:
     stack, *_ = scene("mlp", 0, [Objective("mse", beta=2), Objective("bce", beta=3)])
     weighting = Weighting.of(stack, 7)
     assert weighting.plain
     assert (weighting.recon.tolist(), weighting.kl.tolist()) == ([1, 1], [2, 3])
-    stack.diverged[1] = (1, 1)
-    weighting = Weighting.of(stack, 7)
+    stack, *_ = scene("mlp", 0, [Objective("mse", beta=2), Objective("bce", "batch-mean", 3)])
+    weighting = Weighting.of(stack, 8)
     assert not weighting.plain
-    assert (weighting.recon.tolist(), weighting.kl.tolist()) == ([1, 0], [2, 0])
+    assert (weighting.recon.tolist(), weighting.kl.tolist()) == ([1, 1 / 8], [2, 3 / 8])
 
 
 def test_the_pulse_stops_with_any_gradient() -> None:

@@ -82,9 +82,9 @@ def test_pictures_are_bytes_one_test_image_of_each_class_first(stack, evaluator,
 
 def test_epoch_scores_are_the_means_over_the_first_test_images(stack, images):
     scores = epoch_scores(stack, images, 50)
-    assert {name: tuple(values.shape) for name, values in scores.items()} == {
-        name: (2,) for name in ("neg_elbo", "bce", "rate")
-    }
+    assert {name: tuple(values.shape) for name, values in scores.items()} == dict.fromkeys(
+        ("neg_elbo", "bce", "rate"), (2,)
+    )
     assert torch.allclose(scores["neg_elbo"], scores["bce"] + scores["rate"])
     assert epoch_scores(stack, images, 0) == {}
 

@@ -32,10 +32,9 @@ def test_kid_equals_an_independent_one_in_blocks_or_not(monkeypatch: pytest.Monk
     x, y = normal(31, 7, seed=1), normal(23, 7, seed=2) + 0.5
     kxx, kyy, kxy = (polynomial_kernel(a, b, degree=3, gamma=1 / 7, coef0=1) for a, b in ((x, x), (y, y), (x, y)))
     expected = (kxx.sum() - np.trace(kxx)) / (31 * 30) + (kyy.sum() - np.trace(kyy)) / (23 * 22) - 2 * kxy.mean()
-    whole = generation.kid(x, y), generation.coverage(x, y)
-    assert whole[0] == pytest.approx(expected, rel=1e-12)
+    assert generation.kid(x, y) == pytest.approx(expected, rel=1e-12)
     monkeypatch.setattr(generation, "_BLOCK", 50)  # one or two rows at a time
-    assert (generation.kid(x, y), generation.coverage(x, y)) == pytest.approx(whole, rel=1e-12)
+    assert generation.kid(x, y) == pytest.approx(expected, rel=1e-12)
 
 
 def test_kid_of_equal_distributions_is_zero_on_average() -> None:
@@ -91,11 +90,16 @@ def test_frechet_bias_of_equal_distributions_at_64_features(images: int, bias: f
     assert generation.frechet(normal(images, D, seed=1), normal(images, D, seed=2)) == pytest.approx(bias, rel=0.06)
 
 
-def test_coverage_equals_an_independent_one() -> None:
-    x, y = normal(31, 7, seed=1), normal(23, 7, seed=2) + 0.3
-    radius = NearestNeighbors(n_neighbors=5).fit(x).kneighbors()[0][:, -1]  # without the image itself
-    nearest = NearestNeighbors(n_neighbors=1).fit(y).kneighbors(x)[0][:, 0]
-    assert generation.coverage(x, y) == pytest.approx(float((nearest < radius).mean()))
+@pytest.mark.parametrize("block", [50, 1 << 19])
+def test_coverage_equals_an_independent_one(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generation, "_BLOCK", block)
+    x, y = normal(61, 7, seed=1), 0.7 * normal(43, 7, seed=2) + 0.8
+    for k in (1, 3, 5):
+        radius = NearestNeighbors(n_neighbors=k).fit(x).kneighbors()[0][:, -1]  # without the image itself
+        nearest = NearestNeighbors(n_neighbors=1).fit(y).kneighbors(x)[0][:, 0]
+        expected = float((nearest < radius).mean())
+        assert 0.1 < expected < 0.9
+        assert generation.coverage(x, y, k=k) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("k", [1, 5])

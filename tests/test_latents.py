@@ -31,7 +31,7 @@ def test_units_sum_to_the_rate_and_equal_torch() -> None:
 
 def test_a_unit_that_is_nearly_the_prior_keeps_its_digits() -> None:
     mean, logvar = torch.zeros(5, 1, dtype=torch.float64), torch.full((5, 1), 1e-7, dtype=torch.float64)
-    assert float(latents.unit_rates(mean, logvar)) == pytest.approx(1e-14 / 4, rel=1e-6)
+    assert float(latents.unit_rates(mean, logvar)) == pytest.approx(1e-14 / 4, rel=1e-6, abs=0)
 
 
 def test_float32_is_measured_in_float64() -> None:

@@ -166,6 +166,13 @@ def test_transposition_does_not_matter(seed: int) -> None:
     torch.testing.assert_close(acutance(x.mT), acutance(x), rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize("threshold", [0.0, 0.4])
+def test_a_ratio_compares_at_one_threshold(threshold: float) -> None:
+    x, y = uniform(3, 9, 8), uniform(3, 9, 8, seed=1)
+    expected = acutance(x, threshold=threshold) / acutance(y, threshold=threshold)
+    torch.testing.assert_close(acutance_ratio(x, y, threshold=threshold), expected)
+
+
 @given(sigma=st.floats(0.01, 6.0), threshold=st.sampled_from([0.0, 0.01, 0.05]))
 def test_sigma_eq_undoes_the_closed_form(sigma: float, threshold: float) -> None:
     reading = sigma_eq(edge_acutance(torch.tensor(sigma), threshold=threshold), threshold=threshold)

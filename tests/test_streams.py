@@ -33,12 +33,16 @@ def test_the_seed_of_a_stream_never_changes() -> None:
 
 
 def test_the_ambient_stream_is_put_back_also_after_an_error() -> None:
+    def failing() -> None:
+        with streams.ambient("digits", 0, "weights"):
+            torch.rand(11)
+            raise ZeroDivisionError
+
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
-    with pytest.raises(ZeroDivisionError), streams.ambient("digits", 0, "weights"):
-        torch.rand(11)
-        _ = 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        failing()
     assert torch.equal(torch.rand(3), expected)
 
 

@@ -115,7 +115,7 @@ def test_grid_tables_leave_out_what_claims_added(frame: pd.DataFrame) -> None:
 # The gate
 
 
-@pytest.mark.parametrize("metric", sorted(OWN_OBJECTIVE))
+@pytest.mark.parametrize("metric", sorted(m for m, owner in OWN_OBJECTIVE.items() if owner in samples.LOSSES))
 def test_an_own_objective_never_ranks_losses(frame: pd.DataFrame, metric: str) -> None:
     owner = OWN_OBJECTIVE[metric]
     means = tables.arm_means(frame.assign(**{metric: 1.0}))
@@ -125,6 +125,11 @@ def test_an_own_objective_never_ranks_losses(frame: pd.DataFrame, metric: str) -
     assert set(one["loss"]) == {owner}
     others = means[means["loss"] != owner]
     assert len(ranked(others, metric)) == others["arm"].nunique()
+
+
+def test_a_fitted_scale_does_not_hide_whose_objective_it_is() -> None:
+    assert refusal("psnr", ["gaussian-calibrated", "bce"]) == refusal("psnr", ["mse", "bce"]) != ""
+    assert refusal("psnr", ["gaussian-calibrated", "mse"]) == ""
 
 
 def test_a_common_ruler_ranks_all(means: pd.DataFrame) -> None:

@@ -134,7 +134,9 @@ def curve(*h: float) -> Transfer:
 
 def test_mtf50_is_the_first_crossing_between_rings() -> None:
     assert curve(1.0, 0.8, 0.4, 0.9, 0.1).mtf50 == pytest.approx(0.1 + 0.1 * 0.3 / 0.4)
-    assert curve(1.0, 0.5, 0.0).mtf50 == pytest.approx(0.1)  # a half is not below a half
+    assert curve(1.0, 0.5, 0.0).mtf50 == pytest.approx(0.1)
+    assert curve(1.0, 0.5, 0.8).censored  # a half is not below a half
+    assert curve(1.0, 0.5, 0.8).mtf50 == 0.5
 
 
 def test_mtf50_is_censored_at_nyquist() -> None:

@@ -22,6 +22,7 @@ from vae.models import VAE
 from vae.settings import Training
 from vae.stack import Stack
 
+SHARED_FROM = 200_000  # weights of a model whose products are shared among threads when there is nothing else to do
 TENSORS_PER_WEIGHT = 4  # the weight, its gradient, and Adam's two moments
 
 
@@ -90,9 +91,7 @@ class Block:
                 raise InterruptedError("the rest of the stack has stopped")
             logged = number % every == 0
             values.append(self._gradients.step(x, noise, y, weightings[len(x)], distortion=logged))
-            if self._training.clip_norm is not None:
-                clip(self._gradients.leaves, self._training.clip_norm)
-            self._optimiser.step()
+            self._update()
         self._gradients.forget()
         distortions = torch.stack([each.distortion for each in values if each.distortion is not None])
         pulses = torch.stack([each.pulse for each in values])
@@ -107,6 +106,15 @@ class Block:
         """Copy the weights into the stack that this block was cut from."""
         for name, value in self._gradients.named.items():
             stack.parameters[name][list(self.arms)] = value.detach()
+
+    def _update(self) -> None:
+        leaves, frozen = self._gradients.leaves, list(self._stack.diverged)
+        if frozen:
+            for leaf in leaves:
+                leaf.grad[frozen] = 0  # type: ignore[index]
+        if self._training.clip_norm is not None:
+            clip(leaves, self._training.clip_norm)
+        self._optimiser.step()
 
     def _lost(self, pulses: Tensor) -> dict[int, int]:
         """The step, from 1, at which an arm still thought sound ceased to be: where its pulse (steps, k) is not
@@ -168,7 +176,18 @@ def width(stack: Stack) -> int:
     """How many arms a block holds at most."""
     if stack.device.type != "cpu":
         return stack.arms
-    return width_of(stack.template, stack.arms, sum(value[0].nbytes for value in stack.parameters.values()))
+    return width_of(stack.template, stack.arms, _weights(stack) * stack.dtype.itemsize)
+
+
+def _weights(stack: Stack) -> int:
+    """Of one arm."""
+    return sum(value[0].numel() for value in stack.parameters.values())
+
+
+def threads_of(stack: Stack) -> int | None:
+    """Threads worth giving to one product, where there are fewer blocks than cores: one for a small model, whose
+    products are over before a second core has heard of them."""
+    return 1 if _weights(stack) < SHARED_FROM else None
 
 
 def width_of(template: nn.Module, arms: int, weight_bytes: int) -> int:

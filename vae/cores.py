@@ -29,28 +29,40 @@ def cache_bytes() -> int:
         return CACHE_WHERE_UNKNOWN
 
 
-def side_by_side(tasks: Sequence[Callable[[Event], Result]]) -> list[Result]:
+def side_by_side(tasks: Sequence[Callable[[Event], Result]], most: int | None = None) -> list[Result]:
     """The results of all tasks, in their order. As many run at a time as torch has threads, sharing them evenly.
 
     A task is called with an event; when it is set the task's result is no longer wanted, because another one raised
     or a person interrupted, and it should return soon. What a task raises is raised here.
+    most: threads that one task may have for its products.
 
     >>> side_by_side([lambda stopped, n=n: n * n for n in range(3)])
     [0, 1, 4]
     """
     threads = torch.get_num_threads()
-    workers = min(threads, len(tasks))
+    workers = max(1, min(threads, len(tasks)))
+    share = min(threads // workers, most or threads)
     stopped = Event()
-    if workers <= 1:
-        return [task(stopped) for task in tasks]
 
     def alone(task: Callable[[Event], Result]) -> Result:
-        torch.set_num_threads(threads // workers)  # of this thread; and of later ones, hence the end of this function
+        torch.set_num_threads(share)  # of this thread; and of all later ones, hence the end of this function
         return task(stopped)
 
+    try:
+        return [alone(task) for task in tasks] if workers == 1 else _pooled(alone, tasks, workers, stopped)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _pooled(
+    work: Callable[[Callable[[Event], Result]], Result],
+    tasks: Sequence[Callable[[Event], Result]],
+    workers: int,
+    stopped: Event,
+) -> list[Result]:
     pool = ThreadPoolExecutor(workers, thread_name_prefix="arms")
     try:
-        running = [pool.submit(alone, task) for task in tasks]
+        running = [pool.submit(work, task) for task in tasks]
         wait(running, return_when=FIRST_EXCEPTION)
         for task in running:
             if task.done() and (error := task.exception()) is not None:
@@ -59,4 +71,3 @@ def side_by_side(tasks: Sequence[Callable[[Event], Result]]) -> list[Result]:
     finally:
         stopped.set()
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)

@@ -36,12 +36,9 @@ class Weighting:
 
     @classmethod
     def of(cls, stack: Stack, batch: int) -> Weighting:
-        """For a batch of that many images. Both are 0 for an arm that has diverged."""
+        """For a batch of that many images."""
         pixels = int(torch.Size(stack.image_shape).numel())
-        pairs = [
-            (0.0, 0.0) if arm in stack.diverged else each.factors(batch=batch, pixels=pixels, latents=stack.latents)
-            for arm, each in enumerate(stack.objectives)
-        ]
+        pairs = [each.factors(batch=batch, pixels=pixels, latents=stack.latents) for each in stack.objectives]
         recon, kl = torch.tensor(pairs, dtype=stack.dtype, device=stack.device).unbind(-1)
         return cls(recon, kl, all(pair[0] == 1 for pair in pairs))
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from vae import streams
-from vae.blocks import Batches, Block, cut
+from vae.blocks import Batches, Block, cut, threads_of
 from vae.cores import side_by_side
 from vae.data import ImageData
 from vae.errors import UserError
@@ -110,7 +110,7 @@ def _epoch(stack: Stack, blocks: Sequence[Block], data: Batches) -> EpochRecord:
     started = time.perf_counter()
     alive = [block for block in blocks if block.alive]
     with tensor_cores(stack.device):
-        traces = side_by_side([partial(block.epoch, data) for block in alive])
+        traces = side_by_side([partial(block.epoch, data) for block in alive], most=threads_of(stack))
     distortion, rate = torch.full((2, stack.arms), torch.nan, dtype=stack.dtype)
     newly: dict[int, tuple[int, int]] = {}
     for block, trace in zip(alive, traces):

@@ -142,7 +142,8 @@ def _check_range(name: str, image: Tensor, peak: float) -> None:
     if image.numel() == 0:
         return
     # One-byte floats have no ordering in torch; all others are looked at as they are, without a copy.
-    low, high = (float(end) for end in torch.aminmax(image if image.itemsize > 1 else image.float()))
+    values = image.detach() if image.itemsize > 1 else image.detach().float()
+    low, high = (float(end) for end in torch.aminmax(values))
     if math.isnan(low) or math.isnan(high):
         raise UserError(f"{name} holds NaN; every pixel must be in [0, {peak:g}].")
     if low < 0.0 or high > peak:

@@ -73,7 +73,7 @@ def n_blank(acutance: Tensor) -> int:
     return int(acutance.isnan().sum())
 
 
-def edge_acutance(sigma: Tensor, *, threshold: float = 0.05) -> Tensor:
+def edge_acutance(sigma: Tensor | float, *, threshold: float = 0.05) -> Tensor:
     """Acutance in 1/px of an ideal edge of Gaussian spread sigma px, as this module would measure it.
 
     sigma: (*), >= 0. Returns (*), float64; NaN where the edge is so soft that no gradient passes the threshold.
@@ -83,12 +83,13 @@ def edge_acutance(sigma: Tensor, *, threshold: float = 0.05) -> Tensor:
     tensor([0.4370, 0.2612, 0.1382], dtype=torch.float64)
     """
     check_threshold(threshold)
-    if bool((sigma < 0).any()):
-        raise UserError(f"sigma reaches {float(sigma.min()):g}; a blur in pixels is not negative.")
-    return _profile_acutance((sigma.double().square() + _PIXEL_VARIANCE).sqrt(), threshold)
+    blur = torch.as_tensor(sigma, dtype=torch.float64).detach()
+    if bool((blur < 0).any()):
+        raise UserError(f"sigma reaches {float(blur.min()):g}; a blur in pixels is not negative.")
+    return _profile_acutance((blur.square() + _PIXEL_VARIANCE).sqrt(), threshold)
 
 
-def sigma_eq(acutance: Tensor, *, threshold: float = 0.05) -> Tensor:
+def sigma_eq(acutance: Tensor | float, *, threshold: float = 0.05) -> Tensor:
     """The Gaussian blur in px whose ideal edge has this acutance: lower is sharper, 0 is a pixel-sharp edge.
 
     acutance: (*) in 1/px, from `acutance` with the same threshold. Returns (*), float64; NaN passes through.
@@ -99,13 +100,14 @@ def sigma_eq(acutance: Tensor, *, threshold: float = 0.05) -> Tensor:
     tensor([1., 2., 0.], dtype=torch.float64)
     """
     check_threshold(threshold)
-    if bool((acutance <= threshold).any()):
-        low = float(acutance[~acutance.isnan()].min())
+    readings = torch.as_tensor(acutance, dtype=torch.float64).detach()
+    if bool((readings <= threshold).any()):
+        low = float(readings[~readings.isnan()].min())
         raise UserError(
             f"acutance={low:g} is not above threshold={threshold:g}, as every measured acutance is."
             " Was it measured with another threshold? Pass the same one here."
         )
-    spread = _spread(acutance.double(), threshold)
+    spread = _spread(readings, threshold)
     return (spread.square() - _PIXEL_VARIANCE).clamp_min(0.0).sqrt()
 
 
@@ -156,8 +158,8 @@ def _acutance(x: Tensor, threshold: float) -> Tensor:
     kept = lengths > threshold * span[:, None, None]
     total = (lengths * kept).sum(dim=(-2, -1))
     total_square = (squares * kept).sum(dim=(-2, -1))
-    blank = (span < _LEAST_RANGE) | (total == 0)
-    return (total_square / (span * total)).masked_fill(blank, math.nan)
+    # Where no gradient passes the threshold this is 0 / 0, NaN too.
+    return (total_square / (span * total)).masked_fill(span < _LEAST_RANGE, math.nan)
 
 
 def _squared_gradient(x: Tensor) -> Tensor:

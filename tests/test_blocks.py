@@ -1,0 +1,80 @@
+"""How a stack is cut into blocks, and what a block does with an arm that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from vae import VAE, Objective, Stack, blocks
+from vae.blocks import clip, cut, gradients, width_of
+from vae.engine import Autograd
+from vae.fused import Fused
+from vae.losses import LOSSES
+from vae.models import FAMILIES, ConvVAE
+
+arms_of_a_stack = st.lists(st.sampled_from(sorted(LOSSES)), min_size=1, max_size=23)
+
+
+def small(arms: list[Objective], build: Callable[[], nn.Module] = lambda: VAE((4, 4), 2, hidden=(3,))) -> Stack:
+    return Stack.create(build, arms, dataset="blocks", seed=0)
+
+
+@given(arms_of_a_stack, st.integers(1, 9))
+def test_every_arm_is_in_one_block_and_blocks_are_even(losses: list[str], width: int) -> None:
+    stack = small([Objective(name, beta=i) for i, name in enumerate(losses)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "width", lambda stack: width)
+        found = cut(stack)
+    assert sorted(arm for block in found for arm in block) == list(range(len(losses)))
+    sizes = [len(block) for block in found]
+    assert max(sizes) <= width
+    assert max(sizes) - min(sizes) <= 1
+    assert len(sizes) == -(-len(losses) // width)
+    flat = [losses[arm] for block in found for arm in block]
+    assert sum(a != b for a, b in pairwise(flat)) == len(set(losses)) - 1  # arms of a loss are neighbours
+
+
+def test_a_block_fits_its_share_of_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(blocks, "cache_bytes", lambda: 32 * 2**20)
+    template = VAE((4, 4), 2, hidden=(3,))
+    assert width_of(template, 36, 652_824 * 4) == 1  # the notes' network: 10 MB with its moments, 16 MB a core
+    assert width_of(template, 36, 20_000 * 4) == 18  # the digits': half of the arms to each core
+    assert width_of(template, 3, 20_000 * 4) == 2
+    assert width_of(template, 36, 10**9) == 1
+    assert width_of(ConvVAE((8, 8), 2), 36, 10) == 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_only_the_vae_itself_is_differentiated_by_hand(family: str) -> None:
+    class Derived(VAE):
+        def encode(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
+            mean, spread = super().encode(x, y)
+            return 2 * mean, spread
+
+    stack = small([Objective()], lambda: FAMILIES[family]((8, 8), 2))
+    assert type(gradients(stack)) is (Fused if family == "mlp" else Autograd)
+    assert type(gradients(small([Objective()], lambda: Derived((8, 8), 2)))) is Autograd
+
+
+def test_clipping_is_by_the_norm_of_each_arm_over_all_its_weights() -> None:
+    leaves = [torch.zeros(3, 2, 4, dtype=torch.float64), torch.zeros(3, 5, dtype=torch.float64)]
+    sizes = torch.tensor([0.01, 1, 100], dtype=torch.float64)
+    for leaf in leaves:
+        leaf.grad = torch.randn(leaf.shape, dtype=leaf.dtype) * sizes.view(3, *[1] * (leaf.ndim - 1))
+    before = [leaf.grad.clone() for leaf in leaves if leaf.grad is not None]
+    clip(leaves, 1.0)
+    for arm in range(3):
+        alone = [nn.Parameter(leaf[arm].clone()) for leaf in leaves]
+        for parameter, gradient in zip(alone, before):
+            parameter.grad = gradient[arm].clone()
+        torch.nn.utils.clip_grad_norm_(alone, 1.0)
+        for parameter, leaf in zip(alone, leaves):
+            assert leaf.grad is not None
+            torch.testing.assert_close(leaf.grad[arm], parameter.grad, rtol=1e-12, atol=0)
