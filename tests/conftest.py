@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import ablations  # noqa: F401  first: it sets how torch's threads wait
+
 # Deadlines measure the machine, not the code: a busy one would fail at random.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -189,28 +188,7 @@ def test_psnr_of_equal_pictures_is_infinite() -> None:
     assert psnr_of_mean(x, x).shape == ()
 
 
-# Cost, and refusals.
-
-
-def test_ssim_is_five_times_as_fast_as_the_loop() -> None:
-    """Processor time, the best of several: some fifteen times on one core, so five leaves room for a busy machine."""
-    x, y = uniform(600, 28, 28), uniform(600, 28, 28, seed=1)
-
-    def seconds(call: Callable[[], object], repeats: int) -> float:
-        taken = []
-        for _ in range(repeats):
-            start = time.process_time()
-            call()
-            taken.append(time.process_time() - start)
-        return min(taken)
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # processor time adds up over threads
-    try:
-        ours = seconds(lambda: ssim(x, y), repeats=7)
-    finally:
-        torch.set_num_threads(threads)
-    assert seconds(lambda: reference(x, y), repeats=3) > 5 * ours
+# Refusals.
 
 
 def test_ssim_refuses_pictures_smaller_than_its_window() -> None:

@@ -60,8 +60,9 @@ class Fused:
         z = _labelled(mean + std_noise, y, self._stack.classes)
         logits = _forward([*self._decoder, self._output], z)
 
-        variance_minus_1 = torch.expm1(self._kl * spread)
-        rates = (mean.square() + variance_minus_1).sub_(self._kl * spread).sum(-1).mul_(0.5).mean(-1)
+        logvar = self._kl * spread
+        excess = torch.exp(logvar).sub_(1)
+        rates = torch.addcmul(excess, mean, mean).sub_(logvar).sum((-2, -1)).mul_(0.5 / len(x))
         values = self._distortion(logits, targets) if distortion else None
 
         to_logits = self._loss_gradient(logits, targets)
@@ -70,7 +71,7 @@ class Fused:
         to_z = _backward([*self._decoder, self._output], to_logits)[..., :latents].to(mean.dtype)
         kl = weighting.kl[:, None, None]
         to_mean = to_z + kl * mean
-        to_spread = self._std * std_noise * to_z + (0.5 * kl * self._kl) * variance_minus_1
+        to_spread = self._std * std_noise * to_z + (0.5 * kl * self._kl) * excess
         _backward([*self._encoder, self._head], torch.cat([to_mean, to_spread], dim=-1))
         return StepValues(values, rates, rates + self._bias_gradients())
 
