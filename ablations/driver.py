@@ -159,6 +159,7 @@ def _study_fields(plan: Plan) -> dict[str, object]:
     return {
         "dataset": plan.images.name,
         "data_digest": plan.images.digest,
+        "classes": plan.images.n_classes if plan.study.model.conditional else 0,
         "arms": len(plan.objectives),
         "seeds": ",".join(map(str, plan.study.seeds)),
         "cells": len(plan.cells),

@@ -108,6 +108,7 @@ def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = 
         notes=(*_registration_notes(store, info, claims, planned), *frame.attrs.get("notes", ())),
         study_file=_artifact(info, schema.STUDY_FILE),
         claims_hash=claims_hash(claims),
+        classes=int(info.params.get("classes", 0)),
     )
     return evidence, found
 

@@ -59,6 +59,7 @@ class Evidence:
     notes: Sequence[str] = ()
     study_file: str = ""  # the study's text as it was run
     claims_hash: str = ""
+    classes: int = 0  # of a conditional model: its samples run through the classes in turn
     alpha: float = 0.05
 
     def __post_init__(self) -> None:

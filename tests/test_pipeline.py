@@ -187,6 +187,20 @@ def test_two_studies_are_compared_arm_by_arm(lab):
     assert "mae-sum-b1" in (lab / "both/compare.html").read_text()
 
 
+@pytest.mark.parametrize("name", ["digits-conv", "digits-cvae"])
+def test_the_other_families_go_the_whole_way(tmp_path, name):
+    small = {"images.train": 300, "images.test": 60, "evaluation.generated": 40, "evaluation.iwae_images": 4}
+    options = [text for key, value in small.items() for text in ("--set", f"{key}={value}")]
+    done = ablate(tmp_path, "run", name, "--seeds", "0", "--epochs", "1", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = rows(tmp_path, f"out/{name}")
+    assert {row["status"] for row in found} == {"done"}
+    conditional = name.endswith("cvae")
+    assert ("class_accuracy" in found[0]) == conditional
+    page = (tmp_path / f"out/{name}/report.html").read_text()
+    assert ("by class" in page) == conditional
+
+
 def test_the_models_are_in_the_registry_with_a_signature(lab):
     code = (
         "import mlflow; mlflow.set_tracking_uri('sqlite:///mlflow.db')\n"
