@@ -35,13 +35,17 @@ PACKAGES = ("torch", "torchvision", "numpy", "scikit-image", "scikit-learn", "sc
 
 @dataclass
 class Outcome:
-    """How a run ended. done, failed: cells of this run. interrupted: stopped by the person."""
+    """How a run ended. done, failed: cells of this run. interrupted: stopped by the person. The seconds say where the
+    time went."""
 
     done: int = 0
     failed: int = 0
     parent_id: str = ""
     interrupted: bool = False
     seconds: float = 0.0
+    training: float = 0.0
+    measuring: float = 0.0
+    tracking: float = 0.0
     states: dict[str, tuple[float, Cell, dict[str, torch.Tensor]]] = field(default_factory=dict)
 
     @property
@@ -69,14 +73,16 @@ def execute(plan: Plan, shop: Workshop, store: Store, listen: Callable[[Event], 
             writer.finish("KILLED")
         else:
             if outcome.done:  # else an earlier run has them
+                written = perf_counter()
                 _write_arms(writer, store, plan, outcome)
+                outcome.tracking += perf_counter() - written
             writer.finish("FAILED" if outcome.failed else "FINISHED")
     outcome.seconds = perf_counter() - started
     return outcome
 
 
 def _write(writer: StudyWriter, plan: Plan, result: CellResult, outcome: Outcome) -> None:
-    cell = result.cell
+    cell, started = result.cell, perf_counter()
     writer.write_cell(
         CellRecord(
             key=plan.keys[cell],
@@ -90,6 +96,9 @@ def _write(writer: StudyWriter, plan: Plan, result: CellResult, outcome: Outcome
             pictures=result.pictures,
         )
     )
+    outcome.tracking += perf_counter() - started
+    outcome.training += result.train_seconds
+    outcome.measuring += result.measure_seconds
     outcome.failed += result.failed
     outcome.done += not result.failed
     if not result.failed:

@@ -144,7 +144,7 @@ class Evaluation(_Section):
 
     per_epoch_images: int = Field(1000, ge=0)
     iwae_images: int = Field(100, ge=0)
-    iwae_samples: int = Field(1000, ge=2, multiple_of=2)
+    iwae_samples: int = Field(512, ge=2, multiple_of=2)
     generated: int = Field(2000, ge=0)
     blur_images: int = Field(1000, ge=0)
 

@@ -76,7 +76,9 @@ def outcome_lines(outcome: Outcome, plan: Plan, study: str) -> list[str]:
     """How a run ended, and what to do next where it is not finished."""
     if not plan.pending:
         return ["Everything was done already; nothing was trained."]
-    lines = [f"{_count(outcome.done, 'cell')} trained and measured in {duration(outcome.seconds)}."]
+    parts = {"training": outcome.training, "measuring": outcome.measuring, "tracking": outcome.tracking}
+    shares = ", ".join(f"{name} {seconds / max(outcome.seconds, 1e-9):.0%}" for name, seconds in parts.items())
+    lines = [f"{_count(outcome.done, 'cell')} trained and measured in {duration(outcome.seconds)}: {shares}."]
     if outcome.failed:
         lines.append(
             f"[yellow]{_count(outcome.failed, 'cell')} failed[/yellow]; each is a row of the report with its reason, "

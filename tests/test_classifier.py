@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from vae.data import ImageData, load
 from vae.errors import UserError
-from vae.metrics.classifier import Classifier, Recipe, trained_classifier
+from vae.metrics.classifier import Classifier, Recipe, _normalise, trained_classifier
 from vae.metrics.generation import legibility
 
 SHORT = Recipe(least_steps=20)
@@ -70,6 +71,25 @@ def test_a_reading_has_64_features_and_a_score_per_class_in_order(digits: ImageD
     assert not whole.features.requires_grad
     assert reader.read(many[:0]).features.shape == (0, 64)
     assert reader.read(many[:2].double()).features.dtype == torch.float32
+
+
+def test_features_have_a_mean_square_of_one_so_distances_mean_the_same_in_every_set(
+    digits: ImageData, reader: Classifier
+) -> None:
+    features = reader.read(digits.train[:1000]).features
+    assert float(features.square().mean()) == pytest.approx(1, rel=1e-4)
+
+
+def test_scaling_the_features_changes_no_score(digits: ImageData, reader: Classifier) -> None:
+    network, images = deepcopy(reader.network), digits.train[:200]
+    with torch.no_grad():
+        for parameter in network.get_submodule("hidden").parameters():
+            parameter.mul_(3)
+        _, before = network(images)
+        _normalise(network, images)
+        features, after = network(images)
+    assert float(features.square().mean()) == pytest.approx(1, rel=1e-4)
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-4)
 
 
 def test_the_same_bits_again_whatever_the_threads_and_the_ambient_stream(digits: ImageData) -> None:

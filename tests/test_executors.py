@@ -45,12 +45,18 @@ def plan() -> Plan:
     return planning.prepare(checked(TABLE, "small"))
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    """Where the classifier is kept, so that it is trained once."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def results(plan, tmp_path, monkeypatch):
+def results(plan, cache, tmp_path, monkeypatch):
     """Runs the objectives as one stack of seed 0 and returns results by label."""
     (tmp_path / "own_losses.py").write_text(OWN)
     monkeypatch.syspath_prepend(str(tmp_path))
-    shop = planning.workshop(plan, torch.device("cpu"), Path(tmp_path))
+    shop = planning.workshop(plan, torch.device("cpu"), cache)
 
     def run(*objectives: Objective) -> dict[str, CellResult]:
         events = run_stack(shop, [Cell(each, 0) for each in objectives])
@@ -59,8 +65,8 @@ def results(plan, tmp_path, monkeypatch):
     return run
 
 
-def test_events_come_epoch_by_epoch_and_one_result_for_every_cell(plan, tmp_path):
-    shop = planning.workshop(plan, torch.device("cpu"), tmp_path)
+def test_events_come_epoch_by_epoch_and_one_result_for_every_cell(plan, cache):
+    shop = planning.workshop(plan, torch.device("cpu"), cache)
     events = list(run_stacks(shop, planning.cut(plan, shop)))
     assert [(e.seed, e.epoch) for e in events if isinstance(e, EpochDone)] == [(0, 1), (0, 2), (1, 1), (1, 2)]
     found = [e for e in events if isinstance(e, CellResult)]
@@ -96,20 +102,20 @@ def test_the_same_seed_twice_is_the_same_to_the_last_bit(results):
         assert all(torch.equal(value, two[label].state[name]) for name, value in result.state.items())
 
 
-def test_arms_of_a_seed_share_their_streams_and_seeds_do_not(plan, tmp_path):
-    shop = planning.workshop(plan, torch.device("cpu"), tmp_path)
+def test_arms_of_a_seed_share_their_streams_and_seeds_do_not(plan, cache):
+    shop = planning.workshop(plan, torch.device("cpu"), cache)
     found = [e for e in run_stacks(shop, [plan.cells[:2], plan.cells[2:]]) if isinstance(e, CellResult)]
     hashes = {(result.cell.seed, result.init_hash, result.order_hash) for result in found}
     assert len(hashes) == 2
 
 
-def test_stacks_are_cut_to_what_fits(plan, tmp_path, monkeypatch):
-    shop = planning.workshop(plan, torch.device("cpu"), tmp_path)
+def test_stacks_are_cut_to_what_fits(plan, cache, monkeypatch):
+    shop = planning.workshop(plan, torch.device("cpu"), cache)
     monkeypatch.setattr(planning, "WIDEST", 1)
     assert [len(stack) for stack in planning.cut(plan, shop)] == [1, 1, 1, 1]
 
 
-def test_an_estimate_is_a_time_and_nothing_left_takes_none(plan, tmp_path):
-    shop = planning.workshop(plan, torch.device("cpu"), tmp_path)
+def test_an_estimate_is_a_time_and_nothing_left_takes_none(plan, cache):
+    shop = planning.workshop(plan, torch.device("cpu"), cache)
     assert 0 < planning.estimate(plan, shop, batches_timed=2) < 600
     assert planning.estimate(replace(plan, done=frozenset(plan.cells)), shop) == 0

@@ -62,6 +62,7 @@ def rate(mean: Tensor, logvar: Tensor) -> Tensor:
 
     mean, logvar: (*, latents). Returns (*): summed over latents, never over images.
 
+    >>> import torch
     >>> rate(torch.zeros(3, 5, 2), torch.zeros(3, 5, 2)).shape
     torch.Size([3, 5])
     """
@@ -138,6 +139,7 @@ def objective(distortion: Tensor, rates: Tensor, *, recon: Tensor, kl: Tensor) -
     distortion, rates: (arms, images), nats per image. recon, kl: (arms,), from :meth:`Objective.factors`.
     Returns (arms,). Sum it, never average it, before ``backward()``: then no arm feels another.
 
+    >>> import torch
     >>> ones = torch.ones(2, 3)
     >>> objective(ones, ones, recon=torch.tensor([1.0, 0.5]), kl=torch.tensor([0.0, 1.0]))
     tensor([3.0000, 4.5000])

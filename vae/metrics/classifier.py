@@ -59,7 +59,10 @@ class Recipe:
 
 
 class Reading(NamedTuple):
-    """What the network says of n images: penultimate features (n, 64) >= 0 and class scores (n, classes)."""
+    """What the network says of n images: penultimate features (n, 64) and class scores (n, classes).
+
+    Features are 0 or more, and scaled so that their mean square is 1 over training images.
+    """
 
     features: Tensor
     scores: Tensor
@@ -186,6 +189,21 @@ def _train(network: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe, d
             torch.autograd.backward(F.cross_entropy(scores, labels[rows]))
             optimiser.step()
             schedule.step()
+        _normalise(network, images[:_AT_ONCE])
+
+
+@torch.no_grad()
+def _normalise(network: nn.Module, images: Tensor) -> None:
+    """Make the features' mean square 1 without changing a score: ReLU passes the factor on to the output layer.
+
+    KID and the Fréchet distance grow with the features' scale, which training leaves arbitrary.
+    """
+    features, _ = network(images)
+    scale = features.square().mean().sqrt().clamp_min(torch.finfo(features.dtype).tiny)
+    hidden, output = network.get_submodule("hidden"), network.get_submodule("output")
+    for parameter in hidden.parameters():
+        parameter.div_(scale)
+    output.get_parameter("weight").mul_(scale)
 
 
 @contextmanager
