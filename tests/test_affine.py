@@ -37,10 +37,10 @@ def test_a_layer_is_what_autograd_says(
     expected = torch.baddbmm(leaves[1].unsqueeze(1), leaves[2], leaves[0].mT)
     expected = expected.relu() if relu else expected
     expected.backward(gradient)
-    layer = affine(weight, bias, precision=precision, relu=relu)
+    layer = affine(weight, precision)(weight, bias, torch.empty_like(bias), relu=relu)
     found = layer.forward(inputs)
     to_inputs = layer.backward(gradient.clone())
-    seen = (found.to(dtype), layer.weight.grad, layer.bias.grad, to_inputs.to(dtype))
+    seen = (found.to(dtype), layer.weight.grad, layer.bias_gradient, to_inputs.to(dtype))
     wanted = (expected.detach(), *(leaf.grad for leaf in leaves))
     for one, other in zip(seen, wanted):
         torch.testing.assert_close(one, other, rtol=tolerance, atol=4 * tolerance)
@@ -48,8 +48,7 @@ def test_a_layer_is_what_autograd_says(
 
 def test_the_routine_follows_the_precision_the_arms_and_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     def kind(arms: int, dtype: torch.dtype, precision: str) -> type[Affine]:
-        weight, bias, *_ = tensors(arms, dtype)
-        return type(affine(weight, bias, precision=precision, relu=False))
+        return affine(tensors(arms, dtype)[0], precision)
 
     monkeypatch.setattr(rooms, "has_onednn", lambda device: True)
     assert kind(1, torch.float32, "float32") is OneDNNAffine
@@ -63,17 +62,16 @@ def test_the_routine_follows_the_precision_the_arms_and_the_machine(monkeypatch:
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_first_layer_computes_no_gradient_of_its_inputs(precision: str) -> None:
     weight, bias, inputs, gradient = tensors(1, torch.float32)
-    layer = affine(weight, bias, precision=precision, relu=False, first=True)
+    layer = affine(weight, precision)(weight, bias, torch.empty_like(bias), relu=False, first=True)
     layer.forward(inputs)
     assert layer.backward(gradient) is gradient
 
 
 def test_memory_is_kept_between_steps_and_given_back_when_asked() -> None:
     weight, bias, inputs, gradient = tensors(2, torch.float64)
-    layer = Affine(weight, bias, relu=True)
+    layer = Affine(weight, bias, torch.empty_like(bias), relu=True)
     first = layer.forward(inputs).data_ptr()
     layer.backward(gradient)
     assert layer.forward(inputs).data_ptr() == first
     layer.forget()
     assert layer.weight.grad is None
-    assert layer.bias.grad is None

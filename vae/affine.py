@@ -24,13 +24,15 @@ _ONEDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 
 class Affine:
-    """One layer. ``forward`` remembers what ``backward`` needs; ``backward`` sets the gradients of weight and bias.
+    """One layer. ``forward`` remembers what ``backward`` needs; ``backward`` sets the gradients of weight and bias:
+    ``weight.grad`` anew, that of the bias in the memory it was given, (k, out).
 
     relu: whether the layer ends in one. first: nothing before it needs a gradient.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, *, relu: bool, first: bool = False) -> None:
-        self.weight, self.bias, self.relu, self.first = weight, bias, relu, first
+    def __init__(self, weight: Tensor, bias: Tensor, bias_gradient: Tensor, *, relu: bool, first: bool = False) -> None:
+        self.weight, self.bias, self.bias_gradient = weight, bias, bias_gradient
+        self.relu, self.first = relu, first
         self._rooms: dict[tuple[str, int], Tensor] = {}
         self._seen: dict[str, Tensor] = {}
 
@@ -44,14 +46,14 @@ class Affine:
         """From (k, images, out), which is masked in place, to (k, images, in); meaningless for a first layer."""
         if self.relu:
             torch.ops.aten.threshold_backward.grad_input(gradient, self._seen["outputs"], 0, grad_input=gradient)
-        self.bias.grad = torch.sum(gradient, 1, dtype=self.bias.dtype)
+        torch.sum(gradient, 1, dtype=self.bias.dtype, out=self.bias_gradient)
         return self._products(gradient, self._seen["inputs"])
 
     def forget(self) -> None:
         """Give all memory but the weights' back."""
         self._rooms.clear()
         self._seen.clear()
-        self.weight.grad = self.bias.grad = None
+        self.weight.grad = None
 
     def _transform(self, inputs: Tensor) -> Tensor:
         out = self._room("outputs", (inputs.shape[1], self.weight.shape[1]))
@@ -125,17 +127,14 @@ class BFloat16Affine(Affine):
         return values
 
 
-def affine(weight: Tensor, bias: Tensor, *, precision: str, relu: bool, first: bool = False) -> Affine:
-    """The layer that suits the precision, the number of arms and the machine. weight (k, out, in), bias (k, out).
+def affine(weight: Tensor, precision: str) -> type[Affine]:
+    """The kind of layer that suits the weights (k, out, in), the precision and the machine.
 
-    >>> layer = affine(torch.eye(2).expand(3, 2, 2), torch.zeros(3, 2), precision="float32", relu=True)
+    >>> weight, bias = torch.eye(2).expand(3, 2, 2), torch.zeros(3, 2)
+    >>> layer = affine(weight, "float32")(weight, bias, torch.zeros(3, 2), relu=True)
     >>> layer.forward(torch.tensor([[[-1.0, 2.0]]]).expand(3, 1, 2))[0]
     tensor([[0., 2.]])
     """
-    return _kind(weight, precision)(weight, bias, relu=relu, first=first)
-
-
-def _kind(weight: Tensor, precision: str) -> type[Affine]:
     if precision == "bfloat16":
         return BFloat16Affine
     # A rule, not a race: a race would let two runs of one seed differ in their last bits.

@@ -28,25 +28,22 @@ TENSORS_PER_WEIGHT = 4  # the weight, its gradient, and Adam's two moments
 
 @dataclass(frozen=True)
 class Batches:
-    """The images of one epoch: read by all blocks, changed by none.
+    """The images of one epoch in its order: read by all blocks, changed by none.
 
-    pixels: (N, *image_shape), labels: (N,) or None, both in the data set's order. order: (N,) indices, the order of
-    the epoch. noise: (N, latents), already in that order. plan: where the batches begin and end.
+    pixels: (N, *image_shape). noise: (N, latents). labels: (N,) or None. plan: where the batches begin and end.
     """
 
     epoch: int
     pixels: Tensor
-    labels: Tensor | None
-    order: Tensor
     noise: Tensor
+    labels: Tensor | None
     plan: Sequence[tuple[int, int]]
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-        """(images, noise, labels) of each batch."""
+        """(images, noise, labels) of each batch: views."""
         for start, end in self.plan:
-            chosen = self.order[start:end]
-            labels = None if self.labels is None else self.labels[chosen]
-            yield self.pixels.index_select(0, chosen), self.noise[start:end], labels
+            labels = None if self.labels is None else self.labels[start:end]
+            yield self.pixels[start:end], self.noise[start:end], labels
 
 
 @dataclass(frozen=True)

@@ -30,35 +30,38 @@ from vae.stack import Stack
 
 
 class Fused:
-    """Gradients of a stack whose template is a ``VAE``; see :class:`vae.engine.Gradients`."""
+    """Gradients of a stack whose template is a ``VAE``; see :class:`vae.engine.Gradients`.
+
+    The stack's weights become views of the leaves: one for each layer's matrices, and one for all biases.
+    """
 
     def __init__(self, stack: Stack, precision: str = "float32") -> None:
         self._stack = stack
         self._runs = loss_runs(stack)
         self._std, self._kl = stack.spread_factors()
-        self._modules: list[tuple[str, Tensor, slice]] = []  # a parameter's name, the leaf it lies in, and where
+        self._where: dict[str, tuple[Tensor, slice]] = {}  # a parameter's name: the leaf it lies in, and where
         depth = len(stack.template.encoder)  # type: ignore[arg-type]
-        self._encoder = [self._layer(precision, f"encoder.{i}", first=i == 0) for i in range(depth)]
-        self._head = self._layer(precision, "mean", "spread", relu=False)  # one product instead of two
-        self._decoder = [self._layer(precision, f"decoder.{i}") for i in range(depth)]
-        self._output = self._layer(precision, "output", relu=False)
-        self._layers = [*self._encoder, self._head, *self._decoder, self._output]
-        self.leaves = [tensor for layer in self._layers for tensor in (layer.weight, layer.bias)]
-        self.named = {name: leaf[:, rows] for name, leaf, rows in self._modules}
-        stack.parameters.update(self.named)  # one copy of the weights, whoever looks
+        encoder = [(f"encoder.{i}",) for i in range(depth)]
+        decoder = [(f"decoder.{i}",) for i in range(depth)]
+        modules = [*encoder, ("mean", "spread"), *decoder, ("output",)]  # mean and spread: one product instead of two
+        self._biases = self._leaf("bias", [name for names in modules for name in names])
+        self._biases.grad = torch.zeros_like(self._biases)
+        layers = [self._layer(names, precision, first=i == 0) for i, names in enumerate(modules)]
+        self._encoder, self._decoder = layers[: depth + 1], layers[depth + 1 :]
+        self.leaves = [*(layer.weight for layer in layers), self._biases]
+        self.named = {name: leaf[:, rows] for name, (leaf, rows) in self._where.items()}
+        stack.parameters.update(self.named)
 
     def step(
         self, x: Tensor, noise: Tensor, y: Tensor | None, weighting: Weighting, *, distortion: bool = True
     ) -> StepValues:
         """See :class:`vae.engine.Gradients`. x (images, *image_shape), noise (images, L)."""
-        arms, latents = self._stack.arms, self._stack.latents
-        targets = x.flatten(1)
-        seen = with_labels(targets, y, self._stack.classes)
-        heads = _forward([*self._encoder, self._head], seen.expand(arms, *seen.shape))
+        classes, latents, targets = self._stack.classes, self._stack.latents, x.flatten(1)
+        inputs = with_labels(targets, y, classes)
+        heads = _forward(self._encoder, inputs.expand(self._stack.arms, *inputs.shape))
         mean, spread = heads[..., :latents], heads[..., latents:]
         std_noise = torch.exp(self._std * spread).mul_(noise)
-        z = _labelled(mean + std_noise, y, self._stack.classes)
-        logits = _forward([*self._decoder, self._output], z)
+        logits = _forward(self._decoder, _labelled(mean + std_noise, y, classes))
 
         logvar = self._kl * spread
         excess = torch.exp(logvar).sub_(1)
@@ -68,32 +71,40 @@ class Fused:
         to_logits = self._loss_gradient(logits, targets)
         if not weighting.plain:
             to_logits.mul_(weighting.recon[:, None, None])
-        to_z = _backward([*self._decoder, self._output], to_logits)[..., :latents].to(mean.dtype)
+        to_z = _backward(self._decoder, to_logits)[..., :latents].to(mean.dtype)
         kl = weighting.kl[:, None, None]
-        to_mean = to_z + kl * mean
-        to_spread = self._std * std_noise * to_z + (0.5 * kl * self._kl) * excess
-        _backward([*self._encoder, self._head], torch.cat([to_mean, to_spread], dim=-1))
-        return StepValues(values, rates, rates + self._bias_gradients())
+        to_heads = torch.empty_like(heads)
+        torch.addcmul(to_z, kl, mean, out=to_heads[..., :latents])
+        torch.addcmul(excess.mul_(0.5 * kl * self._kl), std_noise.mul_(self._std), to_z, out=to_heads[..., latents:])
+        _backward(self._encoder, to_heads)
+        # Whatever is not finite in a gradient passes through that of a bias.
+        return StepValues(values, rates, rates + self._biases.grad.sum(-1))  # type: ignore[union-attr]
 
     def gradients(self) -> dict[str, Tensor]:
-        return {name: leaf.grad[:, rows] for name, leaf, rows in self._modules if leaf.grad is not None}
+        return {name: leaf.grad[:, rows] for name, (leaf, rows) in self._where.items() if leaf.grad is not None}
 
     def forget(self) -> None:
-        """Give back the memory of activations and gradients."""
-        for layer in self._layers:
+        """Give back the memory of activations and of the matrices' gradients."""
+        for layer in (*self._encoder, *self._decoder):
             layer.forget()
 
-    def _layer(self, precision: str, *names: str, relu: bool = True, first: bool = False) -> Affine:
-        """One layer from the weights of one module, or of several that read the same inputs."""
-        leaves = {}
-        for kind in ("weight", "bias"):
-            parts = [self._stack.parameters[f"{name}.{kind}"].detach() for name in names]
-            leaves[kind] = torch.cat(parts, dim=1)
-            start = 0
-            for name, part in zip(names, parts):
-                self._modules.append((f"{name}.{kind}", leaves[kind], slice(start, start + part.shape[1])))
-                start += part.shape[1]
-        return affine(leaves["weight"], leaves["bias"], precision=precision, relu=relu, first=first)
+    def _leaf(self, kind: str, names: Sequence[str]) -> Tensor:
+        """Weights or biases of several modules, one below the other."""
+        parts = [self._stack.parameters[f"{name}.{kind}"].detach() for name in names]
+        leaf, start = torch.cat(parts, dim=1), 0
+        for name, part in zip(names, parts):
+            self._where[f"{name}.{kind}"] = (leaf, slice(start, start + part.shape[1]))
+            start += part.shape[1]
+        return leaf
+
+    def _layer(self, names: Sequence[str], precision: str, first: bool) -> Affine:
+        """The layer of one module, or of several that read the same inputs; hidden layers end in a ReLU."""
+        weight = self._leaf("weight", names)
+        start, end = (self._where[f"{name}.bias"][1] for name in (names[0], names[-1]))
+        rows = slice(start.start, end.stop)
+        relu = names[0].partition(".")[0] in ("encoder", "decoder")
+        kind = affine(weight, precision)
+        return kind(weight, self._biases[:, rows], self._biases.grad[:, rows], relu=relu, first=first)  # type: ignore[index]
 
     def _distortion(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Each arm's own, mean over the batch: (arms,)."""
@@ -103,11 +114,6 @@ class Fused:
         """d(Σ distortion)/d(logits), (arms, images, D); spends the logits."""
         pieces = [_gradient(each, logits[arms], targets) for each, arms in self._runs]
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
-
-    def _bias_gradients(self) -> Tensor:
-        """Their sums, (arms,): any gradient that is not finite passes through one of them."""
-        sums = [layer.bias.grad.sum(-1) for layer in self._layers if layer.bias.grad is not None]
-        return torch.stack(sums).sum(0)
 
 
 def _forward(layers: Sequence[Affine], values: Tensor) -> Tensor:

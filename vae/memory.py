@@ -4,7 +4,7 @@ A prediction, made before anything is allocated, from the sizes of one model:
 
     weights      each arm's twice (the stack's own and its block's), and Adam's two moments
     gradients    of the blocks that run at the same time, with what one batch leaves behind for its backward pass
-    data         the images where they must be copied to the stack's device or type, an epoch's order and noise
+    data         the images in an epoch's order, and once more where the stack has another device or type; noise
     measuring    logits of all arms for a few hundred test images at a time, after every epoch
 
 It is meant to be right within a factor of two, and a stack is given half of what is free, so that a study that is too
@@ -120,7 +120,7 @@ def _running(template: nn.Module, arms: int, weights: int, device: torch.device)
 def _data_bytes(template: nn.Module, images: ImageData, training: Training, device: torch.device) -> int:
     copied = device.type != "cpu" or images.train.dtype != training.dtype
     latents = int(template.latents)  # type: ignore[arg-type]
-    pixels = images.train.numel() * training.dtype.itemsize if copied else 0
+    pixels = images.train.numel() * training.dtype.itemsize * (2 if copied else 1)
     return pixels + len(images.train) * (8 + 2 * latents * training.dtype.itemsize)
 
 

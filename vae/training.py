@@ -84,10 +84,14 @@ def fit(stack: Stack, images: ImageData, training: Training | None = None) -> It
     pixels = images.train.to(device=stack.device, dtype=stack.dtype)
     labels = images.train_labels.to(stack.device) if stack.classes and images.train_labels is not None else None
     blocks = [Block(stack, arms, training) for arms in cut(stack)]
+    shuffled = torch.empty_like(pixels)  # once for all arms: blocks read it in order, and a second copy is cheap
     for epoch in range(1, training.epochs + 1):
+        started = time.perf_counter()
         order = batch_order(stack, epoch, len(pixels)).to(stack.device)
         noise = epoch_noise(stack, epoch, len(pixels)).to(device=stack.device, dtype=stack.dtype)
-        yield _epoch(stack, blocks, Batches(epoch, pixels, labels, order, noise, plan))
+        torch.index_select(pixels, 0, order, out=shuffled)
+        data = Batches(epoch, shuffled, noise, None if labels is None else labels[order], plan)
+        yield _epoch(stack, blocks, data, started)
 
 
 def _check(stack: Stack, images: ImageData, training: Training, plan: Sequence[tuple[int, int]]) -> None:
@@ -106,8 +110,7 @@ def _check(stack: Stack, images: ImageData, training: Training, plan: Sequence[t
         raise UserError(f"precision='float64' needs a stack made with dtype=torch.float64, not {stack.dtype}")
 
 
-def _epoch(stack: Stack, blocks: Sequence[Block], data: Batches) -> EpochRecord:
-    started = time.perf_counter()
+def _epoch(stack: Stack, blocks: Sequence[Block], data: Batches, started: float) -> EpochRecord:
     alive = [block for block in blocks if block.alive]
     with tensor_cores(stack.device):
         traces = side_by_side([partial(block.epoch, data) for block in alive], most=threads_of(stack))
