@@ -6,6 +6,7 @@ and exit code 2; nothing is written before every check has passed.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -221,7 +222,8 @@ def metrics() -> None:
     """List every metric: unit, direction, what it measures and what fools it."""
     from ablations import views
 
-    out.print(views.metric_table())
+    for line in views.metric_lines():
+        out.print(line)
 
 
 @check_app.command("loss")
@@ -230,7 +232,6 @@ def check_loss(name: Annotated[str, typer.Argument(help="mypackage.losses:charbo
     from ablations import views
     from vae.conformance import check_loss as findings
 
-    sys.path.insert(0, "")
     found = findings(name)
     out.print(views.findings_table(name, found))
     raise typer.Exit(0 if all(each.passed for each in found) else 1)
@@ -252,14 +253,13 @@ def _store_if_there(uri: str | None) -> Store | None:
 
 def _cache() -> Path:
     """Where trained classifiers are kept between runs: the user's cache folder."""
-    import os
-
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "vae-ablations"
 
 
 def main() -> None:
     """The console script: user errors as one sentence with exit code 2, Ctrl-C as 130."""
+    sys.path.append(os.getcwd())  # a loss of one's own may lie in the working folder; last, so that it hides nothing
     sys.exit(_guarded(lambda: app(standalone_mode=False)))
 
 

@@ -27,6 +27,7 @@ from tracking import reader, schema
 from tracking.reader import StudyInfo
 from tracking.search import completed, gather
 from tracking.store import Store
+from tracking.sweep import is_dead
 from vae.errors import UserError, not_one_of
 from vae.metrics.catalogue import CATALOGUE
 
@@ -193,7 +194,8 @@ def _progress(store: Store, info: StudyInfo) -> Progress:
     keys = [cell["key"] for cell in json.loads(full.artifacts.get(PLAN_FILE, "[]"))]
     done = len(completed(store, keys, info.study))
     failed = len(gather(store, keys, info.study).runs) - done
-    return Progress(info.study, info.started, len(keys), done, failed, info.status.lower())
+    killed = info.status == "RUNNING" and is_dead(info.tags.get(schema.TAG_PROCESS, ""))
+    return Progress(info.study, info.started, len(keys), done, failed, "killed" if killed else info.status.lower())
 
 
 def compare(store: Store, first: str, second: str, folder: Path) -> Written:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -106,13 +106,13 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
     return table
 
 
-def metric_table() -> Table:
-    """The catalogue of metrics."""
-    table = _table("metric", "unit", "better", "range", "what it says", "what fools it")
+def metric_lines() -> Iterator[str]:
+    """The catalogue of metrics, a paragraph each."""
     for each in CATALOGUE.values():
-        span = f"{each.low:g} to {each.high:g}"
-        table.add_row(*map(escape, (each.name, each.unit, each.direction, span, each.about, each.fools)))
-    return table
+        facts = f"{each.unit}; better: {each.direction}; {each.low:g} to {each.high:g}; {each.source}"
+        yield f"[bold]{escape(each.name)}[/bold]  {escape(facts)}"
+        yield f"    {escape(each.about)}"
+        yield f"    Fooled by {escape(each.fools)}.\n"
 
 
 def findings_table(name: str, findings: Sequence[Finding]) -> Table:

@@ -9,6 +9,10 @@ from tracking.schema import KIND_STUDY, TAG_KIND
 from tracking.store import Store
 
 
+# The second makes MLflow's UI open on the runs of models; without it, on a page about language models.
+_TAGS = {TAG_KIND: KIND_STUDY, "mlflow.experimentKind": "custom_model_development"}
+
+
 def experiment_for(store: Store, study: str) -> str:
     """The id of the experiment named after a study, made if need be."""
     found = store.client.get_experiment_by_name(study)
@@ -19,8 +23,9 @@ def experiment_for(store: Store, study: str) -> str:
             f"study {study!r}: its experiment was deleted in MLflow. Bring it back with "
             f"`mlflow experiments restore -x {found.experiment_id}`, or give the study another name."
         )
-    if found.tags.get(TAG_KIND) != KIND_STUDY:
-        store.client.set_experiment_tag(found.experiment_id, TAG_KIND, KIND_STUDY)
+    for tag, value in _TAGS.items():
+        if found.tags.get(tag) != value:
+            store.client.set_experiment_tag(found.experiment_id, tag, value)
     return str(found.experiment_id)
 
 
@@ -29,7 +34,7 @@ def _new_experiment(store: Store, study: str) -> str:
 
     folder = None if store.artifacts is None else f"{store.artifacts}/{re.sub(r'[^A-Za-z0-9_.-]+', '-', study)}"
     try:
-        return str(store.client.create_experiment(study, artifact_location=folder, tags={TAG_KIND: KIND_STUDY}))
+        return str(store.client.create_experiment(study, artifact_location=folder, tags=_TAGS))
     except MlflowException:
         found = store.client.get_experiment_by_name(study)  # another process may have been first
         if found is None:
