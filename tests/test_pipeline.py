@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from ablations.cli import main
+from vae.metrics.catalogue import CATALOGUE
 
 PROMISED = (
     "rate",
@@ -173,6 +174,24 @@ def test_status_and_plan_say_what_is_there(lab):
 def test_fail_on_makes_a_verdict_an_exit_code(lab):
     assert ablate(lab, "report", "small", "--fail-on", "insufficient data").returncode == 1
     assert ablate(lab, "report", "small", "--fail-on", "refuted").returncode == 0
+
+
+def test_a_loss_of_ones_own_in_the_working_folder_is_checked_and_trained(tmp_path):
+    body = "import torch\n\ndef charbonnier(recon, target):\n    return ((recon - target) ** 2 + 1e-6).sqrt() - 1e-3\n"
+    (tmp_path / "my_losses.py").write_text(body + "\ndef wrong(recon, target):\n    return recon - target\n")
+    good, bad = (ablate(tmp_path, "check", "loss", f"my_losses:{name}") for name in ("charbonnier", "wrong"))
+    assert (good.returncode, bad.returncode) == (0, 1), good.stdout + bad.stdout
+    small = ["--set", "images.train=300", "--set", "images.test=40", "--set", "evaluation.generated=0"]
+    own = ["--set", "grid.loss=my_losses:charbonnier", "--set", "grid.beta=1", "--set", "grid.reduction=sum"]
+    done = ablate(tmp_path, "run", "digits", "--seeds", "0", "--epochs", "1", "--claims", "none", *small, *own)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert rows(tmp_path, "out/digits")[0]["loss"] == "my_losses:charbonnier"
+
+
+def test_metrics_are_listed_with_what_fools_them(tmp_path):
+    listed = ablate(tmp_path, "metrics").stdout
+    assert all(name in listed for name in CATALOGUE)
+    assert "Fooled by" in listed
 
 
 def test_two_studies_are_compared_arm_by_arm(lab):

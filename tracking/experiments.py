@@ -8,7 +8,6 @@ from tracking.errors import TrackingError
 from tracking.schema import KIND_STUDY, TAG_KIND
 from tracking.store import Store
 
-
 # The second makes MLflow's UI open on the runs of models; without it, on a page about language models.
 _TAGS = {TAG_KIND: KIND_STUDY, "mlflow.experimentKind": "custom_model_development"}
 
