@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from ablations import plan as planning
-from ablations.executors import CellResult, Event, Workshop, run_stacks
+from ablations.executors import CellResult, EpochDone, Event, Workshop, run_stacks
 from ablations.grid import RESULTS_VERSION, Cell
 from ablations.plan import Plan
 from ablations.study import to_toml
@@ -29,6 +29,7 @@ from tracking.store import Store
 from tracking.writer import StudyWriter, open_study
 from vae.models import Reconstructor
 
+LIVE_FROM = 0.25  # seconds per cell and epoch from which epochs are sent as they come: some 10 ms each, so under 5 %
 PLAN_FILE = "plan.json"  # every cell asked for: what a report holds the results against
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-image", "scikit-learn", "scipy", "mlflow")
 
@@ -64,9 +65,12 @@ def execute(plan: Plan, shop: Workshop, store: Store, listen: Callable[[Event], 
     with open_study(store, plan.study.name, _study_fields(plan), _study_files(plan, shop), _study_tags()) as writer:
         outcome.parent_id = writer.parent_id
         try:
+            live: dict[Cell, str] = {}
             for event in run_stacks(shop, stacks):
                 if isinstance(event, CellResult):
-                    _write(writer, plan, event, outcome)
+                    _write(writer, plan, event, outcome, live.pop(event.cell, None))
+                elif isinstance(event, EpochDone):
+                    _show(writer, plan, event, outcome, live)
                 listen(event)
         except KeyboardInterrupt:
             outcome.interrupted = True
@@ -81,20 +85,33 @@ def execute(plan: Plan, shop: Workshop, store: Store, listen: Callable[[Event], 
     return outcome
 
 
-def _write(writer: StudyWriter, plan: Plan, result: CellResult, outcome: Outcome) -> None:
+def _show(writer: StudyWriter, plan: Plan, event: EpochDone, outcome: Outcome, live: dict[Cell, str]) -> None:
+    """Let MLflow's UI follow a slow stack epoch by epoch; a fast one is over before anybody looks."""
+    if event.seconds < LIVE_FROM * len(event.cells):
+        return
+    started = perf_counter()
+    for cell, row in zip(event.cells, event.rows):
+        if cell not in live:
+            live[cell] = writer.start_cell(plan.keys[cell], cell.label, _cell_fields(plan, cell))
+        writer.log_epoch(live[cell], row)
+    outcome.tracking += perf_counter() - started
+
+
+def _write(writer: StudyWriter, plan: Plan, result: CellResult, outcome: Outcome, run_id: str | None) -> None:
     cell, started = result.cell, perf_counter()
     writer.write_cell(
         CellRecord(
             key=plan.keys[cell],
             name=cell.label,
-            fields=_cell_fields(plan, result),
+            fields=_cell_fields(plan, cell) | _result_fields(result),
             metrics={} if result.failed else result.metrics,
             history=result.history,
             status=schema.STATUS_FAILED if result.failed else schema.STATUS_DONE,
             reason=result.failure,
             seconds=result.train_seconds + result.measure_seconds,
             pictures=result.pictures,
-        )
+        ),
+        run_id,
     )
     outcome.tracking += perf_counter() - started
     outcome.training += result.train_seconds
@@ -138,9 +155,9 @@ def _write_model(store: Store, run_id: str, plan: Plan, state: dict[str, torch.T
     log_torch_model(store, run_id, Reconstructor(model).eval(), plan.images.test[:2])
 
 
-def _cell_fields(plan: Plan, result: CellResult) -> dict[str, object]:
-    cell, study = result.cell, plan.study
-    objective = cell.objective
+def _cell_fields(plan: Plan, cell: Cell) -> dict[str, object]:
+    """What a cell is, known before it is trained."""
+    study, objective = plan.study, cell.objective
     return {
         **asdict(objective),
         "beta_eff": plan.beta_eff(objective.reduction, objective.beta),
@@ -157,6 +174,11 @@ def _cell_fields(plan: Plan, result: CellResult) -> dict[str, object]:
         "learning_rate": study.training.learning_rate,
         "precision": study.training.precision,
         "results_version": RESULTS_VERSION,
+    }
+
+
+def _result_fields(result: CellResult) -> dict[str, object]:
+    return {
         "init_hash": result.init_hash,
         "order_hash": result.order_hash,
         "train_seconds": round(result.train_seconds, 3),

@@ -6,7 +6,6 @@ Every draw comes from a named stream of the cell's seed, so two arms of a seed a
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -184,8 +183,3 @@ def _planes(images: Tensor) -> Tensor:
 def _bytes(images: Tensor) -> np.ndarray[Any, Any]:
     levels = (images.detach().cpu().clamp(0, 1) * 255).round()
     return levels.to(torch.uint8).numpy()
-
-
-def finite(metrics: Metrics) -> bool:
-    """Whether the metrics that always exist came out as numbers."""
-    return all(math.isfinite(metrics[name]) for name in ("rate", "bce", "neg_elbo"))

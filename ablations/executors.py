@@ -28,13 +28,17 @@ Pictures = dict[str, np.ndarray[Any, Any]]
 
 @dataclass(frozen=True)
 class EpochDone:
-    """One more epoch of a stack."""
+    """One more epoch of a stack. rows: the epoch's values of each cell; seconds: of the whole stack."""
 
-    cells: int
-    seed: int
+    cells: tuple[Cell, ...]
+    rows: tuple[dict[str, float], ...]
     epoch: int
     epochs: int
     seconds: float
+
+    @property
+    def seed(self) -> int:
+        return self.cells[0].seed
 
 
 @dataclass(frozen=True)
@@ -126,9 +130,10 @@ def _train_and_measure(shop: Workshop, cells: Sequence[Cell]) -> Iterator[Event]
     started = perf_counter()
     for record in fit(stack, shop.images, shop.study.training):
         scores = epoch_scores(stack, shop.images, shop.study.evaluation.per_epoch_images)
-        for arm, history in enumerate(histories):
-            history.append(_epoch_row(shop, stack, record, scores, arm))
-        yield EpochDone(len(cells), stack.seed, record.epoch, shop.study.training.epochs, record.seconds)
+        rows = tuple(_epoch_row(shop, stack, record, scores, arm) for arm in range(stack.arms))
+        for history, row in zip(histories, rows):
+            history.append(row)
+        yield EpochDone(tuple(cells), rows, record.epoch, shop.study.training.epochs, record.seconds)
     seconds = (perf_counter() - started) / len(cells)
     for arm, cell in enumerate(cells):
         yield Measuring(cell, len(cells) - arm)

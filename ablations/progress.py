@@ -48,7 +48,7 @@ class Pace:
         match event:
             case EpochDone():
                 self.epoch = event.epoch
-                self._partial = event.cells * event.epoch / self.epochs
+                self._partial = len(event.cells) * event.epoch / self.epochs
             case CellResult():
                 self.finished += 1
                 self.failed += event.failed
@@ -117,7 +117,7 @@ class Display:
     def _what(self, event: Event) -> str:
         match event:
             case EpochDone():
-                return f"seed {event.seed}: {event.cells} cells side by side, epoch {event.epoch}/{event.epochs}"
+                return f"seed {event.seed}: {len(event.cells)} cells side by side, epoch {event.epoch}/{event.epochs}"
             case Measuring():
                 return f"measuring {event.cell.label}"
             case CellResult():

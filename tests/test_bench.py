@@ -77,7 +77,7 @@ def test_the_eleven_products_of_a_step() -> None:
     assert sum(2 * a.shape[1] * a.shape[2] * b.shape[2] for a, b in factors) == 419_840_000
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, so asking for one is no mistake")
-def test_a_gpu_that_is_not_there_is_refused() -> None:
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match=r"--device cuda: torch sees no CUDA device here; use --device cpu, or auto"):
         bench.main(["--device", "cuda"])

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from threading import Event
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from vae import VAE, Objective, Stack, blocks
-from vae.blocks import clip, cut, gradients, width_of
+from vae import VAE, Objective, Stack, Training, blocks
+from vae.blocks import Batches, Block, clip, cut, gradients, width_of
 from vae.engine import Autograd
 from vae.fused import Fused
 from vae.losses import LOSSES
 from vae.models import FAMILIES, ConvVAE
+from vae.training import batches
 
 arms_of_a_stack = st.lists(st.sampled_from(sorted(LOSSES)), min_size=1, max_size=23)
 
@@ -78,3 +82,50 @@ def test_clipping_is_by_the_norm_of_each_arm_over_all_its_weights() -> None:
         for parameter, leaf in zip(alone, leaves):
             assert leaf.grad is not None
             torch.testing.assert_close(leaf.grad[arm], parameter.grad, rtol=1e-12, atol=0)
+
+
+class Counting(TorchDispatchMode):
+    """Counts what would make a GPU's host wait: numbers read from tensors, and shapes that depend on numbers."""
+
+    WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.waits += func.overloadpacket.__name__ in self.WAITING
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
+def test_no_step_waits_for_a_number(precision: str, clip_norm: float | None) -> None:
+    """However many steps, as many waits: all of them are before the first step and after the last."""
+    waits = []
+    for steps in (2, 7):
+        stack = small([Objective("bce"), Objective("mae", "mean")], lambda: VAE((4, 4), 2, 3, hidden=(5,)))
+        block = Block(stack, [0, 1], Training(batch_size=6, precision=precision, clip_norm=clip_norm))
+        images = 6 * steps
+        data = Batches(
+            1, torch.rand(images, 4, 4), torch.randn(images, 2), torch.arange(images) % 3, batches(images, 6, "drop")
+        )
+        with Counting() as count:
+            block.epoch(data, Event())
+        waits.append(count.waits)
+    assert waits[0] == waits[1]
+
+
+def test_a_gpu_trains_all_arms_as_one_block() -> None:
+    """On the device without memory that torch keeps for such questions."""
+    for build in (lambda: VAE((8, 8), 2, hidden=(3,)), lambda: ConvVAE((8, 8), 2)):
+        stack = Stack.create(build, [Objective(beta=b) for b in range(36)], dataset="x", seed=0, device="meta")
+        assert len(cut(stack)) == 1
+
+
+def test_a_block_that_is_no_longer_wanted_stops() -> None:
+    block = Block(small([Objective()]), [0], Training(batch_size=2))
+    stopped = Event()
+    stopped.set()
+    with pytest.raises(InterruptedError):
+        block.epoch(Batches(1, torch.rand(4, 4, 4), torch.randn(4, 2), None, [(0, 2), (2, 4)]), stopped)

@@ -14,7 +14,9 @@ from typing import NamedTuple
 
 import pytest
 
+from ablations import driver
 from ablations.cli import main
+from tracking.store import open_store
 from vae.metrics.catalogue import CATALOGUE
 
 PROMISED = (
@@ -186,6 +188,22 @@ def test_a_loss_of_ones_own_in_the_working_folder_is_checked_and_trained(tmp_pat
     done = ablate(tmp_path, "run", "digits", "--seeds", "0", "--epochs", "1", "--claims", "none", *small, *own)
     assert done.returncode == 0, done.stdout + done.stderr
     assert rows(tmp_path, "out/digits")[0]["loss"] == "my_losses:charbonnier"
+
+
+def test_a_slow_study_is_followed_live_and_comes_out_the_same(lab, tmp_path, monkeypatch):
+    monkeypatch.setattr(driver, "LIVE_FROM", 0.0)
+    for name in ("small.toml", "claims.toml"):
+        shutil.copy(lab / name, tmp_path)
+    done = ablate(tmp_path, "run", "small.toml", "--no-report")
+    assert done.returncode == 0, done.stdout + done.stderr
+    ablate(tmp_path, "report", "small")
+    timings = {"seconds"}
+    live, plain = ([{k: v for k, v in row.items() if k not in timings} for row in rows(at)] for at in (tmp_path, lab))
+    assert live == plain
+    runs = open_store(f"sqlite:///{tmp_path}/mlflow.db", create=False).client.search_runs(["1"])
+    cells = [run for run in runs if run.data.tags["ablate.kind"] == "cell"]
+    assert len(cells) == 6
+    assert {run.info.status for run in cells} == {"FINISHED"}
 
 
 def test_metrics_are_listed_with_what_fools_them(tmp_path):
