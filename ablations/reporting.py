@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from ablations.driver import PLAN_FILE
+from ablations.evaluation import LOGISTIC_IMAGES
 from ablations.study import Study, checked
 from reports import build, verdicts
 from reports.claim_model import Claim
@@ -150,7 +151,18 @@ def _environment(info: StudyInfo, study: Study) -> Environment:
             "batch size": f"{training.batch_size}, last partial batch: {training.last_batch}",
             "optimiser": f"Adam, learning rate {training.learning_rate:g}",
             "precision": training.precision,
+            "measured on": _subsets(study),
         },
+    )
+
+
+def _subsets(study: Study) -> str:
+    """How much each expensive metric saw; everything else sees the whole test set."""
+    seen = study.evaluation
+    return (
+        f"the whole test set, but bits per dim on its first {LOGISTIC_IMAGES:,} images, blur effect on its first "
+        f"{seen.blur_images:,}, IWAE on its first {seen.iwae_images:,} with {seen.iwae_samples:,} draws each, and "
+        f"samples on {seen.generated:,} draws from the prior"
     )
 
 

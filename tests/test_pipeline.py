@@ -206,6 +206,23 @@ def test_a_slow_study_is_followed_live_and_comes_out_the_same(lab, tmp_path, mon
     assert {run.info.status for run in cells} == {"FINISHED"}
 
 
+def test_a_failed_cell_is_a_row_with_its_reason_and_the_exit_code_says_so(tmp_path):
+    (tmp_path / "own_broken.py").write_text("def f(recon, target):\n    raise RuntimeError('no <such> luck')\n")
+    small = ["--set", "images.train=300", "--set", "images.test=40", "--set", "evaluation.generated=0"]
+    arms = ["--set", "grid.loss=['bce', 'own_broken:f']", "--set", "grid.beta=1", "--set", "grid.reduction=sum"]
+    run = ["run", "digits", "--seeds", "0", "--epochs", "1", "--claims", "none", *small, *arms]
+    for _ in range(2):  # a failure is no result: it is tried again
+        done = ablate(tmp_path, *run)
+        assert done.returncode == 3, done.stdout + done.stderr
+        assert "1 cell failed" in done.stdout
+    found = {row["loss"]: row for row in rows(tmp_path, "out/digits")}
+    assert found["own_broken:f"]["status"] == "failed"
+    assert found["own_broken:f"]["reason"] == "RuntimeError: no <such> luck"
+    assert found["own_broken:f"]["ssim"] == ""
+    assert found["bce"]["status"] == "done"
+    assert "no &lt;such&gt; luck" in (tmp_path / "out/digits/report.html").read_text()
+
+
 def test_metrics_are_listed_with_what_fools_them(tmp_path):
     listed = ablate(tmp_path, "metrics").stdout
     assert all(name in listed for name in CATALOGUE)
