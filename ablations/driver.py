@@ -44,6 +44,7 @@ class Outcome:
     parent_id: str = ""
     interrupted: bool = False
     seconds: float = 0.0
+    preparing: float = 0.0
     training: float = 0.0
     measuring: float = 0.0
     tracking: float = 0.0
@@ -62,6 +63,9 @@ def execute(plan: Plan, shop: Workshop, store: Store, listen: Callable[[Event], 
     """
     outcome, started = Outcome(), perf_counter()
     stacks = planning.cut(plan, shop)
+    if stacks:
+        shop.evaluator.prepare()
+    outcome.preparing = perf_counter() - started
     with open_study(store, plan.study.name, _study_fields(plan), _study_files(plan, shop), _study_tags()) as writer:
         outcome.parent_id = writer.parent_id
         try:

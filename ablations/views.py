@@ -76,8 +76,8 @@ def outcome_lines(outcome: Outcome, plan: Plan, study: str) -> list[str]:
     """How a run ended, and what to do next where it is not finished."""
     if not plan.pending:
         return ["Everything was done already; nothing was trained."]
-    parts = {"training": outcome.training, "measuring": outcome.measuring, "tracking": outcome.tracking}
-    shares = ", ".join(f"{name} {seconds / max(outcome.seconds, 1e-9):.0%}" for name, seconds in parts.items())
+    parts = ("preparing", "training", "measuring", "tracking")
+    shares = ", ".join(f"{name} {getattr(outcome, name) / max(outcome.seconds, 1e-9):.0%}" for name in parts)
     lines = [f"{_count(outcome.done, 'cell')} trained and measured in {duration(outcome.seconds)}: {shares}."]
     if outcome.failed:
         lines.append(
