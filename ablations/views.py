@@ -85,7 +85,7 @@ def outcome_lines(outcome: Outcome, plan: Plan, study: str) -> list[str]:
             f"and is tried again by the next ablate run {escape(study)}."
         )
     if outcome.interrupted:
-        lines.append(f"Interrupted. What is finished is kept; go on with: ablate run {escape(study)}")
+        lines.append("Interrupted. What is finished is kept; the same command goes on from there.")
     return lines
 
 

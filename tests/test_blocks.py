@@ -29,30 +29,36 @@ def small(arms: list[Objective], build: Callable[[], nn.Module] = lambda: VAE((4
     return Stack.create(build, arms, dataset="blocks", seed=0)
 
 
-@given(arms_of_a_stack, st.integers(1, 9))
-def test_every_arm_is_in_one_block_and_blocks_are_even(losses: list[str], width: int) -> None:
+@given(arms_of_a_stack, st.integers(1, 9), st.integers(1, 4))
+def test_every_arm_is_in_one_block_and_blocks_are_even(losses: list[str], width: int, threads: int) -> None:
     stack = small([Objective(name, beta=i) for i, name in enumerate(losses)])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks, "width", lambda stack: width)
+        patch.setattr(blocks, "width", lambda stack, precision: width)
+        patch.setattr(torch, "get_num_threads", lambda: threads)
         found = cut(stack)
     assert sorted(arm for block in found for arm in block) == list(range(len(losses)))
     sizes = [len(block) for block in found]
     assert max(sizes) <= width
     assert max(sizes) - min(sizes) <= 1
-    assert len(sizes) == -(-len(losses) // width)
+    assert len(sizes) % threads == 0 or len(sizes) == len(losses)  # no core has a block more than another
+    assert len(sizes) < -(-len(losses) // width) + threads
     flat = [losses[arm] for block in found for arm in block]
     assert sum(a != b for a, b in pairwise(flat)) == len(set(losses)) - 1  # arms of a loss are neighbours
 
 
-def test_a_block_fits_its_share_of_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_width_of_a_block_on_two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     monkeypatch.setattr(blocks, "cache_bytes", lambda: 32 * 2**20)
-    template = VAE((4, 4), 2, hidden=(3,))
-    assert width_of(template, 36, 652_824 * 4) == 1  # the notes' network: 10 MB with its moments, 16 MB a core
-    assert width_of(template, 36, 20_000 * 4) == 18  # the digits': half of the arms to each core
-    assert width_of(template, 3, 20_000 * 4) == 2
-    assert width_of(template, 36, 10**9) == 1
-    assert width_of(ConvVAE((8, 8), 2), 36, 10) == 1
+    notes, digits = VAE(), VAE((8, 8), 8, hidden=(128,))
+    for onednn, width in ((True, 1), (False, 3)):
+        monkeypatch.setattr(blocks, "has_onednn", lambda device, onednn=onednn: onednn)
+        assert width_of(notes, 36, "float32") == width
+    assert width_of(notes, 36, "bfloat16") == 3  # 10 MB an arm with its moments, 16 MB a core: as narrow as allowed
+    assert width_of(digits, 36, "float32") == width_of(digits, 36, "bfloat16") == 18  # half of the arms to each core
+    assert width_of(digits, 5, "float32") == 3
+    assert width_of(digits, 1, "float32") == 1
+    assert width_of(VAE((8, 8), 8, hidden=(300,)), 99, "float32") == 16 * 2**20 // (16 * 46_280)
+    assert width_of(ConvVAE((8, 8), 2), 36, "float32") == 1
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -102,7 +102,7 @@ def test_permuting_the_arms_permutes_the_results(way: str) -> None:
 def test_cutting_a_stack_changes_nothing(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, _ = trained(way)
     for width in (1, 2, 5):
-        monkeypatch.setattr(blocks, "width", lambda stack, width=width: width)
+        monkeypatch.setattr(blocks, "width", lambda stack, precision, width=width: width)
         assert_arms_agree(whole, range(len(ARMS)), trained(way)[0], range(len(ARMS)))
     first, _ = trained(way, ARMS[:3])
     second, _ = trained(way, ARMS[3:])
@@ -205,7 +205,7 @@ def test_an_arm_driven_to_nan_is_frozen_and_leaves_the_others_bit_identical(
     way: str, dtype: torch.dtype, precision: str, width: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if width is not None:
-        monkeypatch.setattr(blocks, "width", lambda stack: width)
+        monkeypatch.setattr(blocks, "width", lambda stack, precision: width)
     stack = Stack.create(BUILDS[way], POISONED, dataset="made-up", seed=5)
     victim = int(batch_order(stack, 2, COUNT)[37])  # seen in the third batch of the second epoch
     seen_first = int((batch_order(stack, 1, COUNT) == victim).nonzero()) // 16 + 1

@@ -1,8 +1,9 @@
 """A stack cut into blocks: arms that one core, or the whole of a GPU, trains through an epoch, with their optimiser.
 
-How a stack is cut changes the speed and nothing else. On a GPU one block holds all arms. On a CPU a block is as wide
-as its share of the cache allows: weights, gradients and Adam's two moments are read and written at every step, and
-from main memory they would cost as much as the products (ablations/bench.md has the widths that were tried).
+How a stack is cut changes the speed and nothing else. On a GPU one block holds all arms. On a CPU each core has blocks
+of its own: a large model by itself where its products have a routine for one (``vae.affine``), and otherwise as many
+arms as their share of the cache holds, weights, gradients and Adam's two moments, which every step reads and writes.
+Wide blocks spread the cost of calling torch over their arms. ablations/bench.md has the widths that were tried.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from threading import Event
 import torch
 from torch import Tensor, nn
 
+from vae.adam import Adam
+from vae.affine import has_onednn
 from vae.cores import cache_bytes
 from vae.engine import Autograd, Gradients, Weighting
 from vae.fused import Fused
@@ -22,7 +25,11 @@ from vae.models import VAE
 from vae.settings import Training
 from vae.stack import Stack
 
-SHARED_FROM = 200_000  # weights of a model whose products are shared among threads when there is nothing else to do
+# Weights of one model from which its products are shared among threads when there is nothing else to do.
+SHARED_FROM = 200_000
+# Weights from which one arm a block is faster than several, where one arm has the faster routine.
+ALONE_FROM = 150_000
+NARROWEST = 3  # arms of a block that no cache would hold
 TENSORS_PER_WEIGHT = 4  # the weight, its gradient, and Adam's two moments
 
 
@@ -65,13 +72,7 @@ class Block:
         self.arms = tuple(arms)
         self._stack, self._training = stack.select(arms), training
         self._gradients = gradients(self._stack, training.precision)
-        self._optimiser = torch.optim.Adam(
-            self._gradients.leaves,
-            lr=training.learning_rate,
-            eps=training.adam_eps,
-            weight_decay=training.weight_decay,
-            fused=True,
-        )
+        self._optimiser = Adam(self._gradients.leaves, training)
 
     @property
     def alive(self) -> bool:
@@ -125,10 +126,7 @@ class Block:
     def _freeze(self, here: int, when: tuple[int, int]) -> None:
         """Set an arm to zero: it stays in its place, so that the others compute exactly as before."""
         self._stack.diverged[here] = when
-        for leaf in self._gradients.leaves:
-            leaf[here] = 0
-            for moment in ("exp_avg", "exp_avg_sq"):
-                self._optimiser.state[leaf][moment][here] = 0
+        self._optimiser.forget(here)
 
 
 def gradients(stack: Stack, precision: str = "float32") -> Gradients:
@@ -153,7 +151,7 @@ def clip(leaves: Sequence[Tensor], max_norm: float) -> None:
         gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
 
 
-def cut(stack: Stack) -> list[list[int]]:
+def cut(stack: Stack, precision: str = "float32") -> list[list[int]]:
     """The arms of each block. Arms of one loss are kept together, since each loss of a block costs calls of its own.
 
     >>> from vae import Objective
@@ -164,33 +162,39 @@ def cut(stack: Stack) -> list[list[int]]:
     """
     losses = [each.loss for each in stack.objectives]
     arms = sorted(range(stack.arms), key=lambda arm: losses.index(losses[arm]))
-    count = -(-len(arms) // width(stack))
+    count = -(-len(arms) // width(stack, precision))
+    if stack.device.type == "cpu":  # as many for one core as for the next
+        count = min(len(arms), count + -count % torch.get_num_threads())
     edges = [len(arms) * i // count for i in range(count + 1)]
     return [arms[start:end] for start, end in pairwise(edges)]
 
 
-def width(stack: Stack) -> int:
+def width(stack: Stack, precision: str = "float32") -> int:
     """How many arms a block holds at most."""
     if stack.device.type != "cpu":
         return stack.arms
-    return width_of(stack.template, stack.arms, _weights(stack) * stack.dtype.itemsize)
+    return width_of(stack.template, stack.arms, precision if stack.dtype == torch.float32 else "float64")
 
 
-def _weights(stack: Stack) -> int:
-    """Of one arm."""
-    return sum(value[0].numel() for value in stack.parameters.values())
-
-
-def threads_of(stack: Stack) -> int | None:
-    """Threads worth giving to one product, where there are fewer blocks than cores: one for a small model, whose
-    products are over before a second core has heard of them."""
-    return 1 if _weights(stack) < SHARED_FROM else None
-
-
-def width_of(template: nn.Module, arms: int, weight_bytes: int) -> int:
-    """The width of a block on a CPU: at most a thread's share of the arms, and of the cache, and at least one."""
+def width_of(template: nn.Module, arms: int, precision: str) -> int:
+    """The width of a block on a CPU: at least one arm, and at most a thread's share of the arms."""
     if getattr(template, "alone_on_cpu", False):
         return 1
-    threads = torch.get_num_threads()
-    in_cache = cache_bytes() // threads // (TENSORS_PER_WEIGHT * weight_bytes)
-    return max(1, min(in_cache, -(-arms // threads)))
+    weights, threads = weights_of(template), torch.get_num_threads()
+    one_by_one = type(template) is VAE and precision == "float32" and has_onednn(torch.device("cpu"))
+    if one_by_one and weights >= ALONE_FROM:
+        return 1
+    arm = TENSORS_PER_WEIGHT * weights * (8 if precision == "float64" else 4)
+    in_cache = cache_bytes() // threads // arm
+    return max(1, min(max(NARROWEST, in_cache), -(-arms // threads)))
+
+
+def threads_of(template: nn.Module) -> int | None:
+    """Threads worth giving to one product, where there are fewer blocks than cores: one for a small model, whose
+    products are over before a second core has heard of them; None for as many as there are."""
+    return 1 if weights_of(template) < SHARED_FROM else None
+
+
+def weights_of(template: nn.Module) -> int:
+    """How many numbers one arm learns."""
+    return sum(value.numel() for value in template.parameters())

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from vae.blocks import width_of
+from vae.blocks import weights_of, width_of
 from vae.data import ImageData
 from vae.errors import UserError
 from vae.settings import Training
@@ -47,9 +47,9 @@ def stack_bytes(
     True
     """
     device, itemsize = torch.device(device), training.dtype.itemsize
-    weights = sum(value.numel() for value in template.parameters()) * itemsize
+    weights = weights_of(template) * itemsize
     activations = activation_bytes(template, training.dtype)
-    together = _running(template, arms, weights, device)
+    together = _running(template, arms, training.precision, device)
     rounded = 2 if training.precision == "bfloat16" else 1  # copies of weights and gradients at half their size
     working = together * (rounded * weights + TEMPORARIES * training.batch_size * activations)
     pixels = images.train[0].numel()
@@ -110,11 +110,11 @@ def activation_bytes(template: nn.Module, dtype: torch.dtype) -> int:
     return (sum(kept.values()) + int(logits.nbytes)) // 2
 
 
-def _running(template: nn.Module, arms: int, weights: int, device: torch.device) -> int:
+def _running(template: nn.Module, arms: int, precision: str, device: torch.device) -> int:
     """Arms that train at the same moment."""
     if device.type != "cpu":
         return arms
-    return min(arms, torch.get_num_threads() * width_of(template, arms, weights))
+    return min(arms, torch.get_num_threads() * width_of(template, arms, precision))
 
 
 def _data_bytes(template: nn.Module, images: ImageData, training: Training, device: torch.device) -> int:

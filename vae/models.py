@@ -54,7 +54,8 @@ def one_hot(y: Tensor | None, classes: int, dtype: torch.dtype) -> Tensor:
     """
     if y is None:
         raise UserError(f"a conditional model of {classes} classes needs labels y: (images,) whole numbers")
-    return F.one_hot(y, classes).to(dtype)
+    # torch's own function looks at the labels, for which a GPU would have to wait.
+    return (y.unsqueeze(-1) == torch.arange(classes, device=y.device)).to(dtype)
 
 
 def with_labels(values: Tensor, y: Tensor | None, classes: int) -> Tensor:

@@ -83,7 +83,7 @@ def fit(stack: Stack, images: ImageData, training: Training | None = None) -> It
     _check(stack, images, training, plan)
     pixels = images.train.to(device=stack.device, dtype=stack.dtype)
     labels = images.train_labels.to(stack.device) if stack.classes and images.train_labels is not None else None
-    blocks = [Block(stack, arms, training) for arms in cut(stack)]
+    blocks = [Block(stack, arms, training) for arms in cut(stack, training.precision)]
     shuffled = torch.empty_like(pixels)  # once for all arms: blocks read it in order, and a second copy is cheap
     for epoch in range(1, training.epochs + 1):
         started = time.perf_counter()
@@ -113,7 +113,7 @@ def _check(stack: Stack, images: ImageData, training: Training, plan: Sequence[t
 def _epoch(stack: Stack, blocks: Sequence[Block], data: Batches, started: float) -> EpochRecord:
     alive = [block for block in blocks if block.alive]
     with tensor_cores(stack.device):
-        traces = side_by_side([partial(block.epoch, data) for block in alive], most=threads_of(stack))
+        traces = side_by_side([partial(block.epoch, data) for block in alive], most=threads_of(stack.template))
     distortion, rate = torch.full((2, stack.arms), torch.nan, dtype=stack.dtype)
     newly: dict[int, tuple[int, int]] = {}
     for block, trace in zip(alive, traces):
