@@ -17,6 +17,7 @@ import torch
 from ablations import plan as planning
 from ablations.executors import CellResult, EpochDone, Event, Workshop, run_stacks
 from ablations.grid import RESULTS_VERSION, Cell
+from ablations.pictures import png_files
 from ablations.plan import Plan
 from ablations.study import to_toml
 from reports.claims import claims_hash
@@ -114,6 +115,7 @@ def _write(writer: StudyWriter, plan: Plan, result: CellResult, outcome: Outcome
             reason=result.failure,
             seconds=result.train_seconds + result.measure_seconds,
             pictures=result.pictures,
+            files=png_files(result.pictures),
         ),
         run_id,
     )

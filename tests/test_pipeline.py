@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from PIL import Image
 
 from ablations import driver
 from ablations.cli import main
@@ -164,6 +165,15 @@ def test_a_second_run_trains_nothing_and_more_seeds_train_only_the_new_ones(lab,
     after = rows(tmp_path / "lab", "more")
     assert [row for row in after if row["seed"] != "2"] == before
     assert "Seeds 2 were added after a report" in (tmp_path / "lab/more/report.md").read_text()
+
+
+def test_every_cell_carries_pictures_that_the_ui_can_show(lab):
+    for name, size in (("reconstructions.png", (10 * 9 * 3, 2 * 9 * 3)), ("samples.png", (10 * 9 * 3, 2 * 9 * 3))):
+        found = [path for path in (lab / "mlartifacts/small").rglob(name) if path.parent.name == "artifacts"]
+        assert len(found) >= 6
+        for path in found:
+            with Image.open(path) as picture:
+                assert picture.size == size
 
 
 def test_status_and_plan_say_what_is_there(lab):

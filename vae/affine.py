@@ -82,6 +82,7 @@ class OneDNNAffine(Affine):
         return product(inputs[0], self.weight[0], self.bias[0], "relu" if self.relu else "none").unsqueeze(0)
 
     def _products(self, gradient: Tensor, inputs: Tensor) -> Tensor:
+        self.weight.grad = None  # so that the new one can lie where the last one lay, which the cache still holds
         self.weight.grad = product(gradient[0].T, inputs[0].T).unsqueeze(0)
         return gradient if self.first else product(gradient[0], self.weight[0].T).unsqueeze(0)
 

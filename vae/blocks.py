@@ -108,8 +108,8 @@ class Block:
     def _update(self) -> None:
         leaves, frozen = self._gradients.leaves, list(self._stack.diverged)
         if frozen:
-            for leaf in leaves:
-                leaf.grad[frozen] = 0  # type: ignore[index]
+            for gradient in (leaf.grad for leaf in leaves if leaf.grad is not None):
+                gradient[frozen] = 0
         if self._training.clip_norm is not None:
             clip(leaves, self._training.clip_norm)
         self._optimiser.step()
