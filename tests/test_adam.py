@@ -8,6 +8,12 @@ import torch
 from vae import Training
 from vae.adam import Adam
 
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
 SHAPES = [(3, 2, 5), (3, 7)]
 
 

@@ -22,6 +22,12 @@ from vae.losses import LOSSES
 from vae.models import FAMILIES, ConvVAE
 from vae.training import batches
 
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
 arms_of_a_stack = st.lists(st.sampled_from(sorted(LOSSES)), min_size=1, max_size=23)
 
 

@@ -12,6 +12,12 @@ from vae.losses import loss
 from vae.models import FAMILIES
 from vae.objectives import POSTERIORS, rate
 
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
 BATCH, LATENTS, CLASSES = 5, 3, 4
 ARMS = [
     Objective("bce", "mean", 0.5),

@@ -122,7 +122,8 @@ def test_float32_is_close_by_whichever_routine(arms: list[Objective]) -> None:
 def test_bfloat16_is_near_float32_and_its_gradients_are_float32() -> None:
     arms = [Objective("bce"), Objective("mse", "mean")]
     stack = Stack.create(lambda: VAE((5, 6), LATENTS, hidden=(32, 16)), arms, dataset="fused", seed=0)
-    x, noise = torch.rand(64, 5, 6), torch.randn(64, LATENTS)
+    source = torch.Generator().manual_seed(0)
+    x, noise = torch.rand(64, 5, 6, generator=source), torch.randn(64, LATENTS, generator=source)
     found = {}
     for precision in ("float32", "bfloat16"):
         fused = Fused(stack.select([0, 1]), precision)

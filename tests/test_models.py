@@ -14,6 +14,12 @@ from torch import Tensor, nn
 from vae.errors import UserError
 from vae.models import FAMILIES, VAE, ConvVAE, one_hot, with_labels
 
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
 SHAPES = [(8, 8), (28, 28), (3, 32, 32), (9, 13), (3, 7, 10)]
 IMAGES, LATENTS, CLASSES = 5, 3, 4
 

@@ -15,6 +15,12 @@ from vae.fused import Fused
 from vae.losses import LOSSES
 from vae.objectives import POSTERIORS, REDUCTIONS, effective_beta, objective, rate
 
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
 sizes = st.integers(1, 5000)
 betas = st.floats(0, 1e3, allow_nan=False)
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vae import streams
 from vae.blocks import Batches, Block, cut, threads_of
-from vae.cores import side_by_side
+from vae.cores import keep_freed_memory, side_by_side
 from vae.data import ImageData
 from vae.errors import UserError
 from vae.settings import LAST_BATCH, PRECISIONS, Training
@@ -83,6 +83,7 @@ def fit(stack: Stack, images: ImageData, training: Training | None = None) -> It
     _check(stack, images, training, plan)
     pixels = images.train.to(device=stack.device, dtype=stack.dtype)
     labels = images.train_labels.to(stack.device) if stack.classes and images.train_labels is not None else None
+    keep_freed_memory()
     blocks = [Block(stack, arms, training) for arms in cut(stack, training.precision)]
     shuffled = torch.empty_like(pixels)  # once for all arms: blocks read it in order, and a second copy is cheap
     for epoch in range(1, training.epochs + 1):
