@@ -304,7 +304,16 @@ def test_first_use_is_light_and_quiet_and_safe_to_race(tmp_path: Path) -> None:
     assert ours.communicate(timeout=180)[0] == "telemetry off\n"
     assert theirs.communicate(timeout=180)[0] == "telemetry on\n"  # the user's word counts
     assert (ours.returncode, theirs.returncode) == (0, 0)
-    assert not list(tmp_path.glob(".mlflow-*"))
+    assert not list(tmp_path.glob(".mlflow*"))
+
+
+def test_a_store_that_another_process_made_first_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    for content, kept in ((b"runs of somebody else", True), (b"", False)):
+        path.write_bytes(content)
+        sqlite.create(path, "tracking_uri='sqlite:///mlflow.db'")  # which it found missing, a moment ago
+        assert (path.read_bytes() == content) == kept
+    assert path.read_bytes().startswith(b"SQLite format 3")
 
 
 def test_passwords_and_pages_of_sql_stay_out_of_messages() -> None:

@@ -96,12 +96,13 @@ def check_folder(folder: Path, said: str) -> None:
 
 
 def check_file(path: Path, said: str) -> None:
-    """Opens a file for writing and changes nothing. Raises TrackingError beginning with ``said``."""
-    try:
-        with path.open("rb+"):
-            pass
-    except OSError as error:
-        raise TrackingError(f"{said} cannot be written: {path} is read-only ({error.strerror}).") from error
+    """Asks whether a file may be written. Raises TrackingError beginning with ``said``.
+
+    Asks and does not try: closing a file drops every lock that this process holds on it, SQLite's among them
+    (https://www.sqlite.org/howtocorrupt.html, 2.2).
+    """
+    if not os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise TrackingError(f"{said} cannot be written: {path} is read-only. Make it writable, or name another store.")
 
 
 def _engine(uri: str, said: str) -> Engine:

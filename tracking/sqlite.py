@@ -30,7 +30,8 @@ def create(path: Path, said: str) -> None:
     """Makes an MLflow database in one step: whole or not at all, whoever else is doing the same.
 
     MLflow's own way is some seventy migrations in place: cut short it leaves a file that nothing can open, and two
-    processes doing it at once break each other. Raises TrackingError beginning with ``said``.
+    processes doing it at once break each other. So each makes a file of its own, and one of them gets the name; a file
+    that holds anything is never replaced. Raises TrackingError beginning with ``said``.
     """
     where = tempfile.TemporaryDirectory(dir=path.parent, prefix=".mlflow-", ignore_cleanup_errors=True)
     with explained(f"{said} cannot be written"), where as scratch:
@@ -40,10 +41,7 @@ def create(path: Path, said: str) -> None:
         shutil.copyfile(draft, whole)  # MLflow keeps the draft open: the store is a file that nobody has open
         with whole.open("rb+") as file:
             os.fsync(file.fileno())
-        if path.exists():  # an empty file
-            os.replace(whole, path)
-        else:
-            _place(whole, path)
+        _place(whole, path)
 
 
 def use_wal(path: Path) -> None:
@@ -69,14 +67,19 @@ def network_disk(path: Path) -> str | None:
 
 
 def _place(whole: Path, path: Path) -> None:
-    """Gives a finished file its name, unless another process was first."""
-    try:
-        os.link(whole, path)
-    except FileExistsError:
-        return
-    except OSError:  # a disk without hard links
-        if not path.exists():
+    """Gives a finished file its name, unless another process was first.
+
+    Between asking whether the place is free (or holds an empty file) and taking it, another process may take it and
+    begin to write; hence the lock. Its file may go once the place is taken: whoever then locks another finds it taken.
+    """
+    from filelock import FileLock
+
+    lock = path.with_name(f".{path.name}.lock")
+    with FileLock(lock):
+        if not path.exists() or path.stat().st_size == 0:
             os.replace(whole, path)
+        with suppress(OSError):  # a system that keeps what is open
+            lock.unlink(missing_ok=True)
 
 
 def _wait_for_disk(path: Path, mode: str) -> None:
