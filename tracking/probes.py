@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 _SECONDS: Final = 4  # a server that is up answers in milliseconds; a cold one gets a second try
+_DRIVERS: Final = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 _TABLES: Final = {"experiments", "runs", "metrics", "params", "tags"}
 
 
@@ -117,7 +118,8 @@ def _engine(uri: str, said: str) -> Engine:
     try:
         return create_engine(uri, poolclass=NullPool, **options)
     except ModuleNotFoundError as error:
-        raise TrackingError(f"{said} needs the Python package {error.name!r}, which is not installed.") from error
+        package = _DRIVERS.get(str(error.name), str(error.name))
+        raise TrackingError(f"{said} needs a Python package that is missing: pip install '{package}'") from error
     except SQLAlchemyError as error:
         raise TrackingError(f"{said} is not a database address: {first_line(error)}") from error
 
