@@ -137,7 +137,7 @@ def run(
         raise typer.Exit(outcome.exit_code)
     if report:
         with out.status("Writing the report ..."):
-            written = reporting.write(store, plan.study.name, target, parent_id=outcome.parent_id)
+            written = reporting.write(store, plan.study.name, target)
         _say_report(written)
     out.print(f"Runs:   {store.shown} — browse them with: ablate ui")
     raise typer.Exit(outcome.exit_code)

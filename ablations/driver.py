@@ -42,7 +42,6 @@ class Outcome:
 
     done: int = 0
     failed: int = 0
-    parent_id: str = ""
     interrupted: bool = False
     seconds: float = 0.0
     preparing: float = 0.0
@@ -68,7 +67,6 @@ def execute(plan: Plan, shop: Workshop, store: Store, listen: Callable[[Event], 
         shop.evaluator.prepare()
     outcome.preparing = perf_counter() - started
     with open_study(store, plan.study.name, _study_fields(plan), _study_files(plan, shop), _study_tags()) as writer:
-        outcome.parent_id = writer.parent_id
         try:
             live: dict[Cell, str] = {}
             for event in run_stacks(shop, stacks):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ablations import registration
 from ablations.driver import PLAN_FILE
 from ablations.evaluation import LOGISTIC_IMAGES
 from ablations.study import Study, checked
@@ -26,13 +27,12 @@ from reports.evidence import Environment, Evidence
 from reports.record import WORDS, Verdict
 from tracking import reader, schema
 from tracking.reader import StudyInfo
-from tracking.search import completed, gather
+from tracking.search import Gathered, completed, gather
 from tracking.store import Store
 from tracking.sweep import is_dead
 from vae.errors import UserError, not_one_of
 from vae.metrics.catalogue import CATALOGUE
 
-TAG_REPORT = "ablate.report"  # JSON: when a report was made of this run, with which seeds and claims
 FILES = (schema.STUDY_FILE, schema.CLAIMS_FILE, schema.ENVIRONMENT, PLAN_FILE)
 
 
@@ -73,9 +73,7 @@ def check_writable(folder: Path) -> None:
         raise UserError(f"--out {folder}: {there} is not a folder that can be written to")
 
 
-def write(
-    store: Store, study: str, folder: Path, *, claim_files: Sequence[str] = (), parent_id: str | None = None
-) -> Written:
+def write(store: Store, study: str, folder: Path, *, claim_files: Sequence[str] = ()) -> Written:
     """Read, judge, build, and keep the report with the study's latest run.
 
     claim_files: judge these in place of the claims the study was run with; the report says so.
@@ -83,7 +81,8 @@ def write(
     info = reader.study_info(store, study, FILES)
     evidence, found = gather_evidence(store, info, claim_files)
     paths = build.build(evidence, folder)
-    _remember(store, parent_id or info.run_id, evidence, folder)
+    store.client.log_artifacts(info.run_id, str(folder), schema.REPORT)
+    registration.remember(store, info, evidence.planned["seed"].astype(int), evidence.claims_hash)
     return Written(paths.html, tuple(verdicts.headlines(found)))
 
 
@@ -107,7 +106,7 @@ def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = 
         verdicts=[each.to_dict() for each in found],
         environment=_environment(info, study),
         planned=planned,
-        notes=(*_registration_notes(store, info, claims, planned), *frame.attrs.get("notes", ())),
+        notes=(*_registration_notes(store, info, claims, planned, cells), *frame.attrs.get("notes", ())),
         study_file=_artifact(info, schema.STUDY_FILE),
         claims_hash=claims_hash(claims),
         classes=int(info.params.get("classes", 0)),
@@ -166,33 +165,19 @@ def _subsets(study: Study) -> str:
     )
 
 
-def _registration_notes(store: Store, info: StudyInfo, claims: Sequence[Claim], planned: pd.DataFrame) -> list[str]:
+def _registration_notes(
+    store: Store, info: StudyInfo, claims: Sequence[Claim], planned: pd.DataFrame, cells: Gathered
+) -> list[str]:
     """What a reader must know of the order in which claims, cells and reports came about."""
-    runs = [run for run in reader.studies(store) if run.study == info.study]
-    notes = []
-    fixed = {run.params.get("claims_hash") for run in runs if run.params.get("pending", "0") != "0"}
-    if (fixed and claims_hash(claims) not in fixed) or len(fixed) > 1:
-        notes.append("The claims judged here are not, or not all, those that were fixed before the cells were trained.")
-    seeds = set(map(int, planned["seed"]))
-    for run in sorted(runs, key=lambda each: each.started):
-        earlier = json.loads(run.tags.get(TAG_REPORT, "{}"))
-        added = sorted(seeds - set(earlier.get("seeds", seeds)))
-        if added:
-            when = earlier["at"][:16].replace("T", " ")
-            notes.append(f"Seeds {', '.join(map(str, added))} were added after a report of {when} UTC had been made.")
-            break
-    return notes
-
-
-def _remember(store: Store, run_id: str, evidence: Evidence, folder: Path) -> None:
-    """Keep the report with the run, and the fact that it was made."""
-    fact = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seeds": sorted({int(seed) for seed in evidence.planned["seed"]}),
-        "claims_hash": evidence.claims_hash,
-    }
-    store.client.log_artifacts(run_id, str(folder), schema.REPORT)
-    store.client.set_tag(run_id, TAG_REPORT, json.dumps(fact))
+    runs = reader.studies(store)
+    return registration.notes(
+        fixed=registration.fixed_at(runs, claims_hash(claims)),
+        trained=[datetime.fromtimestamp(run.info.start_time / 1000, UTC) for run in cells.runs.values()]
+        if claims
+        else [],
+        looks=[look for run in runs if run.study == info.study for look in registration.looks_of(run)],
+        seeds=set(map(int, planned["seed"])),
+    )
 
 
 def progress(store: Store) -> list[Progress]:
@@ -212,5 +197,9 @@ def _progress(store: Store, info: StudyInfo) -> Progress:
 
 def compare(store: Store, first: str, second: str, folder: Path) -> Written:
     """Two studies arm by arm, their differences paired by seed: a page of its own."""
-    one, other = (gather_evidence(store, reader.study_info(store, name, FILES))[0] for name in (first, second))
-    return Written(write_comparison(one, other, folder))
+    both = [reader.study_info(store, name, FILES) for name in (first, second)]
+    one, other = (gather_evidence(store, info)[0] for info in both)
+    page = write_comparison(one, other, folder)
+    for info, evidence in zip(both, (one, other)):  # whoever compares has seen the verdicts of both
+        registration.remember(store, info, evidence.planned["seed"].astype(int), evidence.claims_hash)
+    return Written(page)

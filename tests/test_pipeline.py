@@ -164,7 +164,7 @@ def test_a_second_run_trains_nothing_and_more_seeds_train_only_the_new_ones(lab,
     assert "3 cells trained and measured" in more.stdout
     after = rows(tmp_path / "lab", "more")
     assert [row for row in after if row["seed"] != "2"] == before
-    assert "Seeds 2 were added after a report" in (tmp_path / "lab/more/report.md").read_text()
+    assert "Seed 2 was added after an earlier report" in (tmp_path / "lab/more/report.md").read_text()
 
 
 def test_every_cell_carries_pictures_that_the_ui_can_show(lab):

@@ -1,0 +1,86 @@
+"""In which order claims, cells and reports came about, and what a reader must know of it.
+
+Paired tests keep their promise only for claims fixed before the cells were trained, and for seeds chosen before a
+result was seen. Neither is forbidden here; both are said at the top of the report.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from reports.rounding import counted, spans
+from tracking.reader import StudyInfo
+from tracking.store import Store
+
+TAG_REPORT = "ablate.report"  # JSON: the looks that were taken at this run
+
+
+@dataclass(frozen=True)
+class Look:
+    """A report was made. at: ISO 8601, UTC. seeds: those of its plan. claims_hash: of the claims it judged."""
+
+    at: str
+    seeds: tuple[int, ...]
+    claims_hash: str
+
+
+def looks_of(run: StudyInfo) -> tuple[Look, ...]:
+    """The reports that were made of a run, oldest first."""
+    return tuple(
+        Look(each["at"], tuple(each["seeds"]), each["claims_hash"])
+        for each in json.loads(run.tags.get(TAG_REPORT, "[]"))
+    )
+
+
+def remember(store: Store, run: StudyInfo, seeds: Iterable[int], claims_hash: str) -> None:
+    """Add a look to a run; one that shows what the last one showed is not news."""
+    looks = looks_of(run)
+    new = Look(datetime.now(UTC).isoformat(timespec="seconds"), tuple(sorted(set(seeds))), claims_hash)
+    if looks and (looks[-1].seeds, looks[-1].claims_hash) == (new.seeds, new.claims_hash):
+        return
+    store.client.set_tag(run.run_id, TAG_REPORT, json.dumps([asdict(each) for each in (*looks, new)]))
+
+
+def fixed_at(runs: Iterable[StudyInfo], claims_hash: str) -> datetime | None:
+    """When a run was first opened with these claims, of whatever study; None if never."""
+    return min((run.started for run in runs if run.params.get("claims_hash") == claims_hash), default=None)
+
+
+def notes(
+    *, fixed: datetime | None, trained: Sequence[datetime], looks: Collection[Look], seeds: Collection[int]
+) -> list[str]:
+    """What stands at the top of a report, as sentences; empty where all was fixed before anything was seen.
+
+    fixed: when the claims judged were first logged; trained: when each cell they are judged on was written. looks: the
+    reports made of this study before; seeds: of this one.
+
+    >>> early, late = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
+    >>> notes(fixed=early, trained=[late], looks=[], seeds=[0])
+    []
+    >>> notes(fixed=late, trained=[early, early, late], looks=[], seeds=[0])
+    ['The claims judged here, or some of them, were fixed only after 2 of the 3 cells had been trained.']
+    """
+    before = sum(fixed is None or when < fixed for when in trained)
+    said = [_after(before, len(trained))] if before else []
+    if looks:
+        first = min(looks, key=lambda look: look.at)
+        seen = {seed for look in looks for seed in look.seeds}
+        said += _changed(set(seeds) - set(first.seeds), "added after", first)
+        said += _changed(seen - set(seeds), "left out, though in", first)
+    return said
+
+
+def _after(before: int, cells: int) -> str:
+    which = "all cells" if before == cells else f"{before} of the {counted(cells, 'cell')}"
+    return f"The claims judged here, or some of them, were fixed only after {which} had been trained."
+
+
+def _changed(seeds: Collection[int], what: str, first: Look) -> list[str]:
+    if not seeds:
+        return []
+    subject = f"Seed {spans(seeds)} was" if len(seeds) == 1 else f"Seeds {spans(seeds)} were"
+    when = first.at[:16].replace("T", " ")
+    return [f"{subject} {what} an earlier report; the first was made on {when} UTC."]
