@@ -167,7 +167,7 @@ def report_command(
     from tracking.store import open_store
 
     names = [Path(name).stem for name in studies or ["digits"]]
-    reporting.check_request(names, fail_on)
+    reporting.check_request(names, fail_on, claims or ())
     target = (out_dir or Path("out") / "-against-".join(names)).resolve()
     reporting.check_writable(target)
     store = open_store(tracking_uri, create=False)

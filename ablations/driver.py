@@ -220,7 +220,14 @@ def _study_files(plan: Plan, shop: Workshop) -> Mapping[str, str]:
 def planned(plan: Plan) -> list[dict[str, Any]]:
     """Every cell of the plan as plain values: what a report holds the results against."""
     return [
-        {"key": plan.keys[cell], "arm": cell.objective.label, "seed": cell.seed, "origin": cell.origin}
+        {
+            "key": plan.keys[cell],
+            "arm": cell.objective.label,
+            **asdict(cell.objective),
+            "beta_eff": plan.beta_eff(cell.objective.reduction, cell.objective.beta),
+            "seed": cell.seed,
+            "origin": cell.origin,
+        }
         for cell in plan.cells
     ]
 

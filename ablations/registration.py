@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from reports.rounding import counted, spans
+from reports.rounding import counted, sentence_case, which_seeds
 from tracking.reader import StudyInfo
 from tracking.store import Store
 
@@ -81,6 +81,6 @@ def _after(before: int, cells: int) -> str:
 def _changed(seeds: Collection[int], what: str, first: Look) -> list[str]:
     if not seeds:
         return []
-    subject = f"Seed {spans(seeds)} was" if len(seeds) == 1 else f"Seeds {spans(seeds)} were"
+    subject = f"{sentence_case(which_seeds(seeds))} {'was' if len(seeds) == 1 else 'were'}"
     when = first.at[:16].replace("T", " ")
     return [f"{subject} {what} an earlier report; the first was made on {when} UTC."]

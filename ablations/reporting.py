@@ -56,10 +56,13 @@ class Progress:
     state: str
 
 
-def check_request(names: Sequence[str], fail_on: str | None) -> None:
+def check_request(names: Sequence[str], fail_on: str | None, claim_files: Sequence[str]) -> None:
     """Refuse what no report can be made of."""
     if len(names) > 2:
         raise UserError(f"report takes one study, or two to compare; {len(names)} were given: {list(names)}")
+    for option, given in (("--fail-on", fail_on), ("--claims", claim_files)):
+        if len(names) == 2 and given:
+            raise UserError(f"{option} has no meaning for a comparison of two studies, which judges nothing anew")
     if fail_on is not None and fail_on not in WORDS:
         raise not_one_of("--fail-on", fail_on, WORDS)
 

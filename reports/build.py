@@ -11,11 +11,12 @@ from typing import Any, Final
 
 import pandas as pd
 
-from reports import canvas, layout, page, tables
-from reports.dossiers import Dossier, dossiers
+from reports import canvas, layout, objectives, page, tables
+from reports.claim_model import RATES
+from reports.dossiers import Dossier, comparison_rows, comparison_table, dossiers, verdict_table
 from reports.evidence import Evidence
 from reports.files import made, write
-from reports.gallery import Plate, grid_plate, plates
+from reports.gallery import Plate, grid_plate, matched_rates, plates
 from reports.pictures import Strip, strips
 from reports.record import SCHEMA_VERSION
 from reports.rendering import latex
@@ -67,6 +68,7 @@ def build(evidence: Evidence, out: str | Path) -> ReportPaths:
 
 def _contents(evidence: Evidence, means: pd.DataFrame, found: tuple[Dossier, ...], folder: Path) -> page.Contents:
     metrics = tuple(dict.fromkeys(means["metric"]))
+    rates = matched_rates(evidence) or RATES
     rows = {kind: strips(evidence.done, evidence.pictures, kind) for kind in ("reconstructions", "samples")}
     return page.Contents(
         evidence=evidence,
@@ -75,12 +77,15 @@ def _contents(evidence: Evidence, means: pd.DataFrame, found: tuple[Dossier, ...
         arms=layout.arm_table(means, metrics),
         metrics=layout.catalogue_table(metrics),
         runtime=layout.runtime_table(evidence.frame),
-        objectives=layout.objective_table(means),
+        objectives=objectives.table_at_beta(means),
+        objectives_at_rate=objectives.table_at_rates(objectives.at_rates(evidence.frame, rates)),
         failed=layout.failed_table(evidence.failed),
         grids={metric: layout.grid_table(means, metric) for metric in metrics},
         reconstructions=rows["reconstructions"][: MOST_STRIPS + 1],  # the originals come first
         samples=rows["samples"][:MOST_STRIPS],
         shared=tables.same_objective(means),
+        verdicts=verdict_table(found),
+        comparisons=tuple(comparison_table(dossier) for dossier in found if dossier.has_effects),
     )
 
 
@@ -111,8 +116,12 @@ def _write_tables(folder: Path, means: pd.DataFrame, contents: page.Contents) ->
         write(folder / f"{metric}.csv", _csv(tables.grid(means, metric)))
         write(folder / f"{metric}.tex", latex(table))
     if contents.objectives.rows:
-        write(folder / "loss-by-loss.csv", _csv(tables.loss_by_loss(means)))
-        write(folder / "loss-by-loss.tex", latex(contents.objectives))
+        write(folder / "loss-by-loss.csv", _csv(objectives.at_beta(means)))
+    for table in (contents.objectives, contents.objectives_at_rate, contents.verdicts, *contents.comparisons):
+        if table.rows:
+            write(folder / f"{table.name}.tex", latex(table))
+    if contents.verdicts.rows:
+        write(folder / "comparisons.csv", _csv(comparison_rows(contents.dossiers)))
 
 
 def verdicts_json(evidence: Evidence) -> str:
@@ -120,7 +129,10 @@ def verdicts_json(evidence: Evidence) -> str:
     content: dict[str, Any] = {
         "schema": SCHEMA_VERSION,
         "alpha": evidence.alpha,
+        "study": evidence.study,
+        "dataset": evidence.environment.dataset,
         "claims_hash": evidence.claims_hash,
+        "notes": list(evidence.notes),
         "verdicts": list(evidence.verdicts),
     }
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

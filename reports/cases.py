@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from reports.cells import Cells
 from reports.checks import Finding, run_check
 from reports.claim_model import COMPUTED_KINDS, Claim, Leg
-from reports.decisions import Trial, trial
+from reports.decisions import Ps, Trial, trial
 from reports.pairing import Measured, measure
 from reports.record import COMPUTED
 from reports.statistics import Region
@@ -36,14 +36,19 @@ class Case:
     place: str
     parts: tuple[Part, ...]
 
+    def tested(self, least: int) -> tuple[Ps, ...]:
+        """The p of the comparisons that decide and have seeds enough."""
+        mine = [part.trial for part in self.parts if part.in_family]
+        return tuple(trial.base for trial in mine if trial is not None and trial.base.n >= least)
+
     def family_p(self, least: int) -> tuple[float, float] | None:
-        """(largest p_in, smallest p_out) of the comparisons tested; None where there is none."""
-        mine = [part for part in self.parts if part.in_family]
-        tested = [part.trial.base for part in mine if part.trial is not None and part.trial.base.n >= least]
+        """p_in and p_out of the whole, as `reports.decisions` says; None where nothing could be tested."""
+        tested = self.tested(least)
         if not tested:
             return None
-        p_in = [ps.p_in for ps in tested] if len(tested) == len(mine) else [1.0]  # what is missing cannot support
-        return max(p_in), min(ps.p_out for ps in tested)
+        complete = len(tested) == sum(part.in_family for part in self.parts)
+        p_in = max(ps.p_in for ps in tested) if complete else 1.0  # what is missing cannot support
+        return p_in, min(1.0, len(tested) * min(ps.p_out for ps in tested))
 
 
 def places_of(claim: Claim) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pandas as pd
 
 from reports.record import Count
-from reports.selectors import Arm, Selector
+from reports.selectors import Arm, Selector, find
 from tracking import schema
 from vae.errors import UserError
 
@@ -23,8 +23,9 @@ Row = Mapping[str, Any]
 class Cells:
     """The frame, indexed by arm and seed.
 
-    planned: columns arm, seed, one row per cell asked for; without it every arm is taken to be asked for at every
-    seed of the frame. Raises UserError for missing columns and for a cell that is there twice.
+    planned: one row per cell asked for, columns arm, seed, and of an arm of which the frame may have no cell at all
+    loss, reduction, beta, beta_eff, origin; without it every arm is taken to be asked for at every seed of the frame.
+    Raises UserError for missing columns and for a cell that is there twice.
     """
 
     def __init__(self, frame: pd.DataFrame, planned: pd.DataFrame | None = None) -> None:
@@ -41,9 +42,17 @@ class Cells:
             self.rows[arm][seed] = row
         self.seeds = tuple(sorted({seed for rows in self.rows.values() for seed in rows}))
         self.planned: dict[str, set[int]] = {}
-        if planned is not None:
-            for label, seed in zip(planned["arm"], planned["seed"]):
-                self.planned.setdefault(str(label), set()).add(int(seed))
+        self._asked: dict[Arm, Row] = {}  # what the plan says of an arm; the frame may not have it yet
+        for record in () if planned is None else planned.to_dict("records"):
+            self._plan({str(name): value for name, value in record.items()})
+
+    def _plan(self, row: Row) -> None:
+        self.planned.setdefault(str(row["arm"]), set()).add(int(row["seed"]))
+        if "loss" in row:
+            arm = Arm.of(row)
+            known = find(arm, self.rows) or arm
+            self.rows.setdefault(known, {})
+            self._asked.setdefault(known, row)
 
     def matching(self, selector: Selector) -> list[Arm]:
         """The arms that a selector fits, in the frame's order."""
@@ -51,12 +60,16 @@ class Cells:
 
     def beta_eff(self, arm: Arm) -> float | None:
         """The arm's effective beta as logged; None where it was not."""
-        value: Any = next(iter(self.rows[arm].values())).get("beta_eff")
+        value: Any = self._facts(arm)[0].get("beta_eff")
         return float(value) if _finite(value) else None
+
+    def _facts(self, arm: Arm) -> list[Row]:
+        """The arm's cells, or what the plan says of it where it has none."""
+        return list(self.rows[arm].values()) or [self._asked[arm]]
 
     def of_grid(self, arm: Arm) -> bool:
         """Whether the study's grid asked for the arm; where no origin was logged, it did."""
-        return any(_text(row.get("origin")) != "claims" for row in self.rows[arm].values())
+        return any(_text(row.get("origin")) != "claims" for row in self._facts(arm))
 
     def rate(self, arm: Arm) -> float | None:
         """The arm's mean rate over its seeds, nats per image; None where there is none."""

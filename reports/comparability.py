@@ -11,10 +11,6 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-import pandas as pd
-
-from vae.errors import UserError
-
 # metric -> the loss that trains on it, or on a monotone function of it.
 OWN_OBJECTIVE: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -54,15 +50,3 @@ def refusal(metric: str, losses: Iterable[str]) -> str:
         f"{metric} is what the {owner} arms are trained on: they win it by construction, "
         f"so it cannot rank them against {rivals} arms."
     )
-
-
-def ranked(means: pd.DataFrame, metric: str, *, ascending: bool = True) -> pd.DataFrame:
-    """The rows of `metric` in `tables.arm_means`, ordered by their mean.
-
-    Raises UserError where the arms have different losses and one of them is trained on the metric.
-    """
-    rows = means[means["metric"] == metric]
-    reason = refusal(metric, set(rows["loss"]))
-    if reason:
-        raise UserError(f"{reason} Rank by bits_per_dim, ssim or legibility, or select one loss.")
-    return rows.sort_values("mean", ascending=ascending, kind="stable").reset_index(drop=True)

@@ -11,7 +11,7 @@ from reports import sentences
 from reports.cases import Case, Part, region_of
 from reports.checks import Finding
 from reports.claim_model import Claim, Leg
-from reports.decisions import Decision, Family, Level, Ps, decide, sensitivity
+from reports.decisions import Decision, Family, Level, Trial, decide, sensitivity
 from reports.pairing import Measured
 from reports.record import COMPUTED, INCONCLUSIVE, INSUFFICIENT, REFUTED, SUPPORTED, ClaimRef, Count, Verdict
 from reports.rounding import counted, p_value, setting
@@ -37,10 +37,17 @@ class Rules:
     family: Family
     catalogue: Mapping[str, Described]
 
-    @property
-    def alpha_of_one(self) -> float:
-        """Bonferroni's share of alpha: seeds that suffice at this level suffice whatever the others do."""
-        return self.level.alpha / (len(self.family.p_in) + 1)
+    def to_settle(self, found: Trial) -> int | None:
+        """Seeds, more than there are, that would decide: at Bonferroni's share of alpha, whatever the others do."""
+        share = self.level.alpha / (len(self.family.p_in) + 1)
+        return seeds_to_settle(
+            found.estimate.mean,
+            found.estimate.sd,
+            found.region,
+            alpha=share,
+            alpha_out=share / self.family.legs,
+            beyond=found.base.n,
+        )
 
 
 def judged(case: Case, part: Part, rules: Rules) -> Verdict:
@@ -53,7 +60,7 @@ def judged(case: Case, part: Part, rules: Rules) -> Verdict:
     found = replace(_blank(case, part.leg, measured, rules), **_numbers(part, rules))
     metric = rules.catalogue.get(part.leg.metric)
     label = metric.label if metric is not None else part.leg.metric
-    said = sentences.compared(found, measured.pair, label=label)
+    said = sentences.compared(found, measured.pair, label=label, caveats=measured.caveats)
     return replace(found, sentence=sentences.with_clause(part.leg.says, found.verdict, said))
 
 
@@ -82,7 +89,7 @@ def _blank(case: Case, leg: Leg, measured: Measured, rules: Rules) -> Verdict:
         alpha=rules.level.alpha,
         per_seed=measured.by_seed,
         rates=measured.rates,
-        evidence=(*measured.notes, *_failures(measured.counts)),
+        evidence=(*measured.notes, *_failures(measured.counts, leg.metric)),
         counts=measured.counts,
     )
 
@@ -97,7 +104,7 @@ def _numbers(part: Part, rules: Rules) -> dict[str, Any]:
     decision = decide(base, rules.level, family, by_value=found.by_value)
     fields: dict[str, Any] = {
         "verdict": decision.word,
-        "reason": _why(decision, base, rules.level),
+        "reason": _why(decision, found, rules.level),
         "effect": found.estimate.mean,
         "ci_low": _finite(found.estimate.low),
         "ci_high": _finite(found.estimate.high),
@@ -106,28 +113,31 @@ def _numbers(part: Part, rules: Rules) -> dict[str, Any]:
         "sensitivity": sensitivity(found, rules.level, family, min_seeds=rules.min_seeds),
     }
     if decision.word == INCONCLUSIVE:
-        estimate = found.estimate
-        fields["seeds_to_settle"] = seeds_to_settle(estimate.mean, estimate.sd, found.region, alpha=rules.alpha_of_one)
+        fields["seeds_to_settle"] = rules.to_settle(found)
     if found.by_value or base.n < 2:
         return fields
     fields |= {"p_in": base.p_in, "p_out": base.p_out, "p_exact_in": base.exact_in, "p_exact_out": base.exact_out}
     return fields | ({"p_in_adj": decision.p_in_adj, "p_out_adj": decision.p_out_adj} if part.in_family else {})
 
 
-def _why(decision: Decision, ps: Ps, level: Level) -> str:
+def _why(decision: Decision, found: Trial, level: Level) -> str:
+    ps = found.base
     if decision.word == INSUFFICIENT:
         return f"{counted(ps.n, 'seed')}, where {level.least} are the fewest that can decide at {setting(level.alpha)}"
+    refuting = ps.p_out < ps.p_in
+    if decision.overruled and refuting and ps.n < (enough := level.least_to_refute(found.region)):
+        return f"{counted(ps.n, 'seed')} cannot refute an equality at {setting(level.alpha)}; {enough} can"
     if decision.overruled:
-        exact = ps.exact_in if ps.p_in < ps.p_out else ps.exact_out
+        exact = ps.exact_out if refuting else ps.exact_in
         return f"the t test and the exact sign-flip test disagree (exact p {p_value(exact)})"
     return ""
 
 
-def _failures(counts: Iterable[Count]) -> list[str]:
+def _failures(counts: Iterable[Count], metric: str) -> list[str]:
     """Cells that a condition lacks, one sentence each."""
     notes = []
     for count in counts:
-        lacks = {"failed": count.failed, "missing": count.missing, "without the metric": count.unmeasured}
+        lacks = {"failed": count.failed, "missing": count.missing, f"without {metric}": count.unmeasured}
         said = [f"{number} {what}" for what, number in lacks.items() if number]
         if said:
             why = f" ({'; '.join(count.reasons)})" if count.reasons else ""

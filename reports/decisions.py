@@ -1,9 +1,11 @@
 """From differences to a word: the one rule of the region, the family, the conjunction, and what would change it.
 
-The family is every claim at every place. Of a conjunction it holds the largest p_in of its counted comparisons and
-the smallest p_out (intersection–union: all must hold, one refuted refutes, each at level alpha). Holm's adjustment
-runs over the family, separately for p_in and p_out. A comparison inside a conjunction carries the adjusted p that
-its claim would have if it stood for it alone; so the claim's own is the largest p_in, or smallest p_out, among them.
+The family is every claim at every place. Of a conjunction it holds the largest p_in of its counted comparisons
+(intersection–union: all must hold, each at level alpha) and the smallest p_out times their number (Bonferroni: any one
+of them refutes, so each is another chance to refute wrongly; without it, twelve comparisons at their margins would
+refute a true claim two times in five). Holm's adjustment runs over the family, separately for p_in and p_out. A
+comparison inside a conjunction carries the adjusted p that its claim would have if it stood for it alone; so the
+claim's own is the largest p_in, or smallest p_out, among them.
 
 The word of a comparison, at level alpha:
 
@@ -13,7 +15,8 @@ The word of a comparison, at level alpha:
     inconclusive        else; also where t decides and the sign flips do not agree, which is then said
 
 The exact p is one-sided, in line with p_in and p_out, and is not adjusted: at n = 5 its least value is 1/32, and any
-adjustment would forbid a verdict. An equality has two ends to be crossed, so at n = 5 it can be supported, not refuted.
+adjustment would forbid a verdict. An equality can be left at either of two ends, so 5 seeds can support it and only 6
+can refute it: then the reason is the number of seeds, not that the tests disagree.
 """
 
 from __future__ import annotations
@@ -58,6 +61,14 @@ class Level:
         """
         return cls(alpha, max(least_seeds(alpha), min_seeds or 0))
 
+    def least_to_refute(self, region: Region) -> int:
+        """The fewest seeds that may refute: an interval can be left at either end.
+
+        >>> Level.of(0.05).least_to_refute(Region(-1, 1)), Level.of(0.05).least_to_refute(Region(low=0))
+        (6, 5)
+        """
+        return max(self.least, least_seeds(self.alpha / len(region.ends)))
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -76,10 +87,12 @@ class Trial:
 
 @dataclass(frozen=True)
 class Family:
-    """p_in and p_out of the claims and places that a comparison is adjusted with."""
+    """What a comparison is adjusted with: p_in and p_out of the other claims and places, and how many comparisons of
+    its own claim could refute it there."""
 
     p_in: Sequence[float] = ()
     p_out: Sequence[float] = ()
+    legs: int = 1
 
 
 @dataclass(frozen=True)
@@ -131,7 +144,8 @@ def decide(ps: Ps, level: Level, family: Family = Family(), *, by_value: bool = 
     """
     if by_value:
         return Decision(SUPPORTED if ps.p_in < level.alpha else REFUTED, ps.p_in, ps.p_out)
-    p_in, p_out = holm_among(ps.p_in, family.p_in), holm_among(ps.p_out, family.p_out)
+    p_in = holm_among(ps.p_in, family.p_in)
+    p_out = holm_among(min(1.0, family.legs * ps.p_out), family.p_out)
     if ps.n < level.least:
         return Decision(INSUFFICIENT, p_in, p_out)
     if p_in < level.alpha:

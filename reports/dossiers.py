@@ -9,14 +9,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import pandas as pd
+
 from reports.layout import Column, Entry, Table, by_columns, described
 from reports.palette import sign
 from reports.record import COMPUTED, INSUFFICIENT, MATCHED, NOMINAL, OVERALL, WORDS
-from reports.rounding import MISSING, decimals, effect_decimals, number, p_value, setting, spans
+from reports.rounding import MISSING, counted, decimals, effect_decimals, listed, number, p_value, setting, spans
 
 Record = Mapping[str, Any]
 
 PICTURED: Final = 8  # comparisons in the picture of one claim
+_NUMBERS: Final = (
+    *("place", "label", "verdict", "counted", "kind", "metric", "unit", "effect", "ci_low", "ci_high", "sd", "d_z"),
+    *("margin", "reference", "n", "p_in", "p_out", "p_in_adj", "p_out_adj", "p_exact_in", "p_exact_out", "alpha"),
+    "seeds_to_settle",
+)
+_EVERY_SETTING: Final = "at another level, at half or twice the margin, or without any one seed"
 PLACES: Final = {NOMINAL: "as named", MATCHED: "at equal rate", COMPUTED: "by computation", OVERALL: "overall"}
 
 
@@ -57,6 +65,11 @@ class Dossier:
     def measured(self) -> tuple[Record, ...]:
         """The leaves that decide and have an effect with an interval: what can be drawn."""
         return tuple(leaf for leaf in self.leaves if leaf["counted"] and leaf["ci_low"] is not None)
+
+    @property
+    def has_effects(self) -> bool:
+        """Whether any comparison has an effect: what a table of comparisons is for."""
+        return any(leaf["effect"] is not None for leaf in self.leaves)
 
     @property
     def pictured(self) -> tuple[Record, ...]:
@@ -118,6 +131,22 @@ def tally(found: Sequence[Dossier]) -> dict[str, int]:
     """How many claims have each verdict; words that occur, in the order supported, refuted, inconclusive, the rest."""
     words = [dossier.verdict for dossier in found]
     return {word: words.count(word) for word in dict.fromkeys((*WORDS, *words)) if word in words}
+
+
+def verdict_table(found: Sequence[Dossier]) -> Table:
+    """One row per claim: its words, its verdict, and the verdict in plain words."""
+    parts = [
+        (Column("claim"), [Entry(dossier.quote) for dossier in found]),
+        (Column("verdict"), [Entry(dossier.verdict) for dossier in found]),
+        (Column("in plain words"), [Entry(str(dossier.head["sentence"])) for dossier in found]),
+    ]
+    return by_columns("The claims and their verdicts.", parts, name="verdicts")
+
+
+def comparison_rows(found: Sequence[Dossier]) -> pd.DataFrame:
+    """Every single comparison with its numbers in full: the CSV file of all claims."""
+    rows = [{"claim": d.id, **{key: leaf[key] for key in _NUMBERS}} for d in found for leaf in d.leaves]
+    return pd.DataFrame(rows, columns=["claim", *_NUMBERS])
 
 
 def comparison_table(dossier: Dossier) -> Table:
@@ -219,14 +248,26 @@ def _run(values: list[str]) -> str:
     return spans(int(v) for v in values) if len(values) > 3 and all(v.isdigit() for v in values) else ", ".join(values)
 
 
+def _beyond_these_seeds(dossier: Dossier) -> str:
+    """Which of the settings the seeds are too few for, as a sentence; empty where they suffice for all."""
+    leaves = [leaf for leaf in dossier.leaves if _sensitive(leaf) and leaf["counted"]]
+    found = [leaf["sensitivity"] for leaf in leaves]
+    levels = dict.fromkeys(a for each in found for a, word in each["alpha"].items() if word == INSUFFICIENT)
+    lacking = [f"the level cannot be {listed(levels)}"] if levels else []
+    if any(INSUFFICIENT in each["leave_one_out"].values() for each in found):
+        lacking.append("none can be left out")
+    fewest = counted(min(leaf["n"] for leaf in leaves), "seed")
+    return f" With {fewest}, {listed(lacking)}." if lacking else ""
+
+
 def firmness(dossier: Dossier) -> str:
     """One sentence on whether the verdict hangs on its settings; empty for what is computed and not sampled."""
     stable = [leaf["sensitivity"]["stable"] for leaf in dossier.leaves if _sensitive(leaf) and leaf["counted"]]
     if not stable:
         return ""
     if all(stable):
-        return (
-            "No comparison changes its verdict at another level, at half or twice the margin, or without any one seed."
-        )
+        beyond = _beyond_these_seeds(dossier)
+        which = "under any setting that leaves seeds enough to decide" if beyond else _EVERY_SETTING
+        return f"No comparison changes its verdict {which}.{beyond}"
     which = "The verdict" if len(stable) == 1 else f"{stable.count(False)} of {len(stable)} comparisons"
     return f"{which} would come out differently under some of the settings below."

@@ -14,10 +14,11 @@ from reports.dossiers import Dossier, names
 from reports.effects import effect
 from reports.evidence import Evidence
 from reports.layout import HEADLINE, described
+from reports.objectives import OBJECTIVES
 from reports.pictures import Strip, first_cells, picture_grid
 from reports.prose import caption_against_beta
 from reports.rounding import listed, sentence_case, setting
-from reports.tables import OBJECTIVES, PLAIN, summary
+from reports.tables import PLAIN, summary
 
 AGAINST_RATE: Final = (OBJECTIVES, ("ssim", "acutance_ratio", "bits_per_dim"), ("legibility", "sigma_eq", "kid"))
 TRAINING: Final = {
@@ -98,17 +99,17 @@ def _rate_plates(evidence: Evidence, means: pd.DataFrame, present: set[str]) -> 
 def _rate_caption(metrics: Sequence[str], rates: Sequence[float]) -> str:
     labels = sentence_case(listed(described(metric).label for metric in metrics))
     at = listed(setting(rate) for rate in rates)
-    lines = f"dotted lines: rates of comparison, {at} nats per image" if rates else "no rate of comparison is in reach"
+    lines = f"; dotted lines: rates of comparison, {at} nats per image" if rates else ""
     return (
         f"{labels} against the rate, reduction sum. Line and band: mean over seeds in its 95 % interval; "
-        f"marks: arms; {lines}."
+        f"marks: arms{lines}."
     )
 
 
 def matched_rates(evidence: Evidence) -> tuple[float, ...]:
-    """The rates at which the verdicts compared losses; the default ones where no verdict did."""
+    """The rates at which the verdicts compared losses; none where no verdict did."""
     used = {rate for record in evidence.verdicts for leaf in (record, *record["legs"]) for rate in leaf["rates"]}
-    return tuple(sorted(used)) or figures.MATCHED_RATES
+    return tuple(sorted(used))
 
 
 def _transfer_plates(evidence: Evidence) -> Iterator[Plate]:

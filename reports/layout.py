@@ -13,14 +13,13 @@ import pandas as pd
 
 from reports.comparability import refusal
 from reports.rounding import MISSING, decimals, duration, number, plus_minus, setting
-from reports.tables import PLAIN, grid, loss_by_loss, runtime, same_objective
+from reports.tables import grid, runtime, same_objective
 from vae.metrics.catalogue import CATALOGUE, Metric
 
 HEADLINE: Final = (
     *("rate", "bce", "mse", "mae", "neg_elbo", "bits_per_dim", "ssim", "psnr", "acutance_ratio", "sigma_eq"),
     *("legibility", "active_units", "kid"),
 )
-WON: Final = "won by construction"
 SETTINGS: Final = "settings"
 BETA_EFF: Final = "weight of the KL term when both terms are summed"
 
@@ -133,10 +132,11 @@ def _metric_column(
     entry = described(metric)
     group = f"headline {entry.where}" if metric in HEADLINE else entry.where
     column = Column(entry.label, shown_unit(metric), True, refusal(metric, losses), group, entry.about)
-    return column, [_interval(mean, half, places) for mean, half in zip(rows["mean"], rows["half"])]
+    return column, [interval(mean, half, places) for mean, half in zip(rows["mean"], rows["half"])]
 
 
-def _interval(mean: float, half: float, places: int, mark: str = "") -> Entry:
+def interval(mean: float, half: float, places: int, mark: str = "") -> Entry:
+    """A mean with the half-width of its interval, which sorts by the mean."""
     return Entry(plus_minus(mean, half, places), float(mean), mark)
 
 
@@ -148,7 +148,7 @@ def grid_table(means: pd.DataFrame, metric: str) -> Table:
     lines = []
     for (loss, reduction), part in rows.groupby(["loss", "reduction"], sort=True):
         at = part.set_index("beta").reindex(betas)
-        values = (_interval(mean, half, places) for mean, half in zip(at["mean"], at["half"]))
+        values = (interval(mean, half, places) for mean, half in zip(at["mean"], at["half"]))
         lines.append((Entry(str(loss), mark=str(loss)), Entry(str(reduction)), *values))
     return Table(
         caption=f"{titled(metric)} by loss, reduction and β: mean ± 95 % interval, {seeds_of(rows)}.",
@@ -164,36 +164,6 @@ def seeds_of(rows: pd.DataFrame) -> str:
         return "no seeds"
     low, high = int(rows["n"].min()), int(rows["n"].max())
     return f"n = {high} seeds" if low == high else f"n = {low} to {high} seeds"
-
-
-def objective_table(means: pd.DataFrame, reduction: str = "sum", beta: float = 1.0) -> Table:
-    """Training loss (rows) × loss evaluated (columns) with the diagonal marked, and the rate beside it.
-
-    No row is ordered before another by these numbers: see `reports.comparability`.
-    """
-    rows = loss_by_loss(means, reduction, beta)
-    rate = means[(means["metric"] == "rate") & (means["reduction"] == reduction) & (means["beta"] == beta)]
-    rates = rate[rate["posterior"] == PLAIN].set_index("loss")
-    trained = list(dict.fromkeys(rows["trained"]))
-    parts = [(Column("trained on"), [Entry(loss, mark=loss) for loss in trained])]
-    if not rates.empty:
-        shown = rates.reindex(trained)
-        places = decimals(shown["half"], shown["mean"])
-        entries = [_interval(m, h, places) for m, h in zip(shown["mean"], shown["half"])]
-        parts.append((Column("rate", "nats", numeric=True), entries))
-    for evaluated, part in rows.groupby("evaluated", sort=False):
-        at = part.set_index("trained").reindex(trained)
-        places = decimals(at["half"], at["mean"])
-        entries = [
-            _interval(at.loc[loss, "mean"], at.loc[loss, "half"], places, WON if loss == evaluated else "")
-            for loss in trained
-        ]
-        column = Column(f"evaluated by {evaluated}", shown_unit(str(evaluated)), True)
-        parts.append((column, entries))
-    caption = (
-        f"Loss trained on × loss evaluated, {reduction}, β = {setting(beta)}: mean ± 95 % interval, {seeds_of(rows)}."
-    )
-    return by_columns(caption, parts, name="loss-by-loss")
 
 
 def runtime_table(frame: pd.DataFrame) -> Table:

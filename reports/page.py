@@ -60,7 +60,10 @@ class Contents:
     metrics: Table
     runtime: Table
     objectives: Table
+    objectives_at_rate: Table
     failed: Table
+    verdicts: Table
+    comparisons: Sequence[Table] = ()
     grids: Mapping[str, Table] = field(default_factory=dict)
     reconstructions: Sequence[Strip] = ()
     samples: Sequence[Strip] = ()

@@ -16,7 +16,7 @@ from reports.cells import COLLAPSED, Cells
 from reports.claim_model import LEAST_CURVE, Claim, Leg
 from reports.matched import Curve, matched
 from reports.record import MATCHED, Count
-from reports.rounding import listed, number, setting, spans
+from reports.rounding import listed, number, setting, which_seeds
 from reports.selectors import Arm, Selector, find, same_beta, sum_twin
 from reports.statistics import slopes
 
@@ -30,8 +30,8 @@ class Measured:
 
     pair: the arms compared, first minus second (one arm where it is compared with a number, or along beta); beta is
     NaN where a whole curve stands for it. read: the arms whose cells were read. levels: name -> mean over the seeds
-    used. rates: nats, of a comparison at equal rate. counted: whether it bears on its claim. reason: why there is
-    nothing to test; then by_seed is empty.
+    used. rates: nats, of a comparison at equal rate. counted: whether it bears on its claim. caveats: what the
+    sentence itself must say, as clauses. reason: why there is nothing to test; then by_seed is empty.
     """
 
     leg: Leg
@@ -42,6 +42,7 @@ class Measured:
     levels: Mapping[str, float] = field(default_factory=dict)
     counts: tuple[Count, ...] = ()
     notes: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
     rates: tuple[float, ...] = ()
     counted: bool = True
     reason: str = ""
@@ -77,7 +78,7 @@ def _finished(found: Measured, cells: Cells) -> Measured:
     differ = [seed for seed, hashes in seen.items() if len(hashes) > 1]
     if differ:
         reason = (
-            f"the cells of seed {spans(differ)} cannot be paired: init_hash or order_hash differs between the arms, "
+            f"the cells of {which_seeds(differ)} cannot be paired: init_hash or order_hash differs between the arms, "
             "so the seed does not mean the same initial weights and batch order in each"
         )
         return replace(found, by_seed={}, levels={}, reason=reason)
@@ -107,7 +108,7 @@ def _pair(leg: Leg, cells: Cells, first: Arm, second: Arm | None = None) -> Meas
         b = cells.values(second, leg.metric)
         pairs = {seed: (a[seed], b[seed]) for seed in a.keys() & b.keys()}
     found = _found(leg, [arm.label for arm in arms], pairs)
-    return replace(found, pair=arms, read=arms, notes=_rate_notes(cells, arms))
+    return replace(found, pair=arms, read=arms, notes=_rate_notes(cells, arms), caveats=_collapses(cells, arms))
 
 
 def _found(leg: Leg, names: Sequence[str], pairs: Pairs) -> Measured:
@@ -143,7 +144,7 @@ def _with_twin(leg: Leg, cells: Cells, arm: Arm) -> Measured:
     if not (cells.collapsed(arm) and cells.collapsed(twin)):
         return pair
     note = f"Both collapsed (rate below {setting(COLLAPSED)} nat), so equal whatever the weight: shown, not counted."
-    return replace(pair, counted=False, notes=(*pair.notes, note))
+    return replace(pair, counted=False, notes=(note,), caveats=())
 
 
 def _trend(claim: Claim, leg: Leg, cells: Cells) -> Measured:
@@ -156,6 +157,8 @@ def _trend(claim: Claim, leg: Leg, cells: Cells) -> Measured:
     values = {arm: cells.values(arm, leg.metric) for arm in arms}
     lines = {seed: [(arm.beta, values[arm][seed]) for arm in arms if seed in values[arm]] for seed in cells.seeds}
     lines = {seed: line for seed, line in lines.items() if len(line) >= LEAST_CURVE}
+    against = _against_the_trend(leg, lines)
+    other_way = f"the other way by more than {setting(leg.margin or 0.0)}"
     return Measured(
         leg,
         label=f"slope of {leg.metric} on ln beta, {_name(selector)}",
@@ -163,7 +166,8 @@ def _trend(claim: Claim, leg: Leg, cells: Cells) -> Measured:
         read=arms,
         by_seed={seed: _slope(line) for seed, line in lines.items()},
         levels={arm.label: math.fsum(seen.values()) / len(seen) for arm, seen in values.items() if seen},
-        notes=_against_the_trend(leg, lines, _name(selector)),
+        notes=() if against or not lines else (f"{_name(selector)}: in no seed does a step in beta go {other_way}.",),
+        caveats=(f"but in {which_seeds(against)} a step in beta goes {other_way}",) if against else (),
     )
 
 
@@ -172,16 +176,11 @@ def _slope(line: Sequence[tuple[float, float]]) -> float:
     return float(slopes([math.log(each) for each in beta], value))
 
 
-def _against_the_trend(leg: Leg, lines: Mapping[int, Sequence[tuple[float, float]]], name: str) -> tuple[str, ...]:
-    """A slope is not monotony: say in which seeds some step goes the other way by more than the margin."""
-    sign, margin = (1 if leg.direction == "falls" else -1), leg.margin or 0.0
+def _against_the_trend(leg: Leg, lines: Mapping[int, Sequence[tuple[float, float]]]) -> list[int]:
+    """A slope is not monotony: the seeds in which some step goes the other way by more than the margin."""
+    sign = 1 if leg.direction == "falls" else -1
     steps = {seed: [sign * (b[1] - a[1]) for a, b in itertools.pairwise(line)] for seed, line in lines.items()}
-    against = [seed for seed, found in steps.items() if max(found) > margin]
-    if not lines:
-        return ()
-    if not against:
-        return (f"{name}: in no seed does a step in beta go the other way by more than {setting(margin)}.",)
-    return (f"{name}: in seed {spans(against)} a step in beta goes the other way by more than {setting(margin)}.",)
+    return [seed for seed, found in steps.items() if max(found) > (leg.margin or 0.0)]
 
 
 def _along_beta(claim: Claim, cells: Cells, selector: Selector) -> tuple[Arm, ...]:
@@ -265,11 +264,16 @@ def _name(selector: Selector, *, weight: bool = True) -> str:
     return "-".join(part for part in parts if part) or "any"
 
 
+def _collapses(cells: Cells, arms: Sequence[Arm]) -> tuple[str, ...]:
+    """What an arm does that is collapsed, it does without its latents."""
+    rates = {arm.label: rate for arm in arms if (rate := cells.rate(arm)) is not None and cells.collapsed(arm)}
+    return tuple(f"{label} is collapsed, at a rate of {number(rate, 2)} nats" for label, rate in rates.items())
+
+
 def _rate_notes(cells: Cells, arms: Sequence[Arm]) -> tuple[str, ...]:
-    """A comparison at one setting is one of the rates too, and an arm that is collapsed says nothing."""
+    """A comparison at one setting is one of the rates too."""
     rates = {arm.label: rate for arm in arms if (rate := cells.rate(arm)) is not None}
-    low = {label: rate for label, rate in rates.items() if rate < COLLAPSED}
-    notes = [f"{label} is collapsed: its rate is {number(rate, 2)} nats." for label, rate in low.items()]
+    notes = []
     if len(rates) == 2 and len({arm.loss for arm in arms}) == 2:
         (one, first), (other, second) = rates.items()
         if abs(first - second) > RATE_MATTERS:

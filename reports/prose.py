@@ -8,7 +8,7 @@ from reports.comparability import OWN_OBJECTIVE, refusal
 from reports.dossiers import Dossier, tally
 from reports.evidence import Evidence
 from reports.layout import described, titled
-from reports.rounding import MISSING, counted, duration, listed, sentence_case, spans
+from reports.rounding import MISSING, counted, duration, listed, sentence_case, spans, which_seeds
 
 _STANDING = {
     "supported": ("is supported by these data", "are supported by these data"),
@@ -41,7 +41,8 @@ def _basis(evidence: Evidence) -> str:
         return "No cell has been trained and measured yet."
     arms, seeds = done["arm"].nunique(), done["seed"].nunique()
     data = f" on {evidence.environment.dataset}" if evidence.environment.dataset else ""
-    rest = "They rest on" if evidence.verdicts else "It shows"
+    claims = len({record["claim"]["id"] for record in evidence.verdicts})
+    rest = "They rest on" if claims > 1 else "It rests on" if claims else "It shows"
     return (
         f"{rest} {counted(len(done), 'trained model')}{data}: {counted(arms, 'arm')}, each trained under "
         f"{'up to ' if _uneven(evidence) else ''}{counted(seeds, 'seed')}."
@@ -69,7 +70,7 @@ def completeness(evidence: Evidence) -> str:
 def missing_by_arm(evidence: Evidence) -> list[str]:
     """Each arm with missing cells, and its missing seeds."""
     groups = evidence.missing.groupby("arm", sort=False)["seed"]
-    return [f"{arm}: seed {spans(int(seed) for seed in seeds)}" for arm, seeds in groups]
+    return [f"{arm}: {which_seeds(int(seed) for seed in seeds)}" for arm, seeds in groups]
 
 
 def facts(evidence: Evidence) -> list[tuple[str, str]]:

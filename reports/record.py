@@ -3,8 +3,9 @@
 A `Verdict` is the whole answer to one claim at one place of comparison. It is data: the page draws it, the tables
 print it, and every number in the prose is one of its fields. `reports.verdicts` makes it.
 
-`verdicts.json` is `{"schema": 1, "alpha": ..., "claims_hash": ..., "verdicts": [...]}`; each entry of `verdicts` has
-exactly the keys of `SCHEMA`, and so has each entry of its `legs`. NaN and infinity never appear: they are null.
+`verdicts.json` is `{"schema": 1, "alpha": ..., "study": ..., "dataset": ..., "claims_hash": ..., "notes": [...],
+"verdicts": [...]}`: notes are the sentences that a reader must see first. Each entry of `verdicts` has exactly the keys
+of `SCHEMA`, and so has each entry of its `legs`. NaN and infinity never appear: they are null.
 """
 
 from __future__ import annotations

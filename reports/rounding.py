@@ -152,6 +152,16 @@ def spans(seeds: Iterable[int]) -> str:
     return ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]}–{r[-1]}" for r in runs) or "none"
 
 
+def which_seeds(seeds: Iterable[int]) -> str:
+    """Seeds by number, with their noun.
+
+    >>> which_seeds([5]), which_seeds([0, 1, 2, 7])
+    ('seed 5', 'seeds 0–2, 7')
+    """
+    known = list(seeds)
+    return f"seed{'' if len(known) == 1 else 's'} {spans(known)}"
+
+
 def sentence_case(text: str) -> str:
     """The text with its first letter large.
 

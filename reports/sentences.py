@@ -18,18 +18,25 @@ _POSTERIORS: Final[Mapping[str, str]] = {
     "full-logvar": "std = exp(s) with the KL term unchanged",
     "log-std": "std = exp(s) with the KL term to match",
 }
-_AT: Final[Mapping[str, str]] = {NOMINAL: "at the settings it names", MATCHED: "at equal rate"}
+_AT: Final[Mapping[str, str]] = {NOMINAL: "At the settings named", MATCHED: "At equal rate"}
+_BE: Final[Mapping[str, tuple[str, str]]] = {
+    SUPPORTED: ("is supported", "are supported"),
+    REFUTED: ("is refuted", "are refuted"),
+    INCONCLUSIVE: ("is left open", "are left open"),
+    INSUFFICIENT: ("lacks data", "lack data"),
+}
+_REVERSED: Final = ": the other way round"
 _PURE: Final = ("", "1", "ratio", "fraction", "none", "dimensionless")  # units that are not said
 
 
-def compared(found: Verdict, pair: Sequence[Arm], *, label: str) -> str:
-    """What one comparison shows, and what follows. label: the metric in words."""
+def compared(found: Verdict, pair: Sequence[Arm], *, label: str, caveats: Sequence[str] = ()) -> str:
+    """What one comparison shows, and what follows. label: the metric in words. caveats: clauses that must follow."""
     if found.effect is None:
         return f"Not enough data: {found.reason}."
     said = _effect(found, pair, label)
     if found.verdict == INSUFFICIENT:
         return f"Not enough data: {found.reason}. So far: {_inner(said)}."
-    return f"{said}{_consequence(found)}."
+    return f"{'; '.join((said + _consequence(found), *caveats))}."
 
 
 def _effect(found: Verdict, pair: Sequence[Arm], label: str) -> str:
@@ -41,14 +48,16 @@ def _effect(found: Verdict, pair: Sequence[Arm], label: str) -> str:
     opening = f"{context}, the {label}" if context else f"The {label}"
     if found.kind == "trend":
         way = "falls" if effect < 0 else "rises"
-        return f"{opening} of {first} {way} by {size} for each e-fold of beta ({_interval(found, places)})"
+        return f"{opening} of {first} {way} by {size} each time beta grows e-fold ({_interval(found, places)})"
     if found.reference is not None:
         level = _with_unit(number(found.reference + effect, places), found.unit)
         away = f", {size} {'below' if effect < 0 else 'above'} {setting(found.reference)}" if found.reference else ""
         return f"{opening} of {first} is {level}{away} ({_interval(found, places)})"
-    if found.kind == "equivalent":
-        moved = number(effect, places, signed=True)
-        return f"{opening} of {first} differs from that of {second} by {moved} ({_interval(found, places)})"
+    if found.kind == "equivalent" or not round(effect, places):
+        moved = _with_unit(number(effect, places, signed=True), found.unit)
+        return (
+            f"{opening} of {first} differs from that of {second} by {moved} ({_interval(found, places, signed=True)})"
+        )
     way = "lower" if effect < 0 else "higher"
     return f"{opening} of {first} is {size} {way} than that of {second} ({_interval(found, places)})"
 
@@ -59,11 +68,15 @@ def _places(found: Verdict) -> int:
     return decimals([half], sizes[:1])
 
 
-def _interval(found: Verdict, places: int) -> str:
+def _interval(found: Verdict, places: int, *, signed: bool = False) -> str:
+    """The interval as the words before it run: of how much lower, where they say lower; with signs where asked."""
     seeds = counted(found.n, "seed")
     if found.ci_low is None or found.ci_high is None:
         return seeds
-    low, high = number(found.ci_low, places, signed=True), number(found.ci_high, places, signed=True)
+    ends = (found.ci_low, found.ci_high)
+    if not signed and float(found.effect or 0) < 0:
+        ends = (-found.ci_high, -found.ci_low)
+    low, high = (number(end, places, signed=signed) for end in ends)
     return f"95 % interval {low} to {high}, {seeds}"
 
 
@@ -82,9 +95,7 @@ def _consequence(found: Verdict) -> str:
         return f": more than the ±{margin} that would pass as equal"
     if found.verdict == SUPPORTED:
         return f": more than the {margin} that matters" if found.margin else ""
-    if _against(found):
-        return ": the other way round"
-    return f": less than the {margin} that would matter" if found.margin else ": no such difference"
+    return _short_of_it(found, margin)
 
 
 def _open_end(found: Verdict, margin: str) -> str:
@@ -95,11 +106,16 @@ def _open_end(found: Verdict, margin: str) -> str:
     return f": not yet told apart from the margin of {margin}; about {found.seeds_to_settle} seeds would settle it"
 
 
-def _against(found: Verdict) -> bool:
-    """Whether the effect is one that matters, in the direction opposite to the claim."""
-    low, _ = found.region or (None, None)
-    towards = float(found.effect or 0) * (1 if low is not None else -1)
-    return towards < 0 and -towards >= float(found.margin or 0)
+def _short_of_it(found: Verdict, margin: str) -> str:
+    """What a refuted difference is, and no more than its interval shows: the reverse only where all of it is."""
+    rises = (found.region or (None, None))[0] is not None
+    nearest = found.ci_high if rises else found.ci_low  # the end of the interval on the claim's side of the effect
+    towards = (float(found.effect or 0) if nearest is None else nearest) * (1 if rises else -1)
+    if towards < -float(found.margin or 0):
+        return f": the other way round, by more than the {margin} that matters" if found.margin else _REVERSED
+    if towards < 0:
+        return _REVERSED
+    return f": not more than the {margin} that would matter" if found.margin else ": no such difference"
 
 
 def _subjects(found: Verdict, pair: Sequence[Arm]) -> tuple[str, str, str]:
@@ -140,20 +156,16 @@ def of_many(word: str, parts: Sequence[Verdict], deciding: Verdict) -> str:
         all_of_them = "Both" if len(words) == 2 else f"All {len(words)}"
         rank = "clearest" if word == REFUTED else "least clear"
         return f"{all_of_them} comparisons are {word}; the {rank}: {_inner(deciding.sentence)}"
-    said = [f"{words.count(each)} {each}" for each in (SUPPORTED, REFUTED, INCONCLUSIVE) if each in words]
-    lacking = words.count(INSUFFICIENT)
-    said += [f"{lacking} without enough data"] if lacking else []
+    numbers = {each: words.count(each) for each in (word, *_BE) if each in words}
+    said = [f"{count} {_BE[each][count > 1]}" for each, count in numbers.items()]
     return f"Of {len(words)} comparisons, {listed(said)}. {deciding.sentence}"
 
 
-def of_places(places: Sequence[Verdict], deciding: Verdict) -> str:
-    """The sentence of a claim that must hold at several places."""
-    words = dict.fromkeys(part.verdict for part in places)
-    if set(words) == {INSUFFICIENT}:
-        return deciding.sentence
-    where = {word: listed([_AT[part.place] for part in places if part.verdict == word]) for word in words}
-    said = listed([f"{'lacking data' if word == INSUFFICIENT else word} {at}" for word, at in where.items()])
-    return f"{said[:1].upper()}{said[1:]}. {deciding.sentence}"
+def of_places(places: Sequence[Verdict]) -> str:
+    """The sentences of a claim that must hold at several places: one for each, since they may well differ."""
+    if {part.verdict for part in places} == {INSUFFICIENT}:
+        return places[0].sentence
+    return " ".join(f"{_AT[part.place]}: {_inner(part.sentence)}" for part in places)
 
 
 def _inner(sentence: str) -> str:

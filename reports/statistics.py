@@ -266,19 +266,32 @@ def _t_power(distance: float, n: Array, alpha: float) -> Array:
 
 
 def seeds_to_settle(
-    mean: float, sd: float, region: Region, *, alpha: float, wanted: float = 0.8, most: int = 1_000
+    mean: float,
+    sd: float,
+    region: Region,
+    *,
+    alpha: float,
+    alpha_out: float | None = None,
+    beyond: int = 0,
+    wanted: float = 0.8,
+    most: int = 1_000,
 ) -> int | None:
     """Fewest seeds that would decide with that power, if the true mean and spread were those seen.
 
-    Towards the side on which the mean lies: support when inside the region, refutation when outside.
-    None when more than `most` would be needed: the mean lies at the margin.
+    Towards the side on which the mean lies: support, at alpha, when inside the region; refutation, at alpha_out (alpha
+    where None), when outside. beyond: seeds that there are and did not suffice. None when more than `most` would be
+    needed: the mean lies at the margin.
 
     >>> seeds_to_settle(0.5, 1.0, Region.of("greater", 0.0), alpha=0.05)
     27
+    >>> seeds_to_settle(9.0, 1.0, Region.of("equivalent", 1.0), alpha=0.05, beyond=5)
+    6
     """
-    n = np.arange(least_seeds(alpha), most + 1)
+    inside = bool(region.holds(mean))
+    level = alpha if inside or alpha_out is None else alpha_out
+    least = least_seeds(level if inside else level / len(region.ends))
+    n = np.arange(max(least, beyond + 1), most + 1)
     if sd == 0:
         return int(n[0])
-    supported, refuted = power(mean, sd, n, region, alpha=alpha)
-    enough = np.flatnonzero((supported if region.holds(mean) else refuted) >= wanted)
+    enough = np.flatnonzero(power(mean, sd, n, region, alpha=level)[0 if inside else 1] >= wanted)
     return int(n[enough[0]]) if enough.size else None

@@ -19,7 +19,6 @@ from vae.metrics.catalogue import CATALOGUE
 ARM: Final = ("arm", "loss", "reduction", "beta", "beta_eff", "posterior", "origin")
 MEANS: Final = (*ARM, "metric", "n", "mean", "sd", "half", "low", "high")
 PLAIN: Final = "half-logvar"  # the posterior of the notes; the other kinds are arms of one claim only
-OBJECTIVES: Final = ("bce", "mse", "mae")
 
 
 def metrics_in(frame: pd.DataFrame) -> tuple[str, ...]:
@@ -100,17 +99,6 @@ def grid(means: pd.DataFrame, metric: str) -> pd.DataFrame:
     rows = on_grid(means, metric)
     columns = ["loss", "reduction", "beta", "beta_eff", "n", "mean", "half", "low", "high"]
     return rows[columns].sort_values(["loss", "reduction", "beta"]).reset_index(drop=True)
-
-
-def loss_by_loss(means: pd.DataFrame, reduction: str = "sum", beta: float = 1.0) -> pd.DataFrame:
-    """Training loss × loss evaluated, at one reduction and beta, in long form.
-
-    Columns: trained, evaluated, own (bool: the diagonal), n, mean, half. Empty without such arms.
-    """
-    at = means[(means["reduction"] == reduction) & (means["beta"] == beta) & (means["posterior"] == PLAIN)]
-    rows = at[at["metric"].isin(OBJECTIVES)].rename(columns={"loss": "trained", "metric": "evaluated"})
-    rows = rows.assign(own=rows["trained"] == rows["evaluated"])
-    return rows[["trained", "evaluated", "own", "n", "mean", "half"]].reset_index(drop=True)
 
 
 def results(frame: pd.DataFrame) -> pd.DataFrame:

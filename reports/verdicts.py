@@ -91,7 +91,8 @@ def judge(
     at_each: dict[str, list[Verdict]] = {}
     for i, case in enumerate(cases):
         others = [p for j, p in enumerate(ps) if j != i and p is not None]
-        family = Family([p_in for p_in, _ in others], [p_out for _, p_out in others])
+        legs = max(1, len(case.tested(level.least)))
+        family = Family([p_in for p_in, _ in others], [p_out for _, p_out in others], legs)
         rules = Rules(level, min_seeds, family, catalogue)
         at_each.setdefault(case.claim.id, []).append(_verdict(case, rules))
     return [_noted(claim, verdict) for claim in claims for verdict in _with_overall(claim, at_each[claim.id])]
@@ -138,7 +139,7 @@ def _with_overall(claim: Claim, places: Sequence[Verdict]) -> list[Verdict]:
     word = conjunction(part.verdict for part in places)
     deciding = _deciding(word, places)
     return [
-        _gathered(claim, OVERALL, word, sentences.of_places(places, deciding), places, deciding),
+        _gathered(claim, OVERALL, word, sentences.of_places(places), places, deciding),
         *places,
     ]
 

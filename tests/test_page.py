@@ -106,7 +106,7 @@ def test_every_link_in_the_markdown_leads_to_a_file(report: ReportPaths) -> None
 
 def test_verdicts_json_has_its_documented_schema(report: ReportPaths, evidence: Evidence) -> None:
     content = json.loads(report.verdicts.read_text(encoding="utf-8"))
-    assert set(content) == {"schema", "alpha", "claims_hash", "verdicts"}
+    assert set(content) == {"schema", "alpha", "study", "dataset", "claims_hash", "notes", "verdicts"}
     assert content["schema"] == SCHEMA_VERSION
     assert content["verdicts"] == list(evidence.verdicts)
 

@@ -61,8 +61,8 @@ def found(text: str, cells: pd.DataFrame, place: str = NOMINAL) -> list[Measured
     return measure(claim, claim.legs[0], place, Cells(cells))
 
 
-def single(text: str, cells: pd.DataFrame) -> Verdict:
-    (verdict,) = judge(claims(text), cells)
+def single(text: str, cells: pd.DataFrame, planned: pd.DataFrame | None = None) -> Verdict:
+    (verdict,) = judge(claims(text), cells, planned=planned)
     return verdict
 
 
@@ -112,7 +112,7 @@ def test_failed_missing_and_unmeasured_cells_are_counted_by_condition() -> None:
     assert (first.arm, first.done, first.failed, first.missing, first.unmeasured) == ("mae-sum-b1", 7, 1, 0, 1)
     assert (second.arm, second.done, second.failed, second.missing) == ("mse-sum-b1", 7, 0, 1)
     assert sorted(verdict.per_seed) == [0, 3, 5, 6, 7]
-    assert "mae-sum-b1: 7 cells done, 1 failed, 1 without the metric (loss became NaN)." in verdict.evidence
+    assert "mae-sum-b1: 7 cells done, 1 failed, 1 without ssim (loss became NaN)." in verdict.evidence
     assert verdict.failed == 1
 
 
@@ -215,7 +215,37 @@ def test_a_trend_the_other_way_is_refuted_and_steps_against_it_are_told() -> Non
     cells = ladder("mse")
     assert single(TREND.replace('"falls"', '"rises"'), cells).verdict == "refuted"
     cells.loc[(cells["beta"] == 1.0) & (cells["seed"] == 5), "rate"] = 30.0
-    assert any("in seed 5 a step in beta goes the other way" in note for note in single(TREND, cells).evidence)
+    told = single(TREND, cells)
+    assert told.verdict == "supported"  # as a slope; so the sentence itself must say the rest
+    assert told.sentence.endswith("but in seed 5 a step in beta goes the other way by more than 0.5.")
+
+
+def plan_of(cells: pd.DataFrame, *extra: dict[str, object]) -> pd.DataFrame:
+    """The plan of a frame whose cells all came, and of arms that never did."""
+    columns = ["loss", "reduction", "beta", "beta_eff", "posterior", "arm", "origin", "seed"]
+    lost = [{"posterior": "half-logvar", "origin": "grid", **each, "seed": seed} for each in extra for seed in range(8)]
+    return pd.concat([cells[columns], pd.DataFrame(lost, columns=columns)], ignore_index=True)
+
+
+def test_planned_arms_that_never_came_keep_twins_and_trends_from_passing_unseen() -> None:
+    pair = frame(arm("bce-mean-1", {"ssim": around(0.0, 0.01)}, 3.2), arm("bce-sum-3.2", {"ssim": around(0.0, 0.01)}))
+    whole = plan_of(pair)
+    assert single(TWIN, pair, planned=whole).verdict == "supported"
+    lost = {"loss": "mae", "reduction": "mean", "beta": 1.0, "beta_eff": 3.2, "arm": "mae-mean-b1"}
+    twin = {"loss": "mae", "reduction": "sum", "beta": 3.2, "beta_eff": 3.2, "arm": "mae-sum-b3.2"}
+    without = single(TWIN, pair, planned=plan_of(pair, lost, twin))
+    assert without.verdict == "insufficient data"
+    assert "mae-mean-b1: 0 cells done, 8 missing." in without.evidence
+    cells = ladder("mse")
+    gone = {"loss": "mse", "reduction": "sum", "beta": 8.0, "beta_eff": 8.0, "arm": "mse-sum-b8"}
+    trend = single(TREND, cells, planned=plan_of(cells, gone))
+    assert trend.verdict == "supported"
+    assert "mse-sum-b8: 0 cells done, 8 missing." in trend.evidence
+
+
+def test_what_rests_on_a_collapsed_model_says_so_in_its_sentence() -> None:
+    cells = frame(arm("mae-sum-1", {"ssim": around(5.0), "rate": [0.02] * 8}), arm("mse-sum-1", {"ssim": around(0.0)}))
+    assert single(one(), cells).sentence.endswith("; mae-sum-b1 is collapsed, at a rate of 0.02 nats.")
 
 
 def test_one_beta_is_no_trend() -> None:

@@ -14,14 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from reports import layout, rounding, tables
-from reports.comparability import OWN_OBJECTIVE, ranked, refusal
+from reports import layout, objectives, rounding, tables
+from reports.comparability import OWN_OBJECTIVE, refusal
 from reports.compare import compare
 from reports.layout import Column, Entry, Table
 from reports.rendering import latex, markdown
 from tests import report_samples as samples
 from tracking import schema
-from vae.errors import UserError
 from vae.metrics.catalogue import CATALOGUE
 
 PLACES = st.integers(0, 6)
@@ -72,7 +71,7 @@ def test_a_study_with_nothing_done_has_empty_tables(frame: pd.DataFrame) -> None
     assert list(means.columns) == list(tables.MEANS)
     assert means.empty
     assert layout.arm_table(means, []).rows == ()
-    assert tables.loss_by_loss(means).empty
+    assert objectives.at_beta(means).empty
 
 
 def test_metrics_stand_in_the_order_of_the_catalogue_and_strangers_last(frame: pd.DataFrame) -> None:
@@ -119,23 +118,15 @@ def test_grid_tables_leave_out_what_claims_added(frame: pd.DataFrame) -> None:
 def test_an_own_objective_never_ranks_losses(frame: pd.DataFrame, metric: str) -> None:
     owner = OWN_OBJECTIVE[metric]
     means = tables.arm_means(frame.assign(**{metric: 1.0}))
-    with pytest.raises(UserError, match=f"^{metric} is what the {owner} arms are trained on: they win it by construc"):
-        ranked(means, metric)
-    one = ranked(means[means["loss"] == owner], metric)
-    assert set(one["loss"]) == {owner}
-    others = means[means["loss"] != owner]
-    assert len(ranked(others, metric)) == others["arm"].nunique()
+    (title,) = [column for column in layout.arm_table(means, [metric]).columns if column.refusal]
+    assert title.refusal.startswith(f"{metric} is what the {owner} arms are trained on: they win it by construction")
+    for rows in (means[means["loss"] == owner], means[means["loss"] != owner]):
+        assert not any(column.refusal for column in layout.arm_table(rows, [metric]).columns)
 
 
 def test_a_fitted_scale_does_not_hide_whose_objective_it_is() -> None:
     assert refusal("psnr", ["gaussian-calibrated", "bce"]) == refusal("psnr", ["mse", "bce"]) != ""
     assert refusal("psnr", ["gaussian-calibrated", "mse"]) == ""
-
-
-def test_a_common_ruler_ranks_all(means: pd.DataFrame) -> None:
-    found = ranked(means, "ssim", ascending=False)
-    assert found["mean"].is_monotonic_decreasing
-    assert set(found["loss"]) == set(samples.LOSSES)
 
 
 def test_the_arm_table_says_why_it_is_not_sorted_by_an_objective(means: pd.DataFrame) -> None:
@@ -144,14 +135,37 @@ def test_the_arm_table_says_why_it_is_not_sorted_by_an_objective(means: pd.DataF
     assert columns["SSIM"].refusal == ""
 
 
-def test_the_diagonal_and_only_the_diagonal_is_won_by_construction(means: pd.DataFrame) -> None:
-    numbers = tables.loss_by_loss(means)
+def marked(table: Table, mark: str) -> set[tuple[int, int]]:
+    return {(r, c) for r, line in enumerate(table.rows) for c, entry in enumerate(line) if entry.mark == mark}
+
+
+def test_the_diagonal_and_only_the_diagonal_is_marked(frame: pd.DataFrame, means: pd.DataFrame) -> None:
+    numbers = objectives.at_beta(means)
     assert len(numbers) == 9
     assert (numbers["own"] == (numbers["trained"] == numbers["evaluated"])).all()
-    table = layout.objective_table(means)
-    marked = {(r, c) for r, line in enumerate(table.rows) for c, entry in enumerate(line) if entry.mark == layout.WON}
-    assert marked == {(0, 2), (1, 3), (2, 4)}  # name and rate come first
-    assert markdown(table).count("(won by construction)") == 3
+    at_beta = objectives.table_at_beta(means)
+    assert marked(at_beta, objectives.OWN) == {(0, 2), (1, 3), (2, 4)}  # name and rate come first
+    at_rates = objectives.table_at_rates(objectives.at_rates(frame, [8.0, 15.0, 1000.0]))
+    assert marked(at_rates, objectives.WON) == {(0, 1), (1, 2), (2, 3)}
+    assert markdown(at_rates).count("(won by construction)") == 3
+
+
+def test_loss_by_loss_at_equal_rate_is_read_off_the_curves() -> None:
+    """Two losses, two betas, straight lines in ln beta: the value half-way in rate is the mean of the ends."""
+    rows = samples.cells(("mse", "mae"), ("sum",), (1.0, 4.0), 3)
+    for loss, (high, low) in {"mse": (20.0, 10.0), "mae": (30.0, 0.0)}.items():
+        for beta, rate in ((1.0, high), (4.0, low)):
+            at = (rows["loss"] == loss) & (rows["beta"] == beta)
+            rows.loc[at, ["rate", "mse", "mae", "bce"]] = [rate, 100 - rate, 200 - rate, 1.0]
+    found = objectives.at_rates(rows, [5.0, 15.0, 25.0])
+    assert found.rates == (15.0,)  # of the curve of mse, that of mae reaches all
+    values = found.rows.set_index(["trained", "evaluated"])["mean"]
+    assert values["mse", "mse"] == pytest.approx(85)
+    assert values["mae", "mse"] == pytest.approx(85)
+    assert values["mse", "mae"] == pytest.approx(185)
+    assert (found.rows["n"] == 3).all()
+    assert objectives.at_rates(rows, [25.0]).rows.empty
+    assert objectives.at_rates(rows[rows["loss"] == "mse"], [15.0]).rows.empty  # one loss has nobody to compare with
 
 
 # Rounding

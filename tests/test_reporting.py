@@ -1,0 +1,29 @@
+"""What a report is asked for, and what no report can be made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ablations.reporting import check_request
+from vae.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ((["a", "b", "c"], None, ()), "report takes one study, or two to compare; 3 were given"),
+        ((["a"], "refuetd", ()), "--fail-on='refuetd' is not one of .* Did you mean 'refuted'"),
+        ((["a", "b"], "refuted", ()), "--fail-on has no meaning for a comparison of two studies"),
+        ((["a", "b"], None, ("notes",)), "--claims has no meaning for a comparison of two studies"),
+    ],
+)
+def test_what_cannot_be_reported_is_refused_by_name(request_: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check_request(*request_)
+
+
+def test_what_can_be_reported_passes() -> None:
+    check_request(["a"], "inconclusive", ("notes",))
+    check_request(["a", "b"], None, ())

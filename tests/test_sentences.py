@@ -1,0 +1,83 @@
+"""Verdicts in plain words: never stronger than the numbers beside them."""
+
+from __future__ import annotations
+
+import pytest
+
+from reports.verdicts import judge
+from tests.claim_samples import claims, frame, one, two_arms
+from tests.test_verdicts import legs, single, three_arms
+
+
+@pytest.mark.parametrize(
+    ("kind", "difference", "sd", "tail"),
+    [
+        ("greater", -0.22, 0.6, "not more than the 0.2 that would matter."),  # the interval reaches beyond 0
+        ("greater", -0.22, 0.2, "the other way round."),  # beyond 0, and not beyond the margin
+        ("greater", -1.0, 0.2, "the other way round, by more than the 0.2 that matters."),
+        ("less", 0.22, 0.45, "not more than the 0.2 that would matter."),
+        ("less", 0.22, 0.2, "the other way round."),
+        ("less", 1.0, 0.2, "the other way round, by more than the 0.2 that matters."),
+    ],
+)
+def test_the_reverse_is_said_only_where_the_whole_interval_shows_it(
+    kind: str, difference: float, sd: float, tail: str
+) -> None:
+    verdict = single(one(kind), two_arms(difference, sd=sd))
+    assert verdict.verdict == "refuted"
+    assert verdict.sentence.endswith(f": {tail}")
+
+
+def test_an_interval_runs_as_the_words_before_it() -> None:
+    lower = single(one("less"), two_arms(-1.0))
+    assert lower.ci_low is not None
+    assert lower.ci_high is not None
+    assert (
+        f"lower than that of MSE (95 % interval {-lower.ci_high:.2f} to {-lower.ci_low:.2f}, 8 seeds)" in lower.sentence
+    )
+    assert "(95 % interval −0.043 to +0.043, 8 seeds)" in single(one("equivalent"), two_arms(0.0, sd=0.05)).sentence
+
+
+def test_the_catalogue_gives_unit_and_words() -> None:
+    class Metric:
+        unit, label = "nats", "structural similarity"
+
+    verdict = single(one(), two_arms(1.0), catalogue={"ssim": Metric()})
+    assert verdict.unit == "nats"
+    assert verdict.sentence.startswith("With ‘sum’ at beta 1, the structural similarity of MAE is 1.00 nats higher")
+    usual = single(one(metric="sigma_eq"), two_arms(1.0, metric="sigma_eq"))
+    assert usual.unit == "px"
+    assert "the equivalent blur of MAE is 1.00 px higher" in usual.sentence
+
+
+def test_a_clause_of_the_claims_file_opens_the_sentence() -> None:
+    verdict = single(one(extra='says = { supported = "Edges pay" }'), two_arms(1.0))
+    assert verdict.sentence.startswith("Edges pay. With ‘sum’")
+    assert "Edges" not in single(one(extra='says = { refuted = "Edges cost" }'), two_arms(1.0)).sentence
+
+
+def test_words_of_a_difference_that_rounds_to_nothing_do_not_say_higher() -> None:
+    sentence = single(one("greater"), two_arms(1e-9, sd=0.3)).sentence
+    assert "the SSIM of MAE differs from that of MSE by 0.00 (" in sentence
+    assert "higher" not in sentence
+
+
+def test_a_claim_of_two_places_says_how_each_came_out() -> None:
+    """Better at the settings named, where the rates differ; worse where they do not."""
+    arms = [two_arms(1.0).assign(rate=12.0)]
+    for beta, rate in ((0.5, 30.0), (2.0, 5.0)):
+        worse = two_arms(-1.0).assign(rate=rate, beta=beta)
+        worse["arm"] = worse["loss"] + f"-sum-b{beta:g}"
+        arms.append(worse)
+    arms[0].loc[arms[0]["loss"] == "mae", "rate"] = 29.0
+    (overall, *_) = judge(claims(one(extra='places = ["nominal", "matched-rate"]\nrates = [20]')), frame(*arms))
+    named, equal = overall.legs
+    assert named.verdict == "supported"
+    assert overall.sentence.startswith("At the settings named: with ‘sum’ at beta 1, the SSIM of MAE is 1.00 higher")
+    assert " At equal rate: " in overall.sentence
+    assert overall.sentence.endswith(equal.sentence[1:])
+
+
+def test_a_mixed_conjunction_counts_its_comparisons_by_word() -> None:
+    verdict = single(legs(("mae", "mse"), ("mae", "bce")), three_arms(1.0, 3.0))
+    assert verdict.sentence.startswith("Of 2 comparisons, 1 is refuted and 1 is supported. With ‘sum’ at beta 1,")
