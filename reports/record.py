@@ -56,7 +56,7 @@ SCHEMA: Final[Mapping[str, str]] = MappingProxyType(
         "p_in": "number or null: p of 'the mean lies outside the region'; small supports the claim",
         "p_out": "number or null: p of 'the mean lies inside the region'; small refutes it",
         "p_in_adj": "number or null: p_in, Holm-adjusted over all claims and places",
-        "p_out_adj": "number or null: p_out, likewise",
+        "p_out_adj": "number or null: p_out times the comparisons that could refute the claim there, then likewise",
         "p_exact": "number or null: exact sign-flip p in the direction in which the effect points",
         "p_exact_in": "number or null: exact sign-flip counterpart of p_in, not adjusted",
         "p_exact_out": "number or null: exact sign-flip counterpart of p_out, not adjusted",
@@ -70,6 +70,25 @@ SCHEMA: Final[Mapping[str, str]] = MappingProxyType(
         "counts": "list of objects: arm, done, failed, missing, unmeasured (cells per condition), reasons",
     }
 )
+
+
+_PREFACE: Final = f"""# verdicts.json
+
+Every report has a `verdicts.json`: all that it says of the claims, for programs. UTF-8; NaN and infinity never appear,
+they are null. The object at the top:
+
+| key | type | meaning |
+|---|---|---|
+| `schema` | integer | version of this description; this is {SCHEMA_VERSION} |
+| `alpha` | number | level of the tests |
+| `study` | string | name of the study |
+| `dataset` | string | name of the data set |
+| `claims_hash` | string | names the claims by content; logged with the study before it ran |
+| `notes` | list of strings | what a reader must know first, such as seeds added after an earlier report |
+| `verdicts` | list of objects | each claim at each place; of a claim with several, `overall` first |
+
+A verdict, and each of its `legs` likewise:
+"""
 
 
 @dataclass(frozen=True)
@@ -179,6 +198,18 @@ class Verdict:
         return {**_plain(raw), "legs": [leg.to_dict() for leg in self.legs]}
 
 
+def documentation() -> str:
+    """`docs/verdicts.md`: what stands in `verdicts.json`, from `SCHEMA` itself. `python -m reports.record` prints it.
+
+    >>> "| `margin` | number or null | least difference that matters, metric units |" in documentation()
+    True
+    """
+    rows = [
+        f"| `{key}` | {kind} | {said} |" for key, (kind, _, said) in ((k, v.partition(": ")) for k, v in SCHEMA.items())
+    ]
+    return "\n".join((_PREFACE, "| key | type | meaning |", "|---|---|---|", *rows, ""))
+
+
 def _plain(value: Any) -> Any:
     """JSON's own types: string keys, lists, and null for what is no finite number."""
     if isinstance(value, Mapping):
@@ -188,3 +219,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+if __name__ == "__main__":
+    print(documentation(), end="")

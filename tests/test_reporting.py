@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ablations.reporting import check_request
+from reports.record import documentation
 from vae.errors import UserError
 
 
@@ -27,3 +29,8 @@ def test_what_cannot_be_reported_is_refused_by_name(request_: Any, message: str)
 def test_what_can_be_reported_passes() -> None:
     check_request(["a"], "inconclusive", ("notes",))
     check_request(["a", "b"], None, ())
+
+
+def test_the_schema_of_verdicts_is_documented_as_it_is() -> None:
+    """Where this fails: python -m reports.record > docs/verdicts.md"""
+    assert (Path(__file__).parents[1] / "docs" / "verdicts.md").read_text(encoding="utf-8") == documentation()
