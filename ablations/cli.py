@@ -6,9 +6,10 @@ and exit code 2; nothing is written before every check has passed.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,8 +32,9 @@ app = typer.Typer(
 check_app = typer.Typer(no_args_is_help=True, help="Check something of your own before you use it in a study.")
 app.add_typer(check_app, name="check")
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+# Where nobody looks on, lines are for programs: wide enough that no name is folded.
+out = Console(highlight=False, soft_wrap=True, emoji=False, width=None if sys.stdout.isatty() else 200)
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 StudyName = Annotated[str, typer.Argument(help="A bundled study or the path of a TOML file.", metavar="STUDY")]
 Seeds = Annotated[str | None, typer.Option(help="Such as 0-7 or 0,2,5.")]
@@ -98,7 +100,8 @@ def plan_command(
     if probe and plan.pending:
         shop = planning.workshop(plan, planning.device_named(device), _cache())
         out.print(views.estimate_line(planning.estimate(plan, shop), plan))
-    out.print(f"Next: ablate run {study}" if plan.pending else f"Nothing left to train. Next: ablate report {study}")
+    following = f"Next: ablate run {study}" if plan.pending else f"Nothing left to train. Next: ablate report {study}"
+    out.print(following, markup=False)
 
 
 @app.command()
@@ -126,11 +129,12 @@ def run(
     target = (out_dir or Path("out") / plan.study.name).resolve()
     if report:
         reporting.check_writable(target)
+    cache = _cache()
     store = open_store(tracking_uri)
     plan = _with_done(plan, store)
     out.print(views.plan_summary(plan))
     with Display(out, len(plan.pending), plan.study.training.epochs) as display:
-        outcome = driver.execute(plan, planning.workshop(plan, where, _cache()), store, display)
+        outcome = driver.execute(plan, planning.workshop(plan, where, cache), store, display)
     for line in views.outcome_lines(outcome, plan, study):
         out.print(line)
     if outcome.interrupted:
@@ -139,7 +143,7 @@ def run(
         with out.status("Writing the report ..."):
             written = reporting.write(store, plan.study.name, target)
         _say_report(written)
-    out.print(f"Runs:   {store.shown} — browse them with: ablate ui")
+    out.print(f"Runs:   {store.shown} — browse them with: ablate ui", markup=False)
     raise typer.Exit(outcome.exit_code)
 
 
@@ -149,7 +153,9 @@ def status(tracking_uri: Uri = None) -> None:
     from ablations import reporting, views
     from tracking.store import open_store
 
-    out.print(views.status_table(reporting.progress(open_store(tracking_uri, create=False))))
+    store = open_store(tracking_uri, create=False)
+    found = reporting.progress(store)
+    out.print(views.status_table(found) if found else f"No study was run in {store.shown} yet. Next: ablate run digits")
 
 
 @app.command("report")
@@ -164,9 +170,10 @@ def report_command(
 ) -> None:
     """Write the report of a study as it was last run; of two studies, their comparison arm by arm."""
     from ablations import reporting
+    from ablations.study import name_of
     from tracking.store import open_store
 
-    names = [Path(name).stem for name in studies or ["digits"]]
+    names = [name_of(name) for name in studies or ["digits"]]
     reporting.check_request(names, fail_on, claims or ())
     target = (out_dir or Path("out") / "-against-".join(names)).resolve()
     reporting.check_writable(target)
@@ -193,19 +200,22 @@ def _say_report(written: Written) -> None:
 @app.command()
 def ui(
     tracking_uri: Uri = None,
-    port: Annotated[int | None, typer.Option(help="Default: 5000, or another where it is taken.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Default: 5000, or another where it is taken.")
+    ] = None,
 ) -> None:
     """Open MLflow's own UI on the right store, on this machine only."""
-    import subprocess
-
     from tracking.store import open_store
-    from tracking.ui import ui_command
+    from tracking.ui import check_port, ui_command
 
+    if port is not None:
+        check_port(port)
     store = open_store(tracking_uri, create=False)
     command = ui_command(store, port)
     address = f"http://127.0.0.1:{command[command.index('--port') + 1]}"
-    out.print(f"MLflow's UI on {store.shown}\nOpen {address} — it may take a few seconds. Stop it with Ctrl-C.")
-    raise typer.Exit(subprocess.run(command, check=False).returncode)
+    said = f"MLflow's UI on {store.shown}\nOpen {address} — it may take a few seconds. Stop it with Ctrl-C."
+    out.print(said, markup=False)
+    raise typer.Exit(_run_to_its_end(command))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -237,6 +247,20 @@ def check_loss(name: Annotated[str, typer.Argument(help="mypackage.losses:charbo
     raise typer.Exit(0 if all(each.passed for each in found) else 1)
 
 
+def _run_to_its_end(command: Sequence[str]) -> int:
+    """A program that serves until it is stopped; whoever ends us by a signal ends it too."""
+    import signal
+    import subprocess
+
+    server = subprocess.Popen(command)
+    signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+    try:
+        return server.wait()
+    except KeyboardInterrupt:  # the terminal has told the server as well
+        server.wait()
+        return 0
+
+
 def _with_done(plan: Plan, store: Store) -> Plan:
     from tracking.search import completed
 
@@ -248,17 +272,25 @@ def _store_if_there(uri: str | None) -> Store | None:
     from tracking.store import open_store, resolve
 
     store = resolve(uri)
-    return None if store.path is not None and not store.path.exists() else open_store(uri, create=False)
+    return None if store.path is not None and not os.path.exists(store.path) else open_store(uri, create=False)
 
 
 def _cache() -> Path:
     """Where trained classifiers are kept between runs: the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "vae-ablations"
+    from vae.errors import UserError
+
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    there = next(each for each in (base, *base.parents) if each.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"cache {str(base)!r}: {there} is not a folder that can be written to; set XDG_CACHE_HOME")
+    return base / "vae-ablations"
 
 
 def main() -> None:
     """The console script: user errors as one sentence with exit code 2, Ctrl-C as 130."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without our signs shows others, and lives
     sys.path.append(os.getcwd())  # a loss of one's own may lie in the working folder; last, so that it hides nothing
     sys.exit(_guarded(lambda: app(standalone_mode=False)))
 
@@ -273,14 +305,15 @@ def _guarded(work: Callable[[], object]) -> int:
         err.print(f"[red]error:[/red] {_escaped(str(error))}")
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        err.print("Interrupted. What is finished is kept; the same command goes on from there.")
-        return 130
+        code = 130
     except Exception as error:
         show = getattr(error, "show", None)  # a usage error, of click's or of the click inside typer
         if show is None:
             raise
         show()
         return 2
+    if code == 130:
+        err.print("Interrupted. What is finished is kept; the same command goes on from there.")
     return code if isinstance(code, int) else 0
 
 

@@ -70,7 +70,7 @@ def narrow(study: Study, only: Sequence[str]) -> Study:
         if key not in GRID_KEYS:
             raise not_one_of("--only", key, GRID_KEYS)
         here = getattr(study.grid, key)
-        if value not in here:
+        if isinstance(value, bool) or value not in here:  # true is no 1
             raise UserError(
                 f"--only {key}={value}: the study's grid has {key}={list(here)}.{closest(value, here)} "
                 f"To train another value, use --set grid.{key}={value}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import sys
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,15 +20,17 @@ from ablations.study import Study
 from reports.claim_model import Claim
 from reports.claims import load_claims, needed_arms
 from vae import data
+from vae.blocks import TENSORS_PER_WEIGHT, weights_of
 from vae.data import ImageData
 from vae.errors import UserError
-from vae.memory import arms_that_fit
+from vae.memory import arms_that_fit, free_bytes
 from vae.metrics.catalogue import CATALOGUE
 from vae.objectives import Objective, effective_beta
 from vae.training import batches, fit
 
 # A stack this wide keeps the processor busy; wider ones only take memory and delay the first results.
 WIDEST = 48
+IMAGES = ("train=", "test=", "held_out=", "size=")  # how a mistake of the section [images] begins
 
 
 @dataclass(frozen=True)
@@ -89,20 +93,31 @@ def prepare(study: Study, *, data_dir: Path | None = None) -> Plan:
     Raises UserError for anything that would stop a run later: images, labels, batch size, claims.
     """
     claims = load_claims(*study.claims, metrics=CATALOGUE)
-    images = data.load(
-        study.dataset,
-        data_dir,
-        train=study.images.train,
-        test=study.images.test,
-        held_out=study.images.held_out,
-        size=study.images.size,
-        colour=study.images.colour,
-    )
+    with _told_of(study):
+        images = data.load(
+            study.dataset,
+            data_dir,
+            train=study.images.train,
+            test=study.images.test,
+            held_out=study.images.held_out,
+            size=study.images.size,
+            colour=study.images.colour,
+        )
+        _check(study, images)
     plan = Plan(study, images, claims, grid.expand(study))
-    _check(study, images)
     needed = needed_arms(claims, [vars(each) for each in study.objectives()], effective_beta=plan.beta_eff)
     extra = [Objective(arm["loss"], arm["reduction"], arm["beta"], arm["posterior"]) for arm in needed]
     return replace(plan, cells=grid.expand(study, extra))
+
+
+@contextmanager
+def _told_of(study: Study) -> Iterator[None]:
+    """A mistake that shows only beside the data is told with the study and the section that it stands in."""
+    try:
+        yield
+    except UserError as error:
+        section = "[images] " if str(error).startswith(IMAGES) else ""
+        raise UserError(f"study {study.name!r}: {section}{error}") from error
 
 
 def _check(study: Study, images: ImageData) -> None:
@@ -111,7 +126,23 @@ def _check(study: Study, images: ImageData) -> None:
             f"training.batch_size={study.training.batch_size} is larger than the {len(images.train)} training "
             f"images of {images.name!r}; lower it, or set training.last_batch='keep'"
         )
+    _check_size(study, images)
     study.model.build(images.image_shape, images.n_classes)
+
+
+def _check_size(study: Study, images: ImageData) -> None:
+    """Refuse a model that no memory holds before a single weight is made."""
+    try:
+        with torch.device("meta"):
+            weights = weights_of(study.model.build(images.image_shape, images.n_classes))
+    except RuntimeError:  # so many that their number overflows
+        weights = sys.maxsize
+    needed = TENSORS_PER_WEIGHT * study.training.dtype.itemsize * weights
+    if needed > (free := free_bytes()):
+        raise UserError(
+            f"model: {weights:,} weights need {needed / 2**30:,.0f} GiB to train, and {free / 2**30:,.0f} are free: "
+            "name fewer latents, or smaller layers"
+        )
 
 
 def device_named(name: str) -> torch.device:

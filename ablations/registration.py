@@ -29,10 +29,9 @@ class Look:
 
 def looks_of(run: StudyInfo) -> tuple[Look, ...]:
     """The reports that were made of a run, oldest first."""
-    return tuple(
-        Look(each["at"], tuple(each["seeds"]), each["claims_hash"])
-        for each in json.loads(run.tags.get(TAG_REPORT, "[]"))
-    )
+    kept = json.loads(run.tags.get(TAG_REPORT, "[]"))
+    looks = [kept] if isinstance(kept, dict) else kept  # at first, only the last look was kept
+    return tuple(Look(each["at"], tuple(each["seeds"]), each["claims_hash"]) for each in looks)
 
 
 def remember(store: Store, run: StudyInfo, seeds: Iterable[int], claims_hash: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,13 +20,14 @@ from ablations import registration
 from ablations.driver import PLAN_FILE
 from ablations.evaluation import LOGISTIC_IMAGES
 from ablations.study import Study, checked
-from reports import build, verdicts
+from reports import build, files, verdicts
 from reports.claim_model import Claim
 from reports.claims import claims_from_json, claims_hash, load_claims
 from reports.compare import write_comparison
 from reports.evidence import Environment, Evidence
 from reports.record import WORDS, Verdict
 from tracking import reader, schema
+from tracking.errors import explained
 from tracking.reader import StudyInfo
 from tracking.search import Gathered, completed, gather
 from tracking.store import Store
@@ -70,10 +72,13 @@ def check_request(names: Sequence[str], fail_on: str | None, claim_files: Sequen
 def check_writable(folder: Path) -> None:
     """Refuse a report folder that could not be written, before anything is trained for it."""
     there = folder
-    while not there.exists():
-        there = there.parent
+    try:
+        while not there.exists():
+            there = there.parent
+    except OSError as error:
+        raise UserError(f"--out {str(folder)!r} cannot be a folder: {error.strerror}") from None
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise UserError(f"--out {folder}: {there} is not a folder that can be written to")
+        raise UserError(f"--out {str(folder)!r}: {there} is not a folder that can be written to")
 
 
 def write(store: Store, study: str, folder: Path, *, claim_files: Sequence[str] = ()) -> Written:
@@ -83,10 +88,13 @@ def write(store: Store, study: str, folder: Path, *, claim_files: Sequence[str] 
     """
     info = reader.study_info(store, study, FILES)
     evidence, found = gather_evidence(store, info, claim_files)
-    paths = build.build(evidence, folder)
-    store.client.log_artifacts(info.run_id, str(folder), schema.REPORT)
+    with tempfile.TemporaryDirectory() as made:  # what else lies in the folder is nobody's business
+        name = build.build(evidence, made).html.name
+        files.copy(Path(made), folder)
+        with explained(f"the report lies in {folder}, but cannot be kept with run {info.run_id}"):
+            store.client.log_artifacts(info.run_id, made, schema.REPORT)
     registration.remember(store, info, evidence.planned["seed"].astype(int), evidence.claims_hash)
-    return Written(paths.html, tuple(verdicts.headlines(found)))
+    return Written(folder / name, tuple(verdicts.headlines(found)))
 
 
 def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = ()) -> tuple[Evidence, list[Verdict]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from torch import nn
 
 import vae
@@ -22,6 +22,9 @@ from vae.errors import UserError, closest, not_one_of
 from vae.losses import loss
 from vae.models import FAMILIES
 from vae.objectives import POSTERIORS, REDUCTIONS, Objective
+
+MOST_SEEDS = 10_000  # a slip of the finger, beyond
+LONGEST_NAME = 100
 
 
 class _Section(BaseModel):
@@ -42,6 +45,8 @@ def parse_seeds(value: object) -> tuple[int, ...]:
                 raise UserError(f"seeds={value!r} is not a list like '0-7' or '0,2,5' of whole numbers, 0 or more")
             if dash and int(last) < int(first):
                 raise UserError(f"seeds={value!r}: the range {part!r} runs backwards")
+            if dash and int(last) - int(first) >= MOST_SEEDS:
+                raise UserError(f"seeds={value!r}: the range {part!r} is longer than {MOST_SEEDS:,} seeds")
             seeds.extend(range(int(first), int(last if dash else first) + 1))
     elif isinstance(value, Sequence):
         seeds = list(value)
@@ -57,7 +62,8 @@ def parse_seeds(value: object) -> tuple[int, ...]:
 
 
 def _refuse_repeats(name: str, values: Sequence[object]) -> None:
-    repeated = next((value for i, value in enumerate(values) if value in values[:i]), None)
+    seen: set[object] = set()
+    repeated = next((value for value in values if value in seen or seen.add(value)), None)  # type: ignore[func-returns-value]
     if repeated is not None:
         raise UserError(f"{name} holds {repeated!r} twice; each value makes its own arm, so name it once")
 
@@ -164,6 +170,17 @@ class Study(_Section):
     grid: Grid = Grid()
     evaluation: Evaluation = Evaluation()
 
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, value: str) -> str:
+        """A study's report and files lie in folders of its name, so it must be one, and lead nowhere else."""
+        plain = value.strip() == value and value.isprintable() and not set(value) & set("/\\")
+        if not value or not plain or value in (".", "..") or len(value) > LONGEST_NAME:
+            raise UserError(
+                f"name={value!r} must be 1 to {LONGEST_NAME} printable characters without slashes: it names a folder"
+            )
+        return value
+
     def objectives(self) -> tuple[Objective, ...]:
         """The arms of the grid, in the order of the file.
 
@@ -201,6 +218,18 @@ def read(study: str) -> tuple[str, str]:
         raise UserError(f"study={study!r}: there is no such file; bundled studies are {list(bundled())}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"study={study!r} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def name_of(study: str) -> str:
+    """The name under which a study given by name or by file is tracked.
+
+    >>> name_of("mnist"), name_of("elsewhere/mine.toml"), name_of("my.v2")
+    ('mnist', 'mine', 'my.v2')
+    """
+    path = Path(study)
+    if path.suffix != ".toml":
+        return study
+    return load(study).name if path.is_file() else path.stem
 
 
 def load(study: str, overrides: Mapping[str, Any] | None = None) -> Study:

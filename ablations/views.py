@@ -39,7 +39,7 @@ def plan_summary(plan: Plan) -> str:
     return (
         f"[bold]{title}[/bold]\n"
         f"{escape(images.name)}: {len(images.train):,} training and {len(images.test):,} test images of {shape}; "
-        f"{len(arms)} arms{extra} × {_count(len(study.seeds), 'seed')} = {_count(len(plan.cells), 'cell')}, "
+        f"{_count(len(arms), 'arm')}{extra} × {_count(len(study.seeds), 'seed')} = {_count(len(plan.cells), 'cell')}, "
         f"{len(plan.done)} done, {len(plan.pending)} to train."
     )
 
@@ -84,8 +84,6 @@ def outcome_lines(outcome: Outcome, plan: Plan, study: str) -> list[str]:
             f"[yellow]{_count(outcome.failed, 'cell')} failed[/yellow]; each is a row of the report with its reason, "
             f"and is tried again by the next ablate run {escape(study)}."
         )
-    if outcome.interrupted:
-        lines.append("Interrupted. What is finished is kept; the same command goes on from there.")
     return lines
 
 

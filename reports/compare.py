@@ -14,6 +14,7 @@ from typing import Any, Final
 import pandas as pd
 
 from reports import canvas, page, prose
+from reports.comparability import OWN_OBJECTIVE
 from reports.dossiers import dossiers
 from reports.effects import differences_plot
 from reports.evidence import Evidence
@@ -23,6 +24,10 @@ from reports.palette import sign
 from reports.rounding import MISSING, counted, decimals, listed, number, plus_minus, sentence_case
 from reports.tables import metrics_in, summary
 
+# Sums over pixels, and SSIM, whose window is of fixed size: of no common scale where images differ in size.
+OF_ONE_SIZE: Final = frozenset(
+    {*OWN_OBJECTIVE, "ssim", "ssim_inverted", "iwae_gap"} - {"psnr", "psnr_of_mean"},
+)
 KEYS: Final = ("arm", "loss", "seed")
 HASHES: Final = ("init_hash", "order_hash")
 PLOTTED: Final = ("ssim", "acutance_ratio", "rate", "neg_elbo")
@@ -78,7 +83,10 @@ def write_comparison(first: Evidence, second: Evidence, out: str | Path) -> Path
     Raises UserError when the folder cannot be written to.
     """
     folder = made(Path(out))
-    found = compare(first.frame, second.frame)
+    common = [metric for metric in metrics_in(first.frame) if metric in metrics_in(second.frame)]
+    if _differ_in_size(first, second):
+        common = [metric for metric in common if metric not in OF_ONE_SIZE]
+    found = compare(first.frame, second.frame, common)
     context = _context(first, second, found)
     write(folder / "differences.csv", str(found.to_csv(index=False, lineterminator="\n")))
     write(folder / "compare.md", page.rendered_markdown("compare.md.j2", context))
@@ -90,7 +98,10 @@ def _context(first: Evidence, second: Evidence, found: pd.DataFrame) -> dict[str
     return {
         "heading": f"{first.heading} against {second.heading}",
         "about": "",
-        "notes": [f"{each.heading}: {note}" for each in (first, second) for note in each.notes],
+        "notes": [
+            *_data_notes(first, second),
+            *(f"{each.heading}: {note}" for each in (first, second) for note in each.notes),
+        ],
         "lead": _lead(first, second, found),
         "reading": _reading(found),
         "verdicts": verdict_table(first, second),
@@ -99,6 +110,30 @@ def _context(first: Evidence, second: Evidence, found: pd.DataFrame) -> dict[str
         "lonely": _lonely(first, second),
         "studies": study_table(first, second),
     }
+
+
+def _data_notes(first: Evidence, second: Evidence) -> list[str]:
+    """What a reader must know where the images are not the same."""
+    data = [each.environment for each in (first, second)]
+    if data[0].data_digest == data[1].data_digest:
+        return []
+    names = " and ".join(f"{each.dataset or 'unnamed'} ({each.data_digest or 'no digest'})" for each in data)
+    notes = [f"The studies are of different images, {names}: a difference may be one of images."]
+    if _differ_in_size(first, second):
+        left = listed(described(metric).label for metric in sorted(OF_ONE_SIZE & set(metrics_in(first.frame))))
+        notes.append(f"The images differ in size, so these have no common scale and are left out: {left}.")
+    return notes
+
+
+def _differ_in_size(first: Evidence, second: Evidence) -> bool:
+    sizes = [_size(each) for each in (first, second)]
+    return None not in sizes and sizes[0] != sizes[1]
+
+
+def _size(evidence: Evidence) -> tuple[int, ...] | None:
+    """The shape of the study's images, as its pictures have it; None where it kept none."""
+    kept = (arrays["originals"].shape[1:] for arrays in evidence.pictures.values() if "originals" in arrays)
+    return next(kept, None)
 
 
 def _lead(first: Evidence, second: Evidence, found: pd.DataFrame) -> str:

@@ -18,6 +18,9 @@ from vae.metrics.catalogue import CATALOGUE
 
 ARM: Final = ("arm", "loss", "reduction", "beta", "beta_eff", "posterior", "origin")
 MEANS: Final = (*ARM, "metric", "n", "mean", "sd", "half", "low", "high")
+ALWAYS: Final = (
+    *("rate", "bce", "mse", "mae", "neg_elbo", "ssim", "psnr", "acutance", "acutance_ratio", "sigma_eq", "n_blank"),
+)
 PLAIN: Final = "half-logvar"  # the posterior of the notes; the other kinds are arms of one claim only
 
 
@@ -102,11 +105,16 @@ def grid(means: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def results(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per cell, columns in the order of `tracking.schema`: leading, metrics, others. Failed cells are rows."""
+    """One row per cell, columns in the order of `tracking.schema`: leading, metrics, others. Failed cells are rows.
+
+    The metrics of `ALWAYS` have their columns whether or not any cell has them: where all failed, a program that reads
+    the file finds them empty, not gone.
+    """
     leading = [name for name in schema.LEADING_COLUMNS if name in frame.columns]
     other = [name for name in schema.OTHER_COLUMNS if name in frame.columns]
-    metrics = [name for name in metrics_in(frame) if name not in {*leading, *other}]
-    return frame[[*leading, *metrics, *other]]
+    found = [name for name in metrics_in(frame) if name not in {*leading, *other}]
+    known = [name for name in CATALOGUE if name in found or name in ALWAYS]
+    return frame.reindex(columns=[*leading, *known, *(name for name in found if name not in CATALOGUE), *other])
 
 
 def runtime(frame: pd.DataFrame) -> pd.DataFrame:

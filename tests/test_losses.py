@@ -120,7 +120,7 @@ def test_a_loss_of_ones_own_is_summed_over_the_pixels() -> None:
         ("nowhere.at_all:f", r"the module 'nowhere.at_all' cannot be imported .*PYTHONPATH"),
         (":f", r"the module '' cannot be imported"),
         ("tests.own_losses:cubed", r"'tests.own_losses' has no 'cubed'"),
-        ("tests.own_losses:not_a_function", r"'not_a_function' is a int, not a function"),
+        ("tests.own_losses:not_a_function", r"'not_a_function' is of type int, not a function"),
     ],
 )
 def test_names_that_lead_to_no_loss_are_refused(name: str, message: str) -> None:

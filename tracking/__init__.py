@@ -9,7 +9,7 @@ from tracking.reader import StudyInfo, read_cells, read_history, read_pictures, 
 from tracking.records import CellRecord
 from tracking.search import Gathered, completed, gather
 from tracking.store import Store, open_store, resolve
-from tracking.ui import free_port, ui_command
+from tracking.ui import check_port, free_port, ui_command
 from tracking.writer import StudyWriter, open_study
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "StudyInfo",
     "StudyWriter",
     "TrackingError",
+    "check_port",
     "completed",
     "free_port",
     "gather",

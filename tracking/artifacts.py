@@ -113,7 +113,8 @@ def _bytes(content: Content) -> bytes:
 
 
 def _content(path: Path) -> bytes | None:
-    return path.read_bytes() if path.is_file() else None
+    with explained(f"The file {path} cannot be read"):
+        return path.read_bytes() if path.is_file() else None
 
 
 def _download(store: Store, address: str, folder: Path) -> bytes | None:

@@ -39,7 +39,9 @@ def check_server(store: Store) -> None:
 def check_sqlite(store: Store, path: Path, *, create: bool) -> None:
     """Makes or tries an SQLite store. Raises TrackingError if it is missing, not writable or not MLflow's."""
     said = f"tracking_uri={store.shown!r}"
-    if path.is_dir():
+    with explained(f"{said} cannot be used"):
+        is_folder = path.is_dir()
+    if is_folder:
         raise TrackingError(f"{said} is a folder. Did you mean {sqlite_uri(path / 'mlflow.db')!r}?")
     empty = not path.exists() or path.stat().st_size == 0
     if empty and not create:

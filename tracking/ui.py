@@ -29,6 +29,12 @@ def free_port(preferred: int = PORT) -> int:
     raise TrackingError(f"no port of {HOST} is free for the UI.")
 
 
+def check_port(port: int) -> None:
+    """Raises TrackingError for a port that something else listens on."""
+    if free_port(port) != port:
+        raise TrackingError(f"port={port} of {HOST} is taken; name another, or none to have a free one chosen.")
+
+
 def ui_command(store: Store, port: int | None = None) -> list[str]:
     """The command that serves MLflow's UI for a database, at ``http://127.0.0.1:<port>``.
 

@@ -180,14 +180,23 @@ def _from_function(name: str, function: Callable[[Tensor, Tensor], Tensor]) -> L
 def _import(name: str) -> Callable[[Tensor, Tensor], Tensor]:
     module_name, _, function_name = name.partition(":")
     try:
-        function = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, ValueError) as error:
+        module = importlib.import_module(module_name)
+    except (ImportError, ValueError, TypeError) as error:
         raise UserError(
-            f"loss={name!r}: the module {module_name!r} cannot be imported ({error}); "
+            f"loss={name!r}: the module {module_name!r} cannot be imported ({_said(error)}); "
             f"is it installed, or is its folder on PYTHONPATH?"
         ) from error
-    except AttributeError as error:
-        raise UserError(f"loss={name!r}: {module_name!r} has no {function_name!r}") from error
+    except (Exception, SystemExit) as error:  # somebody's own code may do anything when it is run
+        what = f"{type(error).__name__}: {_said(error)}"
+        raise UserError(f"loss={name!r}: the module {module_name!r} fails when it is imported ({what})") from error
+    function = getattr(module, function_name, None)
+    if function is None:
+        raise UserError(f"loss={name!r}: {module_name!r} has no {function_name!r}")
     if not callable(function):
-        raise UserError(f"loss={name!r}: {function_name!r} is a {type(function).__name__}, not a function")
+        raise UserError(f"loss={name!r}: {function_name!r} is of type {type(function).__name__}, not a function")
     return function  # type: ignore[no-any-return]
+
+
+def _said(error: BaseException) -> str:
+    """The first line of a foreign message."""
+    return (str(error).splitlines() or ["no message"])[0]
