@@ -36,6 +36,8 @@ app.add_typer(check_app, name="check")
 out = Console(highlight=False, soft_wrap=True, emoji=False, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
+RANKED_BY = "ssim"  # arms in MLflow's UI, at first: of all losses, and no loss is trained on it
+
 StudyName = Annotated[str, typer.Argument(help="A bundled study or the path of a TOML file.", metavar="STUDY")]
 Seeds = Annotated[str | None, typer.Option(help="Such as 0-7 or 0,2,5.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the training images.")]
@@ -206,7 +208,7 @@ def ui(
 ) -> None:
     """Open MLflow's own UI on the right store, on this machine only."""
     from tracking.store import open_store
-    from tracking.ui import check_port, ui_command
+    from tracking.ui import check_port, links, ui_command
 
     if port is not None:
         check_port(port)
@@ -215,6 +217,8 @@ def ui(
     address = f"http://127.0.0.1:{command[command.index('--port') + 1]}"
     said = f"MLflow's UI on {store.shown}\nOpen {address} — it may take a few seconds. Stop it with Ctrl-C."
     out.print(said, markup=False)
+    for each in links(store, address, RANKED_BY):
+        out.print(f"  {each.study}: runs {each.runs}\n  {' ' * len(each.study)}  arms {each.arms}", markup=False)
     raise typer.Exit(_run_to_its_end(command))
 
 

@@ -22,6 +22,7 @@ from tracking import (
     completed,
     free_port,
     gather,
+    links,
     open_store,
     open_study,
     read_cells,
@@ -123,3 +124,12 @@ def test_the_ui_shows_a_local_study_and_its_pictures(local: Store, address: str)
     query = urllib.parse.urlencode({"path": "pictures/grid.png", "run_uuid": found[0].info.run_id})
     with urllib.request.urlopen(f"{address}/get-artifact?{query}", timeout=30) as picture:
         assert picture.read() == b"\x89PNGs1"
+
+
+def test_links_lead_to_the_runs_and_to_the_arms_alone(local: Store) -> None:
+    found = {each.study: each for each in links(local, "http://127.0.0.1:5000", "rate")}
+    experiment = local.client.get_experiment_by_name("on disk").experiment_id
+    assert found["on disk"].runs == f"http://127.0.0.1:5000/#/experiments/{experiment}/runs"
+    query = dict(urllib.parse.parse_qsl(found["on disk"].arms.split("?")[1]))
+    runs = local.client.search_runs([experiment], query["searchFilter"], order_by=[f"{query['orderByKey']} DESC"])
+    assert [run.info.run_name for run in runs] == ["mae-sum-b1"]  # with a filter that MLflow understands

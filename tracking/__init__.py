@@ -9,7 +9,7 @@ from tracking.reader import StudyInfo, read_cells, read_history, read_pictures, 
 from tracking.records import CellRecord
 from tracking.search import Gathered, completed, gather
 from tracking.store import Store, open_store, resolve
-from tracking.ui import check_port, free_port, ui_command
+from tracking.ui import check_port, free_port, links, ui_command
 from tracking.writer import StudyWriter, open_study
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "completed",
     "free_port",
     "gather",
+    "links",
     "log_torch_model",
     "open_store",
     "open_study",

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import socket
 import sys
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode
 
 from tracking.errors import TrackingError
+from tracking.schema import KIND_ARM, KIND_STUDY, MEAN, TAG_KIND
 from tracking.store import Store, hush
 
 HOST = "127.0.0.1"
@@ -33,6 +36,28 @@ def check_port(port: int) -> None:
     """Raises TrackingError for a port that something else listens on."""
     if free_port(port) != port:
         raise TrackingError(f"port={port} of {HOST} is taken; name another, or none to have a free one chosen.")
+
+
+@dataclass(frozen=True)
+class Links:
+    """Where the UI shows a study: its runs, cells below the run that trained them; and its arms, one row each."""
+
+    study: str
+    runs: str
+    arms: str
+
+
+def links(store: Store, address: str, metric: str) -> list[Links]:
+    """The pages of every study in the store, its arms sorted by their mean of a metric, the largest first.
+
+    address: where the UI is, such as ``http://127.0.0.1:5000``. (Sorted by anything but time, the UI shows runs side
+    by side; otherwise it hides arms below their study.)
+    """
+    found = store.client.search_experiments(filter_string=f"tags.`{TAG_KIND}` = '{KIND_STUDY}'")
+    filtered = {"searchFilter": f"tags.`{TAG_KIND}` = '{KIND_ARM}'"}
+    query = urlencode(filtered | {"orderByKey": f"metrics.`{MEAN}{metric}`", "orderByAsc": "false"}, quote_via=quote)
+    pages = [(each.name, f"{address}/#/experiments/{each.experiment_id}/runs") for each in found]
+    return [Links(name, page, f"{page}?{query}") for name, page in pages]
 
 
 def ui_command(store: Store, port: int | None = None) -> list[str]:
