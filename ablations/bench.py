@@ -36,7 +36,7 @@ from vae import VAE, ImageData, Objective, Stack, Training, UserError, fit, load
 from vae.affine import has_onednn, product
 from vae.cores import side_by_side
 from vae.metrics.similarity import ssim
-from vae.training import tensor_cores
+from vae.precision import tensor_cores
 
 LOSSES = ("bce", "mse", "mae")
 QUICK, PLENTY = 1_280, 12_800  # images in one timing; results are scaled to the whole training set
@@ -94,14 +94,14 @@ def plain_loop(setting: Setting) -> float:
     loader = DataLoader(Pictures(setting.images.train), setting.batch, shuffle=True, drop_last=True)
     model = setting.build().to(setting.device)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
-    total, started = 0.0, perf_counter()
+    total, started = 0.0, clock(setting.device)
     for x, _ in loader:
         optimiser.zero_grad()
         loss = usual_loss(model, x.to(setting.device).squeeze(1))
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.item()
         optimiser.step()
-    return perf_counter() - started
+    return clock(setting.device) - started
 
 
 def in_memory(setting: Setting) -> float:
@@ -109,15 +109,14 @@ def in_memory(setting: Setting) -> float:
     pixels = setting.images.train.to(setting.device)
     model = setting.build().to(setting.device)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
-    started = perf_counter()
+    started = clock(setting.device)
     order = torch.randperm(len(pixels), device=setting.device)
     for step in range(setting.steps):
         optimiser.zero_grad()
         loss = usual_loss(model, pixels[order[step * setting.batch : (step + 1) * setting.batch]])
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-    finish(setting.device)
-    return perf_counter() - started
+    return clock(setting.device) - started
 
 
 def usual_loss(model: VAE, x: Tensor) -> Tensor:
@@ -134,10 +133,9 @@ def stack(setting: Setting, precision: str) -> float:
     whole = Stack.create(setting.build, arms, dataset="bench", seed=0, device=setting.device)
     records = fit(whole, setting.images, Training(epochs=2, batch_size=setting.batch, precision=precision))
     next(records)
-    started = perf_counter()
+    started = clock(setting.device)
     next(records)
-    finish(setting.device)
-    return perf_counter() - started
+    return clock(setting.device) - started
 
 
 def products_by_bmm(setting: Setting, dtype: torch.dtype) -> float:
@@ -145,26 +143,26 @@ def products_by_bmm(setting: Setting, dtype: torch.dtype) -> float:
     factors = operands(setting, setting.arms, dtype)
     rooms = [a.new_empty(len(a), a.shape[1], b.shape[2]) for a, b in factors]
     with tensor_cores(setting.device):
-        started = perf_counter()
+        started = clock(setting.device)
         for _ in range(setting.steps):
             for (a, b), room in zip(factors, rooms):
                 torch.bmm(a, b, out=room)
-        finish(setting.device)
-        return perf_counter() - started
+        return clock(setting.device) - started
 
 
 def products_as_called(setting: Setting) -> float:
     """(d) The same products by the routine that the stack takes on this machine: oneDNN's, each core its own arm."""
+    factors = operands(setting, setting.arms, torch.float32)
 
-    def one_arm(_stopped: object) -> None:
-        factors = [(a[0], b[0].T) for a, b in operands(setting, 1, torch.float32)]
+    def one_arm(arm: int, _stopped: object) -> None:
+        own = [(a[arm], b[arm].T) for a, b in factors]
         for _ in range(setting.steps):
-            for a, b in factors:
+            for a, b in own:
                 product(a, b)
 
-    started = perf_counter()
-    side_by_side([one_arm] * setting.arms)
-    return perf_counter() - started
+    started = clock(setting.device)
+    side_by_side([partial(one_arm, arm) for arm in range(setting.arms)])
+    return clock(setting.device) - started
 
 
 def operands(setting: Setting, arms: int, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
@@ -181,9 +179,11 @@ def operands(setting: Setting, arms: int, dtype: torch.dtype) -> list[tuple[Tens
     return found
 
 
-def finish(device: torch.device) -> None:
+def clock(device: torch.device) -> float:
+    """Seconds, read when the device has done all that it was told: before a piece of work, and after it."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    return perf_counter()
 
 
 def rows(setting: Setting) -> list[Row]:

@@ -222,13 +222,15 @@ def ui(
     raise typer.Exit(_run_to_its_end(command))
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(
+    add_help_option=False,  # so that --help reaches the bench, which parses its own options
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
 def bench(context: typer.Context) -> None:
-    """Measure training throughput against the plain loop and the machine's ceiling; --help-bench lists its options."""
+    """Measure training throughput against the plain loop and the machine's ceiling."""
     from ablations import bench as benchmark
 
-    arguments = ["--help" if each == "--help-bench" else each for each in context.args]
-    raise typer.Exit(benchmark.main(arguments))
+    raise typer.Exit(benchmark.main(context.args))
 
 
 @app.command()

@@ -28,6 +28,8 @@ from tracking.reader import read_cells
 from tracking.records import CellRecord
 from tracking.store import Store
 from tracking.writer import StudyWriter, open_study
+from vae.losses import loss
+from vae.metrics.similarity import ssim_window
 from vae.models import Reconstructor
 
 LIVE_FROM = 0.25  # seconds per cell and epoch from which epochs are sent as they come: some 10 ms each, so under 5 %
@@ -148,15 +150,17 @@ def _write_arms(writer: StudyWriter, store: Store, plan: Plan, outcome: Outcome)
             n=int(rows["n"].max()),
         )
         if label in outcome.states:
-            _write_model(store, run_id, plan, outcome.states[str(label)][2])
+            _, cell, state = outcome.states[str(label)]
+            _write_model(store, run_id, plan, cell, state)
 
 
-def _write_model(store: Store, run_id: str, plan: Plan, state: dict[str, torch.Tensor]) -> None:
-    model = plan.study.model.build(plan.images.image_shape, plan.images.n_classes)
+def _write_model(store: Store, run_id: str, plan: Plan, cell: Cell, state: dict[str, torch.Tensor]) -> None:
     if plan.study.model.conditional:
         return  # a logged model takes images alone
+    model = plan.study.model.build(plan.images.image_shape, plan.images.n_classes)
     model.load_state_dict(state)
-    log_torch_model(store, run_id, Reconstructor(model).eval(), plan.images.test[:2])
+    whole = Reconstructor(model, loss(cell.objective.loss).mean).eval()
+    log_torch_model(store, run_id, whole, plan.images.test[:2])
 
 
 def _cell_fields(plan: Plan, cell: Cell) -> dict[str, object]:
@@ -194,6 +198,7 @@ def _study_fields(plan: Plan) -> dict[str, object]:
     return {
         "dataset": plan.images.name,
         "data_digest": plan.images.digest,
+        "ssim_window": ssim_window(*plan.images.image_shape[-2:]),
         "classes": plan.images.n_classes if plan.study.model.conditional else 0,
         "arms": len(plan.objectives),
         "seeds": ",".join(map(str, plan.study.seeds)),

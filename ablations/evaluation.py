@@ -16,22 +16,44 @@ import torch
 from torch import Tensor, nn
 
 from ablations import generation, measures
-from ablations.measures import Metrics, Originals, Scales, Trained
+from ablations.measures import SCORING, Metrics, Originals, Scales, Trained, image_bytes, parts
 from ablations.study import Evaluation
 from vae import streams
 from vae.data import ImageData
 from vae.engine import Engine
+from vae.importance import budget_on
 from vae.likelihoods import bernoulli_nll
 from vae.losses import loss
+from vae.memory import SCORED_AT_ONCE
 from vae.metrics.latents import unit_rates
 from vae.metrics.transfer import Transfer, transfer
 from vae.objectives import POSTERIORS, Objective, rate
+from vae.precision import exact_products
 from vae.stack import Stack
 
 SHOWN = 10  # test images whose reconstructions are kept: the first of each class, or the first ten
 CALIBRATION = 1000  # images that fit a scale where the study holds none out
+CALIBRATING = 9  # tensors of their size that live while it is fitted
 LOGISTIC_IMAGES = 1000  # of the test set: the yardstick's standard error there is far below seed noise
-BATCH = 500
+
+
+def measuring_bytes(template: nn.Module, images: ImageData, settings: Evaluation, device: torch.device) -> int:
+    """Bytes that measuring one trained cell adds at its peak. template: one model, built for these images.
+
+    Reconstructions of all test images and the prior samples; beside them the part that is being decoded or scored, the
+    calibration images, or the decoded draws of the importance bound, whichever is largest.
+    """
+    picture = images.pixels * 4
+    copied = device.type != "cpu"
+    whole = len(images.test) * (2 if copied else 1) + settings.generated
+    part = max((part.stop - part.start for part in parts(len(images.test), image_bytes(template))), default=0)
+    calibration = min(CALIBRATION, len(images.held_out) or len(images.train))
+    passing = max(
+        2 * part * image_bytes(template),
+        calibration * picture * CALIBRATING,
+        SCORING * budget_on(device) if settings.iwae_images else 0,
+    )
+    return whole * picture + passing
 
 
 @dataclass(frozen=True)
@@ -44,22 +66,27 @@ class Measurement:
 
 @torch.no_grad()
 def epoch_scores(stack: Stack, images: ImageData, count: int) -> dict[str, Tensor]:
-    """Per arm, (arms,): test −ELBO (Bernoulli, sampled z), its BCE and its rate on the first ``count`` test images."""
+    """Per arm, (arms,): test −ELBO (Bernoulli, sampled z), its BCE and its rate on the first ``count`` test images.
+
+    NaN for an arm that has diverged: its weights are zeros, and what these would score is no result.
+    """
     if not count:
         return {}
     x = images.test[:count].to(device=stack.device, dtype=stack.dtype)
     labels = images.test_labels[:count].to(stack.device) if stack.classes and images.test_labels is not None else None
     noise = _noise(images, stack.seed, "evaluation/epoch", (len(x), stack.latents)).to(x)
     true = stack.column([POSTERIORS[each.posterior].true_factor for each in stack.objectives])
-    engine = Engine(stack)
+    engine, gone = Engine(stack), list(stack.diverged)
     bce, rates = torch.zeros(2, stack.arms, device=stack.device, dtype=torch.float64)
-    for start in range(0, len(x), BATCH):
-        part = slice(start, start + BATCH)
-        logits, mean, spread = engine.forward(x[part], noise[part], None if labels is None else labels[part])
+    for start in range(0, len(x), SCORED_AT_ONCE):
+        part = slice(start, start + SCORED_AT_ONCE)
+        with exact_products(stack.device):
+            logits, mean, spread = engine.forward(x[part], noise[part], measures.some(labels, part))
         for arm, each in enumerate(stack.objectives):
             decoded = _bernoulli_logits(logits[arm], each)
             bce[arm] += bernoulli_nll(decoded, x[part].flatten(1)).sum()
         rates += rate(mean, true * spread).sum(-1)
+    bce[gone], rates[gone] = torch.nan, torch.nan
     bce, rates = bce.cpu() / len(x), rates.cpu() / len(x)
     return {"neg_elbo": bce + rates, "bce": bce, "rate": rates}
 
@@ -109,10 +136,15 @@ class Evaluator:
 
     def prepare(self) -> None:
         """Set up what all cells share, so that the first one does not pay for it: on MNIST some twenty seconds."""
-        _ = self.originals, self.judge, self.shown
+        with exact_products(self.device):
+            _ = self.originals, self.judge, self.shown
 
     def measure(self, model: nn.Module, objective: Objective, seed: int) -> Measurement:
         """All metrics and pictures of one trained model."""
+        with exact_products(self.device):
+            return self._measure(model, objective, seed)
+
+    def _measure(self, model: nn.Module, objective: Objective, seed: int) -> Measurement:
         # Rulers work in float32 or float64 of their own; the weights are measured as they were trained.
         trained = Trained(model.eval().requires_grad_(False).to(dtype=torch.float32), objective)
         mean, logvar = trained.encode(self.test, self.labels)
@@ -133,10 +165,17 @@ class Evaluator:
 
     def _sampled(self, trained: Trained, mean: Tensor, logvar: Tensor, seed: int) -> Metrics:
         noise = _noise(self.images, seed, "evaluation/posterior", tuple(mean.shape)).to(mean)
-        logits = trained.logits(mean + torch.exp(logvar / 2) * noise, self.labels).flatten(1)
-        rates, x = rate(mean, logvar), self.test.flatten(1)
-        scores = measures.reconstruction_errors(logits, x, rates)
-        scores |= measures.likelihood_scores(logits, x, rates, self._scales(trained, seed), LOGISTIC_IMAGES)
+        z, x = mean + torch.exp(logvar / 2) * noise, self.test.flatten(1)
+        rates, scales = rate(mean, logvar), self._scales(trained, seed)
+
+        def scored(part: slice) -> measures.Values:
+            drawn = z[part], measures.some(self.labels, part)
+            logits, own = trained.logits(*drawn).flatten(1), trained.own_logits(*drawn)
+            own = None if own is None else own.flatten(1)
+            return measures.image_scores(logits, x[part], rates[part], scales, LOGISTIC_IMAGES - part.start, own)
+
+        scores = {"rate": measures.average(rates)} | measures.averages(map(scored, trained.parts(len(x))))
+        scores["neg_elbo"] = scores["bce"] + scores["rate"]
         count = min(self.settings.iwae_images, len(x))
         if count:
             labels = None if self.labels is None else self.labels[:count]

@@ -6,6 +6,7 @@ alone; they come out as failed results with their reason, and every other cell a
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -104,23 +105,31 @@ def run_stacks(shop: Workshop, stacks: Sequence[Sequence[Cell]]) -> Iterator[Eve
 
 def run_stack(shop: Workshop, cells: Sequence[Cell]) -> Iterator[Event]:
     """Train and measure the cells of one stack; isolate the ones that make it raise."""
-    done: list[CellResult] = []
+    left, reason = list(cells), ""
     try:
         for event in _train_and_measure(shop, cells):
             if isinstance(event, CellResult):
-                done.append(event)
+                left.remove(event.cell)
             yield event
-    except (KeyboardInterrupt, GeneratorExit):
-        raise
-    except Exception as error:
-        finished = {result.cell for result in done}
-        left = [cell for cell in cells if cell not in finished]
-        if len(left) == 1 and len(cells) == 1:
-            yield CellResult(left[0], failure=_reason(error))
-            return
-        for half in (left[: (len(left) + 1) // 2], left[(len(left) + 1) // 2 :]):
-            if half:
-                yield from run_stack(shop, half)
+    except (Exception, SystemExit) as error:  # a loss of one's own may do anything
+        reason = _reason(error)
+    # Only out here, where the error and its traceback are gone, is the failed stack's memory free for the next ones.
+    if not reason:
+        return
+    _give_back(shop.device)
+    if len(cells) == 1 and left:
+        yield CellResult(left[0], failure=reason)
+        return
+    middle = (len(left) + 1) // 2
+    for half in filter(None, (left[:middle], left[middle:])):
+        yield from run_stack(shop, half)
+
+
+def _give_back(device: torch.device) -> None:
+    """The memory of a failed stack: what frames and errors that point at each other still hold, and a GPU's cache."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def _train_and_measure(shop: Workshop, cells: Sequence[Cell]) -> Iterator[Event]:
@@ -184,6 +193,6 @@ def _epoch_row(
     }
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"[:400]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +10,17 @@ import torch
 from torch import Tensor
 
 from ablations.study import Evaluation
+from vae import streams
 from vae.data import ImageData
 from vae.metrics import generation as rulers
 from vae.metrics.classifier import Classifier, trained_classifier
+
+# Rulers of samples against as many real images, and the fewest that they can be asked about.
+COMPARISONS = {
+    "kid": (rulers.kid, 2),
+    "frechet": (rulers.frechet, 2),
+    "coverage": (rulers.coverage, rulers.NEIGHBOURS + 1),
+}
 
 
 @dataclass(frozen=True)
@@ -19,7 +28,8 @@ class Judge:
     """The classifier and what it sees in real images, shared by all cells of a study.
 
     real: features of as many test images as samples are drawn, (N, 64): two sets of one size, for the Fréchet
-    distance depends on it. legibility_original: its accuracy on the test images themselves.
+    distance depends on it; drawn once at random, for the first of a set are not like all (MNIST's were written by
+    others than its last). legibility_original: its accuracy on the test images themselves.
     """
 
     classifier: Classifier
@@ -36,11 +46,13 @@ class Judge:
         reading = classifier.to(device).read(images.test.to(device))
         labels = images.test_labels.to(device)
         accuracy = rulers.legibility(reading.classes, labels)
-        return cls(classifier, labels, reading.features[: settings.generated], accuracy)
+        chosen = torch.randperm(len(labels), generator=streams.generator(images.name, 0, "evaluation/real"))
+        real = reading.features[chosen[: settings.generated].to(device)]
+        return cls(classifier, labels, real, accuracy)
 
     def scores(self, reconstructions: Tensor, samples: Tensor, asked: Tensor | None) -> dict[str, float]:
         """reconstructions: of all test images. samples: decoder means of prior draws; asked: the class of each, of a
-        conditional model."""
+        conditional model. NaN for a comparison that needs more images than there are."""
         read = self.classifier.read(reconstructions)
         found = {
             "legibility": rulers.legibility(read.classes, self.labels),
@@ -51,12 +63,9 @@ class Judge:
         drawn = self.classifier.read(samples)
         same = min(len(drawn.features), len(self.real))
         fake, real = drawn.features[:same], self.real[:same]
-        found |= {
-            "kid": rulers.kid(real, fake),
-            "frechet": rulers.frechet(real, fake),
-            "coverage": rulers.coverage(real, fake),
-            "class_entropy": rulers.class_entropy(drawn.classes, self.classifier.classes),
-        }
+        for name, (ruler, least) in COMPARISONS.items():
+            found[name] = ruler(real, fake) if same >= least else math.nan
+        found["class_entropy"] = rulers.class_entropy(drawn.classes, self.classifier.classes)
         if asked is not None:
             found["class_accuracy"] = rulers.legibility(drawn.classes, asked)
         return found

@@ -2,27 +2,39 @@
 
 Reconstructions are measured at z = posterior mean, likelihoods at a sampled z, prior samples at the decoder's mean.
 Means are over the images on which a ruler exists; where some have none (blank images), their count stands beside.
+
+Whatever takes memory by the image is done for some images at a time (:func:`parts`), and the values of all images are
+averaged together at the end, so the memory is bounded and no number depends on where the cuts are.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from vae import likelihoods
+from vae.cores import give_back_freed_memory
 from vae.importance import iwae
 from vae.losses import loss
+from vae.memory import widest_bytes
 from vae.metrics import latents, sharpness, similarity
 from vae.metrics.blur import blur_effect
 from vae.metrics.transfer import Transfer
 from vae.objectives import POSTERIORS, Objective, rate
 
 Metrics = dict[str, float]
-CHUNK = 2000  # images a decoder sees at once: bounds the memory of wide hidden layers
+Values = dict[str, Tensor]  # name -> one value per image, (N,)
+CHUNK = 2000  # images that a model sees at once, where memory does not ask for fewer
+AT_ONCE = 64 * 2**20  # bytes of the largest tensor that they make
+EVEN = 64  # fewer images are a multiple of it: products and vector units round the rows of a ragged block differently
+SCORING = 8  # tensors of the pictures' size that live while these are scored
+YARDSTICK = 10  # and of their size in float64, for the common yardstick
 
 
 @dataclass(frozen=True)
@@ -32,28 +44,73 @@ class Trained:
     model: nn.Module
     objective: Objective
 
+    @cached_property
+    def image_bytes(self) -> int:
+        """What one image takes at the widest place."""
+        return image_bytes(self.model)
+
     @torch.no_grad()
     def encode(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         """Posterior mean and the log variance that is really sampled, (N, L) each."""
         factor = POSTERIORS[self.objective.posterior].true_factor
-        parts = [self.model.encode(*part) for part in _parts(x, y)]  # type: ignore[operator]
-        return torch.cat([mean for mean, _ in parts]), factor * torch.cat([spread for _, spread in parts])
+        found = [self.model.encode(x[part], some(y, part)) for part in self.parts(len(x))]  # type: ignore[operator]
+        return torch.cat([mean for mean, _ in found]), factor * torch.cat([spread for _, spread in found])
 
-    @torch.no_grad()
     def logits(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Logits of the decoder's mean image, (N, *image_shape): its own logits wherever the mean is a sigmoid."""
-        own = torch.cat([self.model.decode(*part) for part in _parts(z, y)])  # type: ignore[operator]
-        mean = loss(self.objective.loss).mean
-        return own if mean is torch.sigmoid else torch.logit(mean(own), eps=1e-7)
+        return self._decoded(z, y, lambda logits: logits)
+
+    @torch.no_grad()
+    def own_logits(self, z: Tensor, y: Tensor | None = None) -> Tensor | None:
+        """The decoder's output as it stands, (N, *image_shape), the natural parameter of its own distribution; None
+        where `logits` are the same."""
+        if loss(self.objective.loss).mean is torch.sigmoid:
+            return None
+        return torch.cat([self.model.decode(z[part], some(y, part)) for part in self.parts(len(z))])  # type: ignore[operator]
 
     def images(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """The decoder's mean image, (N, *image_shape) in [0, 1]."""
-        return torch.sigmoid(self.logits(z, y))
+        return self._decoded(z, y, torch.sigmoid)
+
+    def parts(self, count: int) -> list[slice]:
+        """That many images, some at a time."""
+        return parts(count, self.image_bytes)
+
+    @torch.no_grad()
+    def _decoded(self, z: Tensor, y: Tensor | None, then: Callable[[Tensor], Tensor]) -> Tensor:
+        mean = loss(self.objective.loss).mean
+        found = z.new_empty(len(z), *self.model.image_shape)  # type: ignore[misc]
+        for part in self.parts(len(z)):
+            own = self.model.decode(z[part], some(y, part))  # type: ignore[operator]
+            found[part] = then(own if mean is torch.sigmoid else torch.logit(mean(own), eps=1e-7))
+        return found
 
 
-def _parts(values: Tensor, y: Tensor | None) -> list[tuple[Tensor, Tensor | None]]:
-    starts = range(0, len(values), CHUNK)
-    return [(values[at : at + CHUNK], None if y is None else y[at : at + CHUNK]) for at in starts]
+def image_bytes(model: nn.Module) -> int:
+    """What one image takes where a model or the scoring of its pictures is widest, in float32."""
+    pixels = torch.Size(model.image_shape).numel()  # type: ignore[arg-type]
+    return max(widest_bytes(model, torch.float32), SCORING * 4 * pixels)
+
+
+def parts(count: int, each: int) -> list[slice]:
+    """So many images of so many bytes each as slices that take :data:`AT_ONCE` at most, but for very large images.
+
+    >>> parts(4100, 8_000)
+    [slice(0, 2000, None), slice(2000, 4000, None), slice(4000, 4100, None)]
+    >>> parts(300, 700_000)
+    [slice(0, 64, None), slice(64, 128, None), slice(128, 192, None), slice(192, 300, None)]
+    """
+    step, found = max(1, AT_ONCE // each // EVEN) * EVEN, []
+    for start in range(0, count, CHUNK):
+        end = min(start + CHUNK, count)
+        edges = [start, *range(start + step, end - EVEN + 1, step), end]  # a rest of a few goes with those before
+        found += [slice(*pair) for pair in pairwise(edges)]
+    return found
+
+
+def some(values: Tensor | None, part: slice) -> Tensor | None:
+    """Labels of a part, where there are labels."""
+    return None if values is None else values[part]
 
 
 def average(values: Tensor) -> float:
@@ -76,17 +133,14 @@ def by_image(ruler: Callable[..., Tensor], *images: Tensor) -> Tensor:
     return values if values.ndim < 2 else values.nanmean(-1)
 
 
-def reconstruction_errors(logits: Tensor, x: Tensor, rates: Tensor) -> Metrics:
-    """Rate, the three distortions and −ELBO at a sampled z. logits, x: (N, D); rates: (N,)."""
-    images = torch.sigmoid(logits)
-    bce = average(likelihoods.bernoulli_nll(logits, x))
-    return {
-        "rate": average(rates),
-        "bce": bce,
-        "mse": average((images - x).square().sum(-1)),
-        "mae": average((images - x).abs().sum(-1)),
-        "neg_elbo": bce + average(rates),
-    }
+def averages(values: Iterable[Values]) -> Metrics:
+    """The average of each name over the images of all parts together."""
+    rows: list[Values] = []
+    for row in values:
+        if rows:
+            give_back_freed_memory()  # of the part before
+        rows.append(row)
+    return {name: average(torch.cat([row[name] for row in rows])) for name in rows[0]}
 
 
 @dataclass(frozen=True)
@@ -105,22 +159,37 @@ class Scales:
         )
 
 
-def likelihood_scores(logits: Tensor, x: Tensor, rates: Tensor, scales: Scales, logistic_images: int) -> Metrics:
-    """−log p(x|z) of the test images under each observation model, and bits per dim of the common yardstick.
+def image_scores(
+    logits: Tensor, x: Tensor, rates: Tensor, scales: Scales, yardstick: int, own: Tensor | None = None
+) -> Values:
+    """Of each image at a sampled z: the three distortions, −log p(x|z) under each observation model, and bits per dim.
 
-    The discretised logistic is scored on the first ``logistic_images`` only, with their own rates.
+    logits, x: (n, D), logits of the mean images; own: the decoder's output where that is another, which is what the
+    continuous Bernoulli takes. rates: (n,). yardstick: so many images, the first, are scored by the discretised
+    logistic, with their own rates; the others have no bits per dim.
     """
-    images = torch.sigmoid(logits)
-    first = slice(logistic_images)
-    nats = likelihoods.logistic_nll(images[first].double(), x[first].double(), scales.logistic)
+    images, first = torch.sigmoid(logits), slice(max(0, yardstick))
+    bits = likelihoods.bits_per_dim(_yardstick(images[first], x[first], scales) + rates[first], x.shape[-1])
     return {
-        "nll_continuous_bernoulli": average(likelihoods.continuous_bernoulli_nll(logits, x)),
-        "nll_gaussian": average(likelihoods.gaussian_nll(images, x)),
-        "nll_gaussian_calibrated": average(likelihoods.gaussian_nll(images, x, scales.variance.float())),
-        "nll_laplace": average(likelihoods.laplace_nll(images, x)),
-        "nll_laplace_calibrated": average(likelihoods.laplace_nll(images, x, scales.laplace.float())),
-        "bits_per_dim": float(likelihoods.bits_per_dim(nats + rates[first], x.shape[-1]).mean()),
+        "bce": likelihoods.bernoulli_nll(logits, x),
+        "mse": (images - x).square().sum(-1),
+        "mae": (images - x).abs().sum(-1),
+        "nll_continuous_bernoulli": likelihoods.continuous_bernoulli_nll(logits if own is None else own, x),
+        "nll_gaussian": likelihoods.gaussian_nll(images, x),
+        "nll_gaussian_calibrated": likelihoods.gaussian_nll(images, x, scales.variance.float()),
+        "nll_laplace": likelihoods.laplace_nll(images, x),
+        "nll_laplace_calibrated": likelihoods.laplace_nll(images, x, scales.laplace.float()),
+        "bits_per_dim": bits,
     }
+
+
+def _yardstick(images: Tensor, x: Tensor, scales: Scales) -> Tensor:
+    """−log probability of the stored grey levels under the discretised logistic, (n,) in float64."""
+    nats = [
+        likelihoods.logistic_nll(images[part].double(), x[part].double(), scales.logistic)
+        for part in parts(len(x), YARDSTICK * 8 * x.shape[-1])
+    ]
+    return torch.cat([x.new_empty(0, dtype=torch.float64), *nats])
 
 
 def importance_bound(

@@ -13,7 +13,7 @@ from time import perf_counter
 import torch
 
 from ablations import grid
-from ablations.evaluation import Evaluator
+from ablations.evaluation import Evaluator, epoch_scores, measuring_bytes
 from ablations.executors import Workshop
 from ablations.grid import Cell
 from ablations.study import Study
@@ -168,13 +168,18 @@ def workshop(plan: Plan, device: torch.device, cache: Path) -> Workshop:
 def cut(plan: Plan, shop: Workshop) -> list[tuple[Cell, ...]]:
     """The pending cells as stacks that fit the machine's memory."""
     template = plan.study.model.build(plan.images.image_shape, plan.images.n_classes)
-    room = arms_that_fit(template, plan.images, plan.study.training, device=shop.device)
+    measuring = measuring_bytes(template, plan.images, plan.study.evaluation, shop.device)
+    room = arms_that_fit(template, plan.images, plan.study.training, device=shop.device, measuring=measuring)
     return grid.stacks(plan.pending, min(room, WIDEST))
 
 
 def estimate(plan: Plan, shop: Workshop, *, batches_timed: int = 20) -> float:
-    """Seconds that the pending cells will take, from a short measured probe: a few batches of the first stack, and
-    one cell measured."""
+    """Seconds that the pending cells will take, from a short measured probe: a few batches of the first stack, its
+    scores after an epoch, and one cell measured.
+
+    What all cells share is set up first and counted nowhere: the classifier, where it is trained at all, is kept, so
+    that the run finds it, and the rest is seconds for the whole study.
+    """
     if not plan.pending:
         return 0.0
     cells = cut(plan, shop)[0]
@@ -183,13 +188,12 @@ def estimate(plan: Plan, shop: Workshop, *, batches_timed: int = 20) -> float:
     few = replace(plan.images, train=plan.images.train[:count], train_labels=_head(plan.images.train_labels, count))
     short = replace(training, epochs=2)
     stack = shop.new_stack(cells)
-    started = _timed(lambda: None)
+    shop.evaluator.prepare()
     first, second = (record.seconds for record in fit(stack, few, short))
-    per_image = min(first, second) / count / len(cells)
-    train = per_image * len(plan.images.train) * training.epochs * len(plan.pending)
-    shop.evaluator.measure(stack.module(0), cells[0].objective, cells[0].seed)  # sets up what all cells share
+    score = _timed(lambda: epoch_scores(stack, plan.images, plan.study.evaluation.per_epoch_images))
     measure = _timed(lambda: shop.evaluator.measure(stack.module(0), cells[0].objective, cells[0].seed))
-    return train + (measure - started) * len(plan.pending)
+    epoch = (min(first, second) * len(plan.images.train) / count + score) / len(cells)
+    return (epoch * training.epochs + measure) * len(plan.pending)
 
 
 def _head(labels: torch.Tensor | None, count: int) -> torch.Tensor | None:

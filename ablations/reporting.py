@@ -162,6 +162,7 @@ def _environment(info: StudyInfo, study: Study) -> Environment:
             "optimiser": f"Adam, learning rate {training.learning_rate:g}",
             "precision": training.precision,
             "measured on": _subsets(study),
+            "SSIM window": info.params.get("ssim_window", ""),
         },
     )
 
@@ -172,7 +173,7 @@ def _subsets(study: Study) -> str:
     return (
         f"the whole test set, but bits per dim on its first {LOGISTIC_IMAGES:,} images, blur effect on its first "
         f"{seen.blur_images:,}, IWAE on its first {seen.iwae_images:,} with {seen.iwae_samples:,} draws each, and "
-        f"samples on {seen.generated:,} draws from the prior"
+        f"samples on {seen.generated:,} draws from the prior, against as many test images drawn once at random"
     )
 
 

@@ -9,12 +9,25 @@ import inspect
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
+from difflib import SequenceMatcher
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from torch import nn
 
 import vae
@@ -83,35 +96,75 @@ class Images(_Section):
 
 
 class Model(_Section):
-    """A family and its sizes. What a family does not use it must not be given."""
+    """A family and its sizes. The options of a family are the keyword-only arguments of its constructor.
+
+    >>> Model(family="conv", channels=[8, 16]).channels
+    (8, 16)
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     family: str = "mlp"
     latents: int = Field(20, ge=1)
     conditional: bool = False
-    hidden: tuple[int, ...] | None = None
-    channels: tuple[int, ...] | None = None
 
-    @model_validator(mode="after")
-    def _known(self) -> Model:
-        if self.family not in FAMILIES:
-            raise not_one_of("family", self.family, FAMILIES)
-        understood = inspect.signature(FAMILIES[self.family]).parameters
-        for name in self._options():
-            if name not in understood:
-                other = "channels" if name == "hidden" else "hidden"
-                raise UserError(f"{name} is no option of family={self.family!r}. Did you mean {other!r}?")
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _options_of_its_family(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        family = values.get("family", "mlp")
+        if not isinstance(family, str) or family not in FAMILIES:
+            raise not_one_of("family", family, FAMILIES)
+        options, found = family_options(family), dict(values)
+        for name in values.keys() - cls.model_fields.keys():
+            if name not in options:
+                raise _no_option(name, family, list(options))
+            value = found.pop(name)
+            if value is not None:  # as good as not given
+                found[name] = _of_type(name, value, options[name])
+        return found
 
-    def _options(self) -> dict[str, Any]:
-        given = {"hidden": self.hidden, "channels": self.channels}
-        return {name: value for name, value in given.items() if value is not None}
+    @model_serializer(mode="wrap")
+    def _with_absent_options(self, plain: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        """The keys of cells were first made with these two there in any case, and stay what they are."""
+        absent = {} if info.exclude_none else dict.fromkeys(("hidden", "channels"))
+        return {**absent, **plain(self)}
 
     def build(self, image_shape: Sequence[int], classes: int) -> nn.Module:
         """One fresh model for images of that shape; classes count only where it is conditional."""
         if self.conditional and not classes:
             raise UserError("conditional=true needs a dataset with labels, and this one has none")
         family = FAMILIES[self.family]
-        return family(image_shape, self.latents, classes if self.conditional else 0, **self._options())
+        return family(image_shape, self.latents, classes if self.conditional else 0, **(self.model_extra or {}))
+
+
+def family_options(family: str) -> dict[str, Any]:
+    """The options that a family takes beside its latents, and their types.
+
+    >>> list(family_options("conv"))
+    ['channels']
+    """
+    parameters = inspect.signature(FAMILIES[family], eval_str=True).parameters.values()
+    return {each.name: each.annotation for each in parameters if each.kind is each.KEYWORD_ONLY}
+
+
+def _no_option(name: str, family: str, options: Sequence[str]) -> UserError:
+    """The error for what a family does not take: a slip in some key, or else an option of another family, for which
+    this one's nearest is told however far that is."""
+    slip = closest(name, [*Model.model_fields, *options])
+    nearest = max(options, key=lambda each: SequenceMatcher(None, name, each).ratio(), default="")
+    hint = slip or (nearest and f" Did you mean {nearest!r}?")
+    return UserError(f"{name} is no option of family={family!r}.{hint}")
+
+
+def _of_type(name: str, value: object, wanted: Any) -> Any:
+    """The value as the type wanted; lists as tuples, which nobody changes."""
+    try:
+        found = TypeAdapter(Any if wanted is inspect.Parameter.empty else wanted).validate_python(value)
+    except ValidationError as error:
+        raise UserError(f"{name}={value!r}: {_lower_first(error.errors()[0]['msg'])}") from None
+    return tuple(found) if isinstance(found, list) else found
 
 
 Many = BeforeValidator(_as_list)
@@ -289,13 +342,16 @@ def _sentence(error: Any) -> str:
         return f"the key {key!r} is missing"
     value = error["input"]
     shown = "NaN" if isinstance(value, float) and math.isnan(value) else repr(value)
-    return f"{key}={shown}: {error['msg'][0].lower()}{error['msg'][1:]}"
+    return f"{key}={shown}: {_lower_first(error['msg'])}"
+
+
+def _lower_first(message: str) -> str:
+    return f"{message[0].lower()}{message[1:]}"
 
 
 def _valid_keys(path: Sequence[str]) -> list[str]:
     sections: dict[str, Any] = {
         "images": Images,
-        "model": Model,
         "grid": Grid,
         "evaluation": Evaluation,
     }

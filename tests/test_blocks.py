@@ -97,9 +97,12 @@ def test_clipping_is_by_the_norm_of_each_arm_over_all_its_weights() -> None:
 
 
 class Counting(TorchDispatchMode):
-    """Counts what would make a GPU's host wait: numbers read from tensors, and shapes that depend on numbers."""
+    """Counts what would make a GPU's host wait: numbers read from tensors, shapes that depend on numbers, and numbers
+    sent there, as a tensor made from Python's (lift_fresh) or a list of indices (index_put_, index)."""
 
-    WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal")
+    READ = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal")
+    SENT = ("lift_fresh", "lift_fresh_copy", "index_put_", "index_put", "index", "_index_put_impl_")
+    WAITING = (*READ, *SENT)
 
     def __init__(self) -> None:
         super().__init__()
@@ -110,14 +113,24 @@ class Counting(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+BUILDS: dict[str, Callable[[], nn.Module]] = {
+    "by hand": lambda: VAE((4, 4), 2, 3, hidden=(5,)),
+    "by autograd": lambda: ConvVAE((4, 4), 2, 3, channels=(3,)),
+}
+
+
+@pytest.mark.parametrize("way", BUILDS)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("clip_norm", [None, 1.0])
-def test_no_step_waits_for_a_number(precision: str, clip_norm: float | None) -> None:
+@pytest.mark.parametrize("frozen", [False, True])
+def test_no_step_waits_for_a_number(way: str, precision: str, clip_norm: float | None, frozen: bool) -> None:
     """However many steps, as many waits: all of them are before the first step and after the last."""
     waits = []
     for steps in (2, 7):
-        stack = small([Objective("bce"), Objective("mae", "mean")], lambda: VAE((4, 4), 2, 3, hidden=(5,)))
+        stack = small([Objective("bce"), Objective("mae", "mean")], BUILDS[way])
         block = Block(stack, [0, 1], Training(batch_size=6, precision=precision, clip_norm=clip_norm))
+        if frozen:
+            block._freeze(1, (1, 1))
         images = 6 * steps
         data = Batches(
             1, torch.rand(images, 4, 4), torch.randn(images, 2), torch.arange(images) % 3, batches(images, 6, "drop")
@@ -126,6 +139,47 @@ def test_no_step_waits_for_a_number(precision: str, clip_norm: float | None) -> 
             block.epoch(data, Event())
         waits.append(count.waits)
     assert waits[0] == waits[1]
+
+
+def test_what_would_wait_is_counted() -> None:
+    values = torch.rand(3, 4)
+    with Counting() as count:
+        values[[0, 2]] = 0
+        torch.tensor([1.0])
+        float(values.sum())
+    assert count.waits >= 3
+
+
+@pytest.mark.parametrize("way", BUILDS)
+def test_a_frozen_arm_stays_at_zero_whatever_its_gradient_is(way: str) -> None:
+    """From the epoch after, or where a block is made of arms that had diverged before."""
+    stack = small([Objective("bce"), Objective("mse"), Objective("tests.own_losses:cubic")], BUILDS[way])
+    for value in stack.parameters.values():
+        value[1] = 0
+    stack.diverged[1] = (1, 1)
+    block = Block(stack, [0, 1, 2], Training(batch_size=6, weight_decay=0.1))
+    for leaf in block._gradients.leaves:
+        leaf.grad = torch.full_like(leaf, torch.nan)
+    block._update()
+    gone = [bool((leaf[1] == 0).all()) for leaf in block._gradients.leaves]
+    lost = [bool(leaf[0].isnan().all()) for leaf in block._gradients.leaves]
+    assert all(gone)
+    assert all(lost)  # and only the frozen arm is cleared
+
+
+def test_a_weights_gradient_that_overflows_alone_is_seen_in_the_next_step() -> None:
+    """Factors of 1e20 whose product has no place in float32, while neither is in a bias's gradient out of range."""
+    stack = small([Objective("bce"), Objective("bce")])
+    for name, value in stack.parameters.items():
+        value[0] = 0
+        if name == "decoder.0.bias":
+            value[0] = 1e20
+    block = Block(stack, [0, 1], Training(batch_size=2))
+    pixels = torch.rand(6, 4, 4)
+    pixels[:2] = 1e19
+    found = block.epoch(Batches(1, pixels, torch.randn(6, 2), None, [(0, 2), (2, 4), (4, 6)]), Event())
+    assert found.diverged.keys() == {0}
+    assert found.diverged[0] == (1, 2)
 
 
 def test_a_gpu_trains_all_arms_as_one_block() -> None:

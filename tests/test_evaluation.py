@@ -7,11 +7,15 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 import vae
+from ablations import evaluation, measures
 from ablations.evaluation import Evaluator, epoch_scores
 from ablations.study import Evaluation
 from vae.metrics.catalogue import CATALOGUE
+from vae.precision import tensor_cores
 from vae.stack import Stack
 
 SETTINGS = Evaluation(per_epoch_images=50, iwae_images=5, iwae_samples=4, generated=60, blur_images=20)
@@ -87,6 +91,61 @@ def test_epoch_scores_are_the_means_over_the_first_test_images(stack, images):
     )
     assert torch.allclose(scores["neg_elbo"], scores["bce"] + scores["rate"])
     assert epoch_scores(stack, images, 0) == {}
+
+
+def test_a_diverged_arm_has_no_scores_and_the_others_keep_theirs(stack, images):
+    before = epoch_scores(stack, images, 50)
+    gone = stack.select([0, 1])
+    gone.diverged[1] = (2, 3)
+    for name, values in epoch_scores(gone, images, 50).items():
+        assert values[0] == before[name][0]
+        assert math.isnan(values[1])
+
+
+@given(st.integers(0, 9000), st.integers(1, 10**9))
+def test_parts_are_all_images_in_order_none_of_them_small_or_large(count, each):
+    found = measures.parts(count, each)
+    assert [i for part in found for i in (part.start, part.stop)][1:-1:2] == [part.start for part in found][1:]
+    assert (found[0].start, found[-1].stop) == (0, count) if count else found == []
+    for part in found:
+        size = part.stop - part.start
+        assert size * each <= 2 * measures.AT_ONCE or size < 2 * measures.EVEN
+        assert size >= measures.EVEN or count % measures.CHUNK == size
+
+
+@pytest.mark.parametrize("arm", [0, 1])
+def test_a_cell_measured_in_parts_reads_the_same_to_the_last_bit(stack, tmp_path, arm, monkeypatch):
+    images = vae.load("digits", train=600, test=300, held_out=70)
+    judge = Evaluator(images, SETTINGS, conditional=False, cache=tmp_path, device=torch.device("cpu"))
+    model, objective = stack.module(arm), stack.objectives[arm]
+    whole = judge.measure(model, objective, seed=3)
+    monkeypatch.setattr(measures, "AT_ONCE", 1)
+    assert len(measures.parts(300, 1)) == 4
+    apart = judge.measure(model, objective, seed=3)
+    assert whole.metrics == apart.metrics
+    assert all(np.array_equal(whole.pictures[name], apart.pictures[name]) for name in whole.pictures)
+
+
+def test_a_gpu_measures_in_full_float32(stack, images, evaluator, monkeypatch):
+    """Scores and metrics, while the switches are as training leaves them; told by those that a GPU would obey."""
+    seen, inside = [], evaluation.exact_products
+    monkeypatch.setattr(evaluation, "exact_products", lambda device: inside(torch.device("cuda")))
+    forward, decode = evaluation.Engine.forward, measures.Trained.logits
+
+    def noted(original):
+        def spy(*arguments):
+            seen.append((torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32))
+            return original(*arguments)
+
+        return spy
+
+    monkeypatch.setattr(evaluation.Engine, "forward", noted(forward))
+    monkeypatch.setattr(measures.Trained, "logits", noted(decode))
+    with tensor_cores(torch.device("cuda")):
+        epoch_scores(stack, images, 50)
+        evaluator.measure(stack.module(0), stack.objectives[0], seed=3)
+    assert len(seen) >= 2
+    assert set(seen) == {("highest", False)}
 
 
 def test_a_conditional_model_is_sampled_by_class_and_scored_by_what_is_read(images, tmp_path):

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from ablations import plan as planning
-from ablations.executors import CellResult, EpochDone, run_stack, run_stacks
+from ablations.executors import CellResult, EpochDone, Workshop, run_stack, run_stacks
 from ablations.grid import Cell
 from ablations.plan import Plan
 from ablations.study import checked
 from vae.objectives import Objective
+from vae.stack import Stack
 
 TABLE = {
     "name": "small",
@@ -82,6 +86,51 @@ def test_a_loss_that_raises_fails_alone(results):
     for label, result in undisturbed.items():
         assert not found[label].failed
         assert found[label].metrics["neg_elbo"] == pytest.approx(result.metrics["neg_elbo"], rel=1e-4)
+
+
+def test_a_failed_stack_is_dead_before_its_halves_are_tried(results, plan, cache, monkeypatch):
+    """Its own weights and those of its blocks: else a stack that ran out of memory would be retried without any."""
+    made, alive, cut_off = [], [], Stack.select
+
+    def watched(stack: Stack) -> Stack:
+        made.extend(weakref.ref(each) for each in (stack, *stack.parameters.values()))
+        return stack
+
+    class Watching(Workshop):
+        def new_stack(self, cells):
+            alive.append(sum(each() is not None for each in made))
+            return watched(super().new_stack(cells))
+
+    monkeypatch.setattr(Stack, "select", lambda stack, arms: watched(cut_off(stack, arms)))
+    shop = planning.workshop(plan, torch.device("cpu"), cache)
+    shop = Watching(shop.study, shop.images, shop.evaluator, shop.device)
+    arms = [Objective("bce"), Objective("mae"), Objective("own_losses:broken"), Objective("mse")]
+    found = [each for each in run_stack(shop, [Cell(each, 0) for each in arms]) if isinstance(each, CellResult)]
+    assert [each.failed for each in found] == [False, False, True, False]
+    assert len(alive) == 5  # all four, two, two, and the latter one by one
+    assert alive == [0] * 5
+
+
+def test_a_diverged_arms_history_says_nothing_of_the_test_images(results):
+    found = results(Objective("bce"), Objective("own_losses:exploding"))
+    for row in found["own_losses:exploding-sum-b1-s0"].history:
+        assert all(math.isnan(value) for name, value in row.items() if name.startswith(("train_", "test_")))
+    assert all(math.isfinite(value) for row in found["bce-sum-b1-s0"].history for value in row.values())
+
+
+@pytest.mark.parametrize(("generated", "missing"), [(5, {"coverage"}), (1, {"coverage", "kid", "frechet"})])
+def test_a_few_labelled_pictures_are_measured_by_what_a_few_can_tell(tmp_path, cache, generated, missing):
+    source = np.random.default_rng(0)
+    arrays = {name: source.random((count, 9, 8)) for name, count in (("train", 40), ("test", 2))}
+    labels = {f"{name}_labels": np.arange(len(each)) % 2 for name, each in arrays.items()}
+    np.savez(tmp_path / "few.npz", **arrays, **labels)
+    table = TABLE | {"dataset": str(tmp_path / "few.npz"), "images": {}, "seeds": "0"}
+    few = planning.prepare(checked(table | {"evaluation": {"generated": generated, "iwae_samples": 2}}, "few"))
+    found = list(run_stacks(planning.workshop(few, torch.device("cpu"), cache), [few.cells]))
+    for result in (each for each in found if isinstance(each, CellResult)):
+        assert result.failure == ""
+        compared = {name: result.metrics[name] for name in ("kid", "frechet", "coverage", "class_entropy")}
+        assert {name for name, value in compared.items() if math.isnan(value)} == missing
 
 
 def test_an_arm_that_diverges_says_when_and_leaves_the_others_bit_identical(results):

@@ -33,7 +33,7 @@ def test_kid_equals_an_independent_one_in_blocks_or_not(monkeypatch: pytest.Monk
     kxx, kyy, kxy = (polynomial_kernel(a, b, degree=3, gamma=1 / 7, coef0=1) for a, b in ((x, x), (y, y), (x, y)))
     expected = (kxx.sum() - np.trace(kxx)) / (31 * 30) + (kyy.sum() - np.trace(kyy)) / (23 * 22) - 2 * kxy.mean()
     assert generation.kid(x, y) == pytest.approx(expected, rel=1e-12)
-    monkeypatch.setattr(generation, "_BLOCK", 50)  # one or two rows at a time
+    monkeypatch.setattr(generation, "_BLOCK_ON_CPU", 50)  # one or two rows at a time
     assert generation.kid(x, y) == pytest.approx(expected, rel=1e-12)
 
 
@@ -92,7 +92,7 @@ def test_frechet_bias_of_equal_distributions_at_64_features(images: int, bias: f
 
 @pytest.mark.parametrize("block", [50, 1 << 19])
 def test_coverage_equals_an_independent_one(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generation, "_BLOCK", block)
+    monkeypatch.setattr(generation, "_BLOCK_ON_CPU", block)
     x, y = normal(61, 7, seed=1), 0.7 * normal(43, 7, seed=2) + 0.8
     for k in (1, 3, 5):
         radius = NearestNeighbors(n_neighbors=k).fit(x).kneighbors()[0][:, -1]  # without the image itself
@@ -135,6 +135,11 @@ def test_class_entropy_has_its_bounds_and_forgets_the_names(read: list[int]) -> 
     found = generation.class_entropy(torch.tensor(read), 5)
     assert 0 <= found <= math.log(len(set(read))) + 1e-12
     assert generation.class_entropy(4 - torch.tensor(read), 5) == pytest.approx(found, abs=1e-12)
+
+
+def test_an_accelerator_is_given_larger_blocks() -> None:
+    on_cpu, elsewhere = (len(list(generation._blocks(torch.empty(9000, 2, device=d), 9000))) for d in ("cpu", "meta"))
+    assert (on_cpu, elsewhere) == (156, 5)
 
 
 def test_every_measure_gets_worse_with_every_blur() -> None:

@@ -16,31 +16,63 @@ from vae.models import ConvVAE
 
 MIB = 2**20
 
-MEASURED = """
-import torch
+START = """
 from pathlib import Path
+
+import torch
+
+from ablations import evaluation, measures
+from ablations.evaluation import Evaluator, epoch_scores, measuring_bytes
+from ablations.study import Evaluation
 from vae import VAE, ImageData, Objective, Stack, Training, fit
 from vae.memory import stack_bytes
 from vae.models import ConvVAE
 
 torch.set_num_threads(2)
-images = torch.rand(300, 28, 28)
-data = ImageData("made-up", images, images[:9], None, None, images[:0], digest="")
-training = Training(epochs=2, precision="{precision}")
 
-def run(arms, build):
+def made_up(count, tests, *shape):
+    images = torch.rand(count, *shape)
+    return ImageData("made-up", images, torch.rand(tests, *shape), None, None, images[:0], digest="")
+
+def run(data, arms, build, training, scored=0):
     stack = Stack.create(build, [Objective(beta=1 + i) for i in range(arms)], dataset="made-up", seed=0)
-    list(fit(stack, data, training))
+    for _ in fit(stack, data, training):
+        epoch_scores(stack, data, scored)
 
 def peak():  # of this program: ru_maxrss would remember the test runner it was forked from
     fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(fields["VmHWM"].split()[0]) * 1024
 
-run(1, lambda: VAE((28, 28), 2, hidden=(2,)))  # what torch loads at its first step is not the stack's
+small = made_up(300, 600, 28, 28)
+run(small, 1, lambda: VAE((28, 28), 2, hidden=(2,)), Training(epochs=1), 9)  # what torch loads at its first step
+"""
+
+TRAINED = """
+data, training = made_up(300, 600, *{shape}), Training(epochs=2, precision="{precision}")
 before = peak()
-run({arms}, lambda: {model})
+run(data, {arms}, lambda: {model}, training, {scored})
 print(stack_bytes({model}, {arms}, data, training), peak() - before)
 """
+
+MEASURED = """
+measures.sharpness_scores = measures.similarity_scores = lambda *_: dict()  # slow, and in pieces of their own
+evaluation.transfer = lambda *_: None
+Evaluator._pictures = lambda *_: dict()
+data, model = made_up(200, 900, 3, 64, 64), {model}
+settings = Evaluation(generated=50, iwae_images=3, iwae_samples=2)
+one = Evaluator(data, settings, conditional=False, cache=Path("unused"), device=torch.device("cpu"))
+one.originals
+before = peak()
+one.measure(model, Objective(), 0)
+print(measuring_bytes(model, data, settings, torch.device("cpu")), peak() - before)
+"""
+
+
+def outcome(code: str) -> tuple[int, int]:
+    """Bytes predicted and bytes used by a program of its own."""
+    done = subprocess.run([sys.executable, "-c", START + code], capture_output=True, text=True, check=True)
+    predicted, used = (int(number) for number in done.stdout.split())
+    return predicted, used
 
 
 @pytest.fixture
@@ -55,18 +87,39 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 @pytest.mark.parametrize(
-    ("arms", "model", "precision"),
+    ("arms", "shape", "model", "precision", "scored"),
     [
-        (24, "VAE((28, 28), 20, hidden=(400,))", "float32"),
-        (24, "VAE((28, 28), 20, hidden=(400,))", "bfloat16"),
-        (24, "ConvVAE((28, 28), 20)", "float32"),
+        (24, (28, 28), "VAE((28, 28), 20, hidden=(400,))", "float32", 0),
+        (24, (28, 28), "VAE((28, 28), 20, hidden=(400,))", "bfloat16", 0),
+        (24, (28, 28), "ConvVAE((28, 28), 20)", "float32", 0),
+        (24, (8, 8), "VAE((8, 8), 4, hidden=(3000,))", "float32", 600),  # the widest place is no picture
+        (24, (28, 28), "ConvVAE((28, 28), 20)", "float32", 600),
     ],
 )
-def test_a_prediction_is_right_within_a_factor_of_two(arms: int, model: str, precision: str) -> None:
-    code = MEASURED.format(arms=arms, model=model, precision=precision)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    predicted, measured = (int(number) for number in done.stdout.split())
-    assert measured / 2 < predicted < 2 * measured, f"predicted {predicted / MIB:.0f}, used {measured / MIB:.0f} MiB"
+def test_a_prediction_is_right_within_a_factor_of_two(
+    arms: int, shape: tuple[int, ...], model: str, precision: str, scored: int
+) -> None:
+    predicted, used = outcome(TRAINED.format(arms=arms, shape=shape, model=model, precision=precision, scored=scored))
+    assert used / 2 < predicted < 2 * used, f"predicted {predicted / MIB:.0f}, used {used / MIB:.0f} MiB"
+
+
+@pytest.mark.parametrize("model", ["VAE((3, 64, 64), 4)", "ConvVAE((3, 64, 64), 4)"])
+def test_measuring_large_pictures_takes_what_is_predicted_and_not_several_test_sets(model: str) -> None:
+    predicted, used = outcome(MEASURED.format(model=model))
+    whole = 900 * 3 * 64 * 64 * 4
+    assert used / 2 < predicted < 2 * used, f"predicted {predicted / MIB:.0f}, used {used / MIB:.0f} MiB"
+    assert used < 7 * whole, f"used {used / MIB:.0f} MiB for test images of {whole / MIB:.0f}"
+
+
+def test_a_stack_leaves_room_for_measuring_its_cells(machine: pytest.MonkeyPatch, digits: ImageData) -> None:
+    model, training = VAE((8, 8), 8), Training()
+    free = arms_that_fit(model, digits, training)
+    assert free == arms_that_fit(model, digits, training, measuring=MIB)  # training takes more
+    tight = arms_that_fit(model, digits, training, measuring=60 * MIB)
+    assert 1 <= tight < free
+    assert stack_bytes(model, tight, digits, training, measuring=60 * MIB) <= 100 * MIB
+    with pytest.raises(UserError, match=r"needs about .* to train and measure"):
+        arms_that_fit(model, digits, training, measuring=90 * MIB)
 
 
 def test_more_of_anything_takes_more(digits: ImageData) -> None:
@@ -115,9 +168,10 @@ def test_free_memory_is_the_machines_within_its_containers_limit(
 ) -> None:
     everything = free_bytes()
     assert 16 * MIB < everything < 2**50
-    limit, use = tmp_path / "max", tmp_path / "current"
+    limit, use, statistics = tmp_path / "max", tmp_path / "current", tmp_path / "stat"
     monkeypatch.setattr(memory, "LIMITS", (str(limit),))
     monkeypatch.setattr(memory, "USES", (str(use),))
+    monkeypatch.setattr(memory, "CACHES", ((str(statistics), "inactive_file"),))
     limit.write_text("max\n")
     assert free_bytes() > everything / 2
     limit.write_text(f"{9 * MIB}\n")
@@ -126,3 +180,7 @@ def test_free_memory_is_the_machines_within_its_containers_limit(
     assert free_bytes() == 7 * MIB
     use.write_text(f"{20 * MIB}\n")
     assert free_bytes() == 0
+    statistics.write_text(f"anon {9 * MIB}\ninactive_file {15 * MIB}\nactive_file {4 * MIB}\n")  # v2's, and v1's
+    assert free_bytes() == 4 * MIB  # pages of files that nobody looked at lately are as good as free
+    statistics.write_text(f"inactive_file {99 * MIB}\n")
+    assert free_bytes() == 9 * MIB

@@ -9,7 +9,10 @@ anew costs more than adding does. `affine` picks among
     Affine          torch.bmm, any type and device
     OneDNNAffine    float32, one arm, a CPU with AVX-512: oneDNN's inner product, where torch.bmm would take the older
                     instructions that MKL grants to other makers' processors (2.3 against 4.4 ms a step here)
-    BFloat16Affine  operands rounded to bfloat16, sums in float32; weights and what leaves the network stay float32
+    BFloat16Affine  both operands of every product rounded to bfloat16, products summed in float32, and the result (with
+                    the bias, rounded too) rounded to bfloat16 once more: activations, logits, the gradients of weights
+                    and of inputs. These are widened to float32 where they leave the network, so that losses, rates,
+                    sums of gradients over images, the optimiser and the weights it keeps are float32
 """
 
 from __future__ import annotations
@@ -123,6 +126,7 @@ class BFloat16Affine(Affine):
 
     def _rounded(self, name: str, values: Tensor) -> Tensor:
         if values.dtype != torch.bfloat16:
+            # Shared images are rounded once per arm: rounded once and expanded, a product copies them for each arm.
             values = self._room(f"rounded {name}", values.shape[1:], torch.bfloat16).copy_(values)
         self._seen[f"rounded {name}"] = values
         return values

@@ -73,6 +73,7 @@ class Block:
         self._stack, self._training = stack.select(arms), training
         self._gradients = gradients(self._stack, training.precision)
         self._optimiser = Adam(self._gradients.leaves, training)
+        self._frozen = self._mask()
 
     @property
     def alive(self) -> bool:
@@ -106,10 +107,10 @@ class Block:
             stack.parameters[name][list(self.arms)] = value.detach()
 
     def _update(self) -> None:
-        leaves, frozen = self._gradients.leaves, list(self._stack.diverged)
-        if frozen:
+        leaves = self._gradients.leaves
+        if self._frozen is not None:
             for gradient in (leaf.grad for leaf in leaves if leaf.grad is not None):
-                gradient[frozen] = 0
+                gradient.masked_fill_(self._frozen.view(-1, *[1] * (gradient.ndim - 1)), 0)
         if self._training.clip_norm is not None:
             clip(leaves, self._training.clip_norm)
         self._optimiser.step()
@@ -127,6 +128,15 @@ class Block:
         """Set an arm to zero: it stays in its place, so that the others compute exactly as before."""
         self._stack.diverged[here] = when
         self._optimiser.forget(here)
+        self._frozen = self._mask()
+
+    def _mask(self) -> Tensor | None:
+        """Which arms are frozen, (k,) on the device, made once for all steps: a list of indices would be sent to a GPU
+        at every one. None where all still train."""
+        gone = self._stack.diverged
+        if not gone:
+            return None
+        return torch.tensor([here in gone for here in range(len(self.arms))], device=self._stack.device)
 
 
 def gradients(stack: Stack, precision: str = "float32") -> Gradients:

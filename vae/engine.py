@@ -48,7 +48,8 @@ class StepValues:
     """What one step saw of each arm, (arms,) each.
 
     distortion (None when not asked for) and rate: means over the batch, nats per image. pulse: a number that is not
-    finite as soon as the arm's rate or any of its gradients is not; it has no other meaning.
+    finite as soon as the arm's rate or the gradient of anything but a matrix is not, which is the step in which any
+    gradient is not or the next one; it has no other meaning.
     """
 
     distortion: Tensor | None
@@ -70,10 +71,6 @@ class Gradients(Protocol):
         self, x: Tensor, noise: Tensor, y: Tensor | None, weighting: Weighting, *, distortion: bool = True
     ) -> StepValues:
         """Sets the gradients of recon · Σ distortion + kl · Σ rate; values of the distortion only when asked for."""
-        ...
-
-    def gradients(self) -> dict[str, Tensor]:
-        """The gradients of the last step under the stack's names."""
         ...
 
     def forget(self) -> None:
@@ -175,9 +172,6 @@ class Autograd:
         found = rates.detach().mean(-1)
         sums = [leaf.grad.flatten(1).sum(-1) for leaf in self.leaves if leaf.grad is not None]
         return StepValues(distortions.detach().mean(-1) if distortion else None, found, found + sum(sums))
-
-    def gradients(self) -> dict[str, Tensor]:
-        return {name: value.grad for name, value in self.named.items() if value.grad is not None}
 
     def forget(self) -> None:
         for leaf in self.leaves:

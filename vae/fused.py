@@ -77,11 +77,9 @@ class Fused:
         torch.addcmul(to_z, kl, mean, out=to_heads[..., :latents])
         torch.addcmul(excess.mul_(0.5 * kl * self._kl), std_noise.mul_(self._std), to_z, out=to_heads[..., latents:])
         _backward(self._encoder, to_heads)
-        # Whatever is not finite in a gradient passes through that of a bias.
+        # What is not finite in an activation or its gradient reaches a bias's gradient. Only a product for a weight's
+        # can overflow without it; then that weight is lost, and the next step, or the epoch's end, sees that.
         return StepValues(values, rates, rates + self._biases.grad.sum(-1))  # type: ignore[union-attr]
-
-    def gradients(self) -> dict[str, Tensor]:
-        return {name: leaf.grad[:, rows] for name, (leaf, rows) in self._where.items() if leaf.grad is not None}
 
     def forget(self) -> None:
         """Give back the memory of activations and of the matrices' gradients."""

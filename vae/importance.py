@@ -27,8 +27,10 @@ from vae.objectives import rate
 Decode = Callable[[Tensor, Tensor | None], Tensor]  # z (B, L), labels (B, ...) or None -> logits (B, *image)
 Nll = Callable[[Tensor, Tensor], Tensor]  # logits (*, D), x (*, D) -> −ln p(x | z), (*)
 
-# Bytes of the logits decoded at once. A CPU is fastest while they fit in its cache; a GPU wants a hundred times more.
-BUDGET = 1 << 23
+# Bytes of the logits decoded at once. A CPU is fastest while they fit in its cache; an accelerator wants few, large
+# launches.
+BUDGET_ON_CPU = 1 << 23
+BUDGET_ELSEWHERE = 1 << 27
 
 
 @dataclass(frozen=True)
@@ -84,14 +86,15 @@ def iwae(
     labels: Tensor | None = None,
     nll: Nll = bernoulli_nll,
     binarise: bool = True,
-    budget: int = BUDGET,
+    budget: int | None = None,
 ) -> Importance:
     """The importance-weighted bound L_K with K = `samples` draws per image.
 
     decode, mean, logvar, x, labels, nll: as in :func:`neg_elbo`. samples: 1 or an even number, so that the gap
     can be read from the two halves. generator: the only source of noise. binarise: draw b ~ Bernoulli(x) once
     per image and score b, for grey values are probabilities to a Bernoulli, not observations; pass False with
-    a density of grey values. budget: bytes of decoded logits at once. Raises UserError, naming the argument.
+    a density of grey values. budget: bytes of decoded logits at once; None: what suits the device.
+    Raises UserError, naming the argument.
 
     >>> half = torch.zeros(3, 2)
     >>> bound = iwae(lambda z, y: z.repeat(1, 4), half, half, torch.ones(3, 8), samples=4,
@@ -102,8 +105,9 @@ def iwae(
     _check(mean, logvar, x, labels)
     if samples != 1 and (samples < 2 or samples % 2):
         raise UserError(f"samples={samples!r} must be 1 or an even number: the gap compares two halves")
+    budget = budget_on(x.device) if budget is None else budget
     if budget < 1:
-        raise UserError(f"budget={budget!r} must be a number of bytes, 1 or more; {BUDGET} is the default")
+        raise UserError(f"budget={budget!r} must be a number of bytes, 1 or more; None takes what suits the device")
     x = x.flatten(1)
     if binarise:
         check_unit_range("x", x)
@@ -115,6 +119,15 @@ def iwae(
             scored = _Scored(mean[here], logvar[here], x[here], None if labels is None else labels[here])
             parts.append(_summary(_log_weights(decode, nll, scored, eps, budget).cpu()))
     return Importance(*(torch.cat(column) for column in zip(*parts)))
+
+
+def budget_on(device: torch.device) -> int:
+    """The bytes of decoded logits that suit a device.
+
+    >>> budget_on(torch.device("cpu")) < budget_on(torch.device("cuda"))
+    True
+    """
+    return BUDGET_ON_CPU if device.type == "cpu" else BUDGET_ELSEWHERE
 
 
 def log_mean_exp(log_weights: Tensor) -> Tensor:

@@ -35,7 +35,8 @@ _LOG_C = (math.log(2), 1 / 12, -7 / 1440, 31 / 90720, -127 / 4838400, 73 / 34214
 _MEAN = (1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160, -691 / 1307674368000)
 _NEAR_ZERO = 0.3  # below it the series: exact to float64, while the closed forms lose digits as 1/l
 
-_SCALES = (1e-4, 10.0)  # the fitted logistic scale stays between these: far below one level, and flat
+LEAST_SCALE = 1e-4  # no fitted scale is smaller: far below one grey level
+_SCALES = (LEAST_SCALE, 10.0)  # the fitted logistic scale stays between these: far below one level, and flat
 
 
 def bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
@@ -144,25 +145,26 @@ def fit_gaussian(mean: Tensor, x: Tensor) -> Tensor:
 
     mean: (*, images, D). x: (*, images, D), kept apart from what is scored. Returns (*, 1) in float64, which
     broadcasts over the images; there :func:`gaussian_nll` averages to (D / 2)(ln 2πv + 1). Rybkin et al. (2021).
+    Never below `LEAST_SCALE` squared, the answer where the images are matched exactly.
 
     >>> fit_gaussian(torch.zeros(3, 4), torch.full((3, 4), 0.5))
     tensor([0.2500], dtype=torch.float64)
     """
     mean, x = _aligned("mean", mean, x, images=True)
-    return (x - mean).square().mean((-2, -1), dtype=torch.float64)[..., None]
+    return (x - mean).square().mean((-2, -1), dtype=torch.float64)[..., None].clamp_min(LEAST_SCALE**2)
 
 
 def fit_laplace(mean: Tensor, x: Tensor) -> Tensor:
     """The scale under which the images are likeliest: their mean absolute error, one number for all pixels.
 
     mean: (*, images, D). x: (*, images, D), kept apart from what is scored. Returns (*, 1) in float64, which
-    broadcasts over the images; there :func:`laplace_nll` averages to D (ln 2b + 1).
+    broadcasts over the images; there :func:`laplace_nll` averages to D (ln 2b + 1). Never below `LEAST_SCALE`.
 
     >>> fit_laplace(torch.zeros(3, 4), torch.full((3, 4), 0.5))
     tensor([0.5000], dtype=torch.float64)
     """
     mean, x = _aligned("mean", mean, x, images=True)
-    return (x - mean).abs().mean((-2, -1), dtype=torch.float64)[..., None]
+    return (x - mean).abs().mean((-2, -1), dtype=torch.float64)[..., None].clamp_min(LEAST_SCALE)
 
 
 def fit_logistic(mean: Tensor, x: Tensor) -> Tensor:
@@ -255,16 +257,18 @@ def _slope_and_curve(at: Tensor, edges: tuple[Tensor, Tensor, Tensor, Tensor]) -
     """First and second derivative of the summed logistic cost in ln(1/scale). at: (*). Returns (*), (*)."""
     above, below, low, high = edges
     theta = torch.exp(at)[..., None, None].to(above.dtype)
-    over = torch.sigmoid(-theta * above).masked_fill(high, 0.0)  # mass above the bin
-    under = torch.sigmoid(theta * below).masked_fill(low, 0.0)  # mass below it
+    # In place wherever it can be: the images of a calibration are many, and each of these is as large as all of them.
+    over = (-theta * above).sigmoid_().masked_fill_(high, 0.0)  # mass above the bin
+    under = (theta * below).sigmoid_().masked_fill_(low, 0.0)  # mass below it
     width = torch.exp(at).div(LEVELS - 1)  # of a bin, in scales
     inner = (~(low | high)).sum((-2, -1))
 
     def total(values: Tensor) -> Tensor:
         return values.sum((-2, -1), dtype=torch.float64)
 
-    first = torch.exp(at) * total(below * under - above * over) - inner * width / torch.expm1(width)
-    spread = total(above.square() * over * (1 - over) + below.square() * under * (1 - under))
+    first = torch.exp(at) * total((below * under).sub_(above * over)) - inner * width / torch.expm1(width)
+    spread = above.square().mul_(over).mul_(1 - over)
+    spread = total(spread.add_(below.square().mul_(under).mul_(1 - under)))
     second = torch.exp(2 * at) * spread + inner * (width / (2 * torch.sinh(width / 2))).square()
     return first, first + second
 

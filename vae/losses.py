@@ -25,6 +25,7 @@ from torch import Tensor
 
 from vae import likelihoods
 from vae.errors import UserError, not_one_of
+from vae.likelihoods import LEAST_SCALE
 
 
 @dataclass(frozen=True)
@@ -88,27 +89,28 @@ def _continuous_bernoulli_gradient(logits: Tensor, x: Tensor) -> Tensor:
 
 
 def _calibrated_gaussian(logits: Tensor, x: Tensor) -> Tensor:
-    """sigma-VAE (Rybkin et al. 2021): the variance is the batch's own mean squared error, shared by its pixels."""
+    """sigma-VAE (Rybkin et al. 2021): the variance is the batch's own mean squared error, shared by its pixels, and at
+    least `likelihoods.LEAST_SCALE` squared: where a batch is matched exactly, no variance would be likeliest."""
     squared = _mse(logits, x)
-    variance = squared.mean(-1, keepdim=True) / x.shape[-1]
+    variance = (squared.mean(-1, keepdim=True) / x.shape[-1]).clamp_min(LEAST_SCALE**2)
     return squared / (2 * variance) + x.shape[-1] / 2 * torch.log(2 * math.pi * variance)
 
 
 def _calibrated_gaussian_gradient(logits: Tensor, x: Tensor) -> Tensor:
     # The quadratic terms of a batch sum to a constant; what is left is B D / 2 · ln(variance).
-    variance = _mse(logits, x).mean(-1)[..., None, None] / x.shape[-1]
+    variance = (_mse(logits, x).mean(-1)[..., None, None] / x.shape[-1]).clamp_min(LEAST_SCALE**2)
     return _mse_gradient(logits, x).div_(2 * variance)
 
 
 def _calibrated_laplace(logits: Tensor, x: Tensor) -> Tensor:
     """The same with the absolute error: the scale of a Laplace distribution is the batch's mean absolute error."""
     absolute = _mae(logits, x)
-    scale = absolute.mean(-1, keepdim=True) / x.shape[-1]
+    scale = (absolute.mean(-1, keepdim=True) / x.shape[-1]).clamp_min(LEAST_SCALE)
     return absolute / scale + x.shape[-1] * torch.log(2 * scale)
 
 
 def _calibrated_laplace_gradient(logits: Tensor, x: Tensor) -> Tensor:
-    scale = _mae(logits, x).mean(-1)[..., None, None] / x.shape[-1]
+    scale = (_mae(logits, x).mean(-1)[..., None, None] / x.shape[-1]).clamp_min(LEAST_SCALE)
     return _mae_gradient(logits, x).div_(scale)
 
 

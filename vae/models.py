@@ -6,8 +6,9 @@ A family is a class with ``image_shape``, ``latents`` and ``classes`` as its fir
     decode(z (B, L), y)            -> logits (B, *image_shape)
 
 ``spread`` is read as a log variance or a log standard deviation by the objective (see ``objectives.POSTERIORS``).
-``y`` is (B,) class numbers for a conditional model (``classes`` > 0) and None otherwise. To add a family: write
-its class, add one line to ``FAMILIES``.
+``y`` is (B,) class numbers for a conditional model (``classes`` > 0) and None otherwise. Its keyword-only arguments,
+with their types, are what a study file may set in ``[model]``. To add a family: write its class, add one line to
+``FAMILIES``.
 
 ``VAE`` also has its gradients by hand (``vae.fused``); every other module trains through autograd, its arms side by
 side under ``vmap``, or one by one on a CPU where its class says ``alone_on_cpu = True``.
@@ -16,7 +17,7 @@ side under ``vmap``, or one by one on a CPU where its class says ``alone_on_cpu 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from types import MappingProxyType
 
@@ -199,16 +200,17 @@ FAMILIES: Mapping[str, type[nn.Module]] = MappingProxyType({"mlp": VAE, "conv": 
 class Reconstructor(nn.Module):
     """A trained model as a function of images alone: x (B, *image_shape) -> their reconstructions in [0, 1].
 
-    Decoded from the posterior mean. What a model registry wants: one input, one output.
+    Decoded from the posterior mean. What a model registry wants: one input, one output. mean: logits -> mean image, of
+    the loss that it was trained with (`Loss.mean`).
 
     >>> Reconstructor(VAE((8, 8), 2, hidden=(4,)))(torch.zeros(3, 8, 8)).shape
     torch.Size([3, 8, 8])
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, mean: Callable[[Tensor], Tensor] = torch.sigmoid) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.mean = model, mean
 
     def forward(self, x: Tensor) -> Tensor:
         mean, _ = self.model.encode(x)  # type: ignore[operator]
-        return torch.sigmoid(self.model.decode(mean))  # type: ignore[operator]
+        return self.mean(self.model.decode(mean))  # type: ignore[operator]

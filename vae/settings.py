@@ -26,7 +26,7 @@ class Training:
     batch_size: int = 128
     learning_rate: float = 1e-3
     last_batch: str = "drop"  # a smaller last batch changes what mean reductions weigh; "keep" for the anchor
-    weight_decay: float = 0.0
+    weight_decay: float = 0.0  # Adam's coupled L2, not AdamW's: added to each arm's gradient, after clipping
     clip_norm: float | None = None  # of each arm's own gradient
     adam_eps: float = 1e-8  # torch's; scale it with a reduction and `mean` and `sum` take the same path
     precision: str = "float32"

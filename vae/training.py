@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,13 +17,14 @@ from torch import Tensor
 
 from vae import streams
 from vae.blocks import Batches, Block, cut, threads_of
-from vae.cores import keep_freed_memory, side_by_side
+from vae.cores import side_by_side
 from vae.data import ImageData
 from vae.errors import UserError
-from vae.settings import LAST_BATCH, PRECISIONS, Training
+from vae.precision import tensor_cores
+from vae.settings import Training
 from vae.stack import Stack
 
-__all__ = ["LAST_BATCH", "PRECISIONS", "EpochRecord", "Training", "batch_order", "batches", "epoch_noise", "fit"]
+__all__ = ["EpochRecord", "Training", "batch_order", "batches", "epoch_noise", "fit"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class EpochRecord:
     distortion, rate: (arms,) on the CPU, nats per image, each arm's own loss and KL, before each step's update; means
     over the logged steps and over all steps. NaN for an arm that has diverged, in this epoch or before.
     diverged: arm -> (epoch, step), for the arms frozen in this epoch; both count from 1. The step is the first at
-    which the arm's rate, a gradient or a logged distortion was not a finite number.
+    which the arm's rate, a gradient or a logged distortion was not a finite number, or at the latest the next one: the
+    gradient of a weight can overflow by itself, and then the weight gives it away.
     """
 
     epoch: int
@@ -83,7 +84,6 @@ def fit(stack: Stack, images: ImageData, training: Training | None = None) -> It
     _check(stack, images, training, plan)
     pixels = images.train.to(device=stack.device, dtype=stack.dtype)
     labels = images.train_labels.to(stack.device) if stack.classes and images.train_labels is not None else None
-    keep_freed_memory()
     blocks = [Block(stack, arms, training) for arms in cut(stack, training.precision)]
     shuffled = torch.empty_like(pixels)  # once for all arms: blocks read it in order, and a second copy is cheap
     for epoch in range(1, training.epochs + 1):
@@ -125,21 +125,3 @@ def _epoch(stack: Stack, blocks: Sequence[Block], data: Batches, started: float)
     gone = list(stack.diverged)
     distortion[gone] = rate[gone] = torch.nan
     return EpochRecord(data.epoch, distortion, rate, newly, time.perf_counter() - started)
-
-
-@contextmanager
-def tensor_cores(device: torch.device) -> Iterator[None]:
-    """Let float32 products on a GPU be TF32 inside the block, and leave the setting as it was found.
-
-    >>> with tensor_cores(torch.device("cpu")):
-    ...     torch.get_float32_matmul_precision()
-    'highest'
-    """
-    before = torch.get_float32_matmul_precision()
-    if device.type == "cuda":
-        torch.set_float32_matmul_precision("high")
-    try:
-        yield
-    finally:
-        if device.type == "cuda":
-            torch.set_float32_matmul_precision(before)

@@ -10,7 +10,7 @@ KID is unbiased: 0 on average where the distributions agree, so slightly negativ
 is not (it reads .22 at N = 10,000 and 2.2 at 1,000 for equal Gaussians of 64 features), and coverage depends on both
 counts, so compare them at one N only. All of them see what the classifier sees, and nothing else.
 
-Everything runs in float64, in row blocks of some megabytes, on the tensors' device, and returns a Python number.
+Everything runs in float64, in row blocks of bounded size, on the tensors' device, and returns a Python number.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ from torch import Tensor
 
 from vae.errors import UserError
 
-_BLOCK = 1 << 19  # entries of a kernel or distance matrix held at once: 4 MB, which a CPU's cache can hold
+NEIGHBOURS = 5  # of coverage, whose authors recommend so many
+
+# Entries of a kernel or distance matrix held at once: 4 MB, which a CPU's cache can hold; 128 MB elsewhere, for an
+# accelerator wants few, large launches.
+_BLOCK_ON_CPU = 1 << 19
+_BLOCK_ELSEWHERE = 1 << 24
 
 
 def legibility(read: Tensor, labels: Tensor) -> float:
@@ -106,7 +111,7 @@ def frechet_gaussian(mean_x: Tensor, cov_x: Tensor, mean_y: Tensor, cov_y: Tenso
     return max(0.0, float(apart + cov_x.double().trace() + cov_y.double().trace() - 2 * shared))
 
 
-def coverage(real: Tensor, generated: Tensor, *, k: int = 5) -> float:
+def coverage(real: Tensor, generated: Tensor, *, k: int = NEIGHBOURS) -> float:
     """Share of real images that have a generated one nearer than their own k-th nearest real neighbour, in [0, 1].
 
     real: (N, d) with N > k, generated: (M, d). Where the distributions agree and M = N it is 1 − 2^−k on average:
@@ -121,7 +126,7 @@ def coverage(real: Tensor, generated: Tensor, *, k: int = 5) -> float:
     if len(x) <= k:
         raise UserError(f"real has {len(x)} images; the {k}-th neighbour of one of them needs more than k={k}")
     covered = 0
-    for rows in _blocks(len(x), max(len(x), len(y))):
+    for rows in _blocks(x, max(len(x), len(y))):
         among = _squared_distances(x[rows], x)
         among.diagonal(rows.start).fill_(torch.inf)  # an image is not its own neighbour
         radius = among.topk(k, largest=False, sorted=False).values.amax(-1)
@@ -136,7 +141,7 @@ def _mean_kernel(x: Tensor) -> float:
 
 
 def _kernel_sum(x: Tensor, y: Tensor) -> float:
-    return sum(float(_kernel(x[rows] @ y.T, x.shape[-1]).sum()) for rows in _blocks(len(x), len(y)))
+    return sum(float(_kernel(x[rows] @ y.T, x.shape[-1]).sum()) for rows in _blocks(x, len(y)))
 
 
 def _kernel(products: Tensor, features: int) -> Tensor:
@@ -154,9 +159,14 @@ def _covariance(x: Tensor) -> Tensor:
     return centred.T @ centred / (len(x) - 1)
 
 
-def _blocks(rows: int, columns: int) -> Iterator[slice]:
-    step = max(1, _BLOCK // columns)
-    return (slice(start, start + step) for start in range(0, rows, step))
+def _blocks(x: Tensor, columns: int) -> Iterator[slice]:
+    """The rows of x, some at a time: as many as make a block with so many columns."""
+    step = max(1, _block_size(x.device) // columns)
+    return (slice(start, start + step) for start in range(0, len(x), step))
+
+
+def _block_size(device: torch.device) -> int:
+    return _BLOCK_ON_CPU if device.type == "cpu" else _BLOCK_ELSEWHERE
 
 
 def _pair(real: Tensor, generated: Tensor, *, least: int) -> tuple[Tensor, Tensor]:
