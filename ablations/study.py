@@ -163,7 +163,9 @@ def _of_type(name: str, value: object, wanted: Any) -> Any:
     try:
         found = TypeAdapter(Any if wanted is inspect.Parameter.empty else wanted).validate_python(value)
     except ValidationError as error:
-        raise UserError(f"{name}={value!r}: {_lower_first(error.errors()[0]['msg'])}") from None
+        first = error.errors()[0]
+        said = "input should be a list" if first["type"] == "is_instance_of" else _lower_first(first["msg"])
+        raise UserError(f"{name}={value!r}: {said}") from None
     return tuple(found) if isinstance(found, list) else found
 
 

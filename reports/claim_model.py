@@ -15,12 +15,14 @@ from collections.abc import Collection
 from typing import Annotated, Final, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     FiniteFloat,
     PlainValidator,
+    StrictBool,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -39,7 +41,7 @@ DIRECTIONS: Final = ("falls", "rises")
 CLAIM_PLACES: Final = (NOMINAL, MATCHED)
 RATES: Final = (10.0, 15.0, 20.0, 25.0, 30.0)  # nats per image
 BETAS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)  # trained where a curve is needed and the grid has none
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 LEAST_CURVE: Final = 2  # fewest betas that make a curve
 
 
@@ -50,6 +52,24 @@ def _one_of(allowed: Collection[str]) -> BeforeValidator:
         return value
 
     return BeforeValidator(check)
+
+
+def _said(value: str, info: ValidationInfo) -> str:
+    """Text that is given must say something."""
+    if value and not value.strip():
+        raise UserError(f"{info.field_name}={value!r} is blank")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_said)]
+
+
+def _distinct(values: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
+    """A value named twice would count twice."""
+    twice = next((value for i, value in enumerate(values) if value in values[:i]), None)
+    if twice is not None:
+        raise UserError(f"{info.field_name}={list(values)} holds {twice:g} twice; name each once")
+    return values
 
 
 def check_metric(metric: str, info: ValidationInfo, *, name: str) -> None:
@@ -75,17 +95,17 @@ class Leg(_Strict):
     """One comparison. See the module's text for what each kind needs."""
 
     kind: Annotated[str, _one_of(KINDS)]
-    label: str = ""
+    label: Text = ""
     metric: str = ""
     a: Selector | None = None
     b: Selector | None = None
-    twin: bool = False
+    twin: StrictBool = False
     reference: FiniteFloat | None = None
     direction: Annotated[str, _one_of(("", *DIRECTIONS))] = ""
     margin: Annotated[float | None, PlainValidator(not_negative)] = None
-    reason: str = ""
+    reason: Text = ""
     check: Annotated[str, _one_of(("", *CHECKS))] = ""
-    counted: bool = True
+    counted: StrictBool = True
     says: Says = Says()
 
     @field_validator("metric")
@@ -99,7 +119,7 @@ class Leg(_Strict):
     def _complete(self) -> Leg:
         if self.kind in COMPUTED_KINDS:
             self._needs("check")
-            self._has_no("metric", "a", "b", "reference", "margin", "direction")
+            self._has_no("metric", "a", "b", "reference", "margin", "direction", "reason", "twin")
             return self
         self._has_no("check")
         self._needs("metric", "a", "margin", "reason")
@@ -107,7 +127,7 @@ class Leg(_Strict):
             self._trend()
         elif self.kind == "anchor":
             self._needs("reference")
-            self._has_no("b", "direction")
+            self._has_no("b", "direction", "twin")
         else:
             self._comparison()
         if self.kind in ("equivalent", "anchor") and self.margin == 0:
@@ -140,6 +160,10 @@ class Leg(_Strict):
         if len(against) != 1:
             found = " and ".join(against) or "none"
             raise UserError(f"{found} given: kind={self.kind!r} needs exactly one of 'b', 'twin', 'reference'")
+        if self.a and self.a == self.b:
+            raise UserError(f"a and b both name {_shown(self.a)}: there is nothing to compare")
+        if self.twin and self.a and self.a.reduction == "sum":
+            raise UserError("a.reduction='sum' with twin=true: a ‘sum’ arm is its own twin; name another reduction")
         if self.a and self.b:
             reason = refusal(self.metric, [str(self.a.loss), str(self.b.loss)])
             if reason:
@@ -165,14 +189,14 @@ class Claim(_Strict):
     """A sentence to be judged. rates, betas: of matched-rate comparisons, nats and weights of KL."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
-    quote: Annotated[str, Field(min_length=1)]
+    quote: Annotated[Text, Field(min_length=1)]
     kind: Annotated[str, _one_of(KINDS)]
     places: Annotated[tuple[Literal["nominal", "matched-rate"], ...], Field(min_length=1)] = (NOMINAL,)
     expect: str = ""
     notes: tuple[str, ...] = ()
     needs: tuple[Selector, ...] = ()
-    rates: Annotated[tuple[Positive, ...], Field(min_length=1)] = RATES
-    betas: Annotated[tuple[Positive, ...], Field(min_length=LEAST_CURVE)] = BETAS
+    rates: Annotated[tuple[Positive, ...], Field(min_length=1), AfterValidator(_distinct)] = RATES
+    betas: Annotated[tuple[Positive, ...], Field(min_length=LEAST_CURVE), AfterValidator(_distinct)] = BETAS
     legs: Annotated[tuple[Leg, ...], Field(alias="leg", min_length=1)]
 
     @field_validator("places", mode="before")
@@ -187,6 +211,12 @@ class Claim(_Strict):
     def _whole(self) -> Claim:
         if not any(leg.counted for leg in self.legs):
             raise UserError("every leg has counted=false: nothing would decide the claim")
+        twice = next((i for i, leg in enumerate(self.legs) if leg in self.legs[:i]), None)
+        if twice is not None:
+            raise UserError(f"leg {twice + 1} repeats an earlier one: a comparison made twice would count twice")
+        vague = next((each for each in self.needs if not each.names_one or each.tuned), None)
+        if vague is not None:
+            raise UserError(f"needs {_shown(vague)} must name one arm to train: loss, reduction and beta (or beta_eff)")
         if MATCHED in self.places:
             for leg in self.legs:
                 _matchable(leg)
@@ -196,6 +226,8 @@ class Claim(_Strict):
 def _matchable(leg: Leg) -> None:
     """Refuse, at equal rate, what equal rate makes empty."""
     curves = {(each.loss, each.reduction, each.posterior) for each in leg.selectors}
+    if any(each.beta == 0 or each.beta_eff == 0 for each in leg.selectors):
+        raise UserError("places='matched-rate': beta=0 has no logarithm, in which curves are drawn; name one above 0")
     if leg.metric == "rate":
         raise UserError("places='matched-rate': metric='rate' is equal by construction there")
     if leg.kind not in COMPARISONS:

@@ -98,10 +98,9 @@ def load_claims(*sources: str | Path, metrics: Collection[str] | None = CATALOGU
     claims: list[Claim] = []
     for source in sources:
         path = _find(source)
-        for claim in parse_claims(_read(path), file=path.name, metrics=metrics):
-            if any(claim.id == other.id for other in claims):
-                raise UserError(f"{where(path.name, claim.id)}: id={claim.id!r} is used twice; ids must differ")
-            claims.append(claim)
+        found = parse_claims(_read(path), file=path.name, metrics=metrics)
+        _refuse_twins(claims, found, path.name)
+        claims += found
     return tuple(claims)
 
 
@@ -113,9 +112,20 @@ def parse_claims(
     try:
         _Shared.model_validate(full, context=context)
         full = _spelt_out(data, file)
-        return _File.model_validate(full, context=context).claim
+        found = _File.model_validate(full, context=context).claim
     except ValidationError as error:
         raise explain(error, file=file, data=full, keys=_KEYS) from None
+    _refuse_twins([], found, file)
+    return found
+
+
+def _refuse_twins(known: Sequence[Claim], more: Sequence[Claim], file: str) -> None:
+    """A claim's id stands for it everywhere."""
+    seen = {claim.id for claim in known}
+    for claim in more:
+        if claim.id in seen:
+            raise UserError(f"{where(file, claim.id)}: id={claim.id!r} is used twice; ids must differ")
+        seen.add(claim.id)
 
 
 def _find(source: str | Path) -> Path:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from ablations import bench
+from ablations.cli import app
 from vae import UserError
 
 
@@ -75,6 +76,42 @@ def test_the_eleven_products_of_a_step() -> None:
     factors = bench.operands(setting, 1, torch.float32)
     assert len(factors) == 11
     assert sum(2 * a.shape[1] * a.shape[2] * b.shape[2] for a, b in factors) == 419_840_000
+
+
+def test_no_clock_runs_while_operands_are_made_or_work_is_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order of things in every row that times products: operands, the device at rest, and only then the clock."""
+    said: list[str] = []
+
+    def noted(name: str) -> None:
+        original = getattr(bench, name)
+        monkeypatch.setattr(bench, name, lambda *given: (said.append(name), original(*given))[1])
+
+    for name in ("operands", "clock", "side_by_side"):
+        noted(name)
+    monkeypatch.setattr(bench, "product", lambda a, b: a @ b.T)
+    setting = bench.Setting(bench.made_up(130), 4, 2, 64, 3, torch.device("cpu"))
+    assert bench.products_as_called(setting) > 0
+    assert said == ["operands", "clock", "side_by_side", "clock"]
+    said.clear()
+    assert bench.products_by_bmm(setting, torch.float32) > 0
+    assert said == ["operands", "clock", "clock"]
+
+
+def test_the_clock_waits_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    bench.clock(torch.device("cpu"))
+    assert waited == []
+    bench.clock(torch.device("cuda"))
+    assert waited == [torch.device("cuda")]
+
+
+def test_help_lists_the_options_of_the_bench(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        app(["bench", "--help"], standalone_mode=False)
+    assert done.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(option in shown for option in ("--quick", "--repetitions", "--dataset", "--json"))
 
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

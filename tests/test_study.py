@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
+from ablations import grid
 from ablations import study as studies
+from ablations.grid import Cell
 from ablations.options import assignment, narrow, overrides
-from ablations.study import Study, parse_seeds
+from ablations.study import Model, Study, parse_seeds
 from vae.errors import UserError
 
 
@@ -62,6 +66,61 @@ def test_a_mistake_is_one_sentence_that_names_the_key(override, message):
     with pytest.raises(UserError, match=message) as caught:
         studies.load("digits", override)
     assert "\n" not in str(caught.value)
+
+
+class Deep(nn.Module):
+    """A family with options of its own kinds."""
+
+    def __init__(self, image_shape, latents, classes=0, *, depth: int = 2, widths: Sequence[int] = (4,), tied=False):
+        super().__init__()
+        self.given = (depth, widths, tied)
+
+
+@pytest.fixture
+def deep(monkeypatch):
+    monkeypatch.setattr(studies, "FAMILIES", {**studies.FAMILIES, "deep": Deep})
+
+
+def test_a_new_family_brings_its_options(deep, tmp_path):
+    study = studies.load("digits", {"model": {"family": "deep", "depth": 3, "widths": [5, 6]}})
+    assert study.model.build((8, 8), 0).given == (3, (5, 6), False)
+    (tmp_path / "again.toml").write_text(studies.to_toml(study))
+    assert studies.load(str(tmp_path / "again.toml")).model == study.model
+    other = studies.load("digits", {"model": {"family": "deep", "depth": 4, "widths": [5, 6]}})
+    assert key_of(study) != key_of(other)
+    assert key_of(study) == key_of(studies.load("digits", {"model": {"family": "deep", "widths": [5, 6], "depth": 3}}))
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"family": "deep", "depht": 3}, r"\[model\] depht is no option of family='deep'. Did you mean 'depth'\?"),
+        ({"family": "deep", "hidden": [3]}, r"hidden is no option of family='deep'. Did you mean '"),
+        ({"family": "mlp", "depth": 3}, r"depth is no option of family='mlp'. Did you mean 'hidden'\?"),
+        ({"family": "mlp", "latent": 3}, r"latent is no option of family='mlp'. Did you mean 'latents'\?"),
+        ({"family": "deep", "depth": "three"}, r"\[model\] depth='three': input should be a valid integer"),
+        ({"family": "deep", "widths": 3}, r"\[model\] widths=3: input should be a list"),
+        ({"family": "mlp", "hidden": ["wide"]}, r"\[model\] hidden=\['wide'\]: input should be a valid integer"),
+        ({"family": 3}, r"family=3 is not one of"),
+    ],
+)
+def test_an_option_is_of_its_family_and_of_its_type(deep, model, message):
+    with pytest.raises(UserError, match=message):
+        studies.load("digits", {"model": model})
+
+
+def key_of(study):
+    return grid.key(study, Cell(study.objectives()[0], 0), dataset="d", data_digest="0")
+
+
+def test_a_new_option_of_some_family_renames_no_cell(deep):
+    """What is hashed of a model: the two options that were there when cells were first named, and what is given."""
+    plain = {"family": "mlp", "latents": 8, "conditional": False}
+    assert Model(latents=8).model_dump(mode="json") == plain | {"hidden": None, "channels": None}
+    given = Model(latents=8, hidden=[128]).model_dump(mode="json")
+    assert given == plain | {"hidden": [128], "channels": None}
+    for name in studies.bundled():
+        assert studies.load(name).model.model_dump(mode="json").keys() == given.keys()
 
 
 def test_a_file_that_is_no_toml_is_named(tmp_path):
