@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from ablations import plan as planning
-from ablations.executors import CellResult, EpochDone, Event, Workshop, run_stacks
+from ablations.executors import CellResult, EpochDone, Event, Preparing, Workshop, run_stacks
 from ablations.grid import RESULTS_VERSION, Cell
 from ablations.pictures import png_files
 from ablations.plan import Plan
@@ -66,7 +66,9 @@ def execute(plan: Plan, shop: Workshop, store: Store, listen: Callable[[Event], 
     outcome, started = Outcome(), perf_counter()
     stacks = planning.cut(plan, shop)
     if stacks:
+        listen(Preparing())
         shop.evaluator.prepare()
+        listen(Preparing(done=True))
     outcome.preparing = perf_counter() - started
     with open_study(store, plan.study.name, _study_fields(plan), _study_files(plan, shop), _study_tags()) as writer:
         try:

@@ -28,6 +28,13 @@ Pictures = dict[str, np.ndarray[Any, Any]]
 
 
 @dataclass(frozen=True)
+class Preparing:
+    """What all cells share is being set up, a classifier among it where none is kept; or it is done."""
+
+    done: bool = False
+
+
+@dataclass(frozen=True)
 class EpochDone:
     """One more epoch of a stack. rows: the epoch's values of each cell; seconds: of the whole stack."""
 
@@ -74,7 +81,7 @@ class CellResult:
         return bool(self.failure)
 
 
-Event = EpochDone | Measuring | CellResult
+Event = Preparing | EpochDone | Measuring | CellResult
 
 
 @dataclass(frozen=True)

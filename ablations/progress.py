@@ -9,7 +9,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from ablations.executors import CellResult, EpochDone, Event, Measuring
+from ablations.executors import CellResult, EpochDone, Event, Measuring, Preparing
 
 LINE_EVERY = 10.0  # seconds between plain lines: enough to see life, little enough to read later
 
@@ -53,6 +53,8 @@ class Pace:
                 self.finished += 1
                 self.failed += event.failed
                 self._partial = max(0.0, self._partial - 1)
+            case Preparing():
+                self._began = monotonic()  # what comes once says nothing of what comes again and again
             case Measuring():
                 pass
 
@@ -106,18 +108,23 @@ class Display:
 
     def __call__(self, event: Event) -> None:
         self._pace.note(event)
+        if event == Preparing(done=True):
+            return
         if isinstance(event, CellResult) and event.failed:
             self._console.print(f"  failed: {event.cell.label} — {event.failure}", markup=False, highlight=False)
         if self._bar:
             self._bar.update(self._task, completed=self._pace.finished, what=self._what(event), left=self._pace.left)
-        elif monotonic() - self._last >= LINE_EVERY:
+        elif event == Preparing() or monotonic() - self._last >= LINE_EVERY:
             self._last = monotonic()
             self._console.print(self._line(event), markup=False, highlight=False)
 
     def _what(self, event: Event) -> str:
         match event:
+            case Preparing():
+                return "preparing: the originals' sharpness, and a classifier that reads them unless one is kept"
             case EpochDone():
-                return f"seed {event.seed}: {len(event.cells)} cells side by side, epoch {event.epoch}/{event.epochs}"
+                cells = "1 cell" if len(event.cells) == 1 else f"{len(event.cells)} cells side by side"
+                return f"seed {event.seed}: {cells}, epoch {event.epoch}/{event.epochs}"
             case Measuring():
                 return f"measuring {event.cell.label}"
             case CellResult():
@@ -125,4 +132,6 @@ class Display:
 
     def _line(self, event: Event) -> str:
         pace = self._pace
+        if isinstance(event, Preparing):
+            return f"  {self._what(event)}"
         return f"  {pace.finished}/{pace.cells} cells done; {self._what(event)}; {pace.elapsed} gone, {pace.left} left"

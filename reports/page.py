@@ -133,6 +133,7 @@ def _context(contents: Contents) -> dict[str, Any]:
         "left_out": prose.left_out(evidence, max(len(contents.reconstructions) - 1, len(contents.samples))),
         "shared": prose.shared_objectives(contents.shared),
         "refusals": prose.own_objectives(list(contents.grids), set(evidence.done["loss"])),
+        "unsettled": prose.unsettled(evidence),
         "plots": {figure.name.removesuffix("-against-beta"): figure for figure in contents.of("beta")},
         "homes": homes(contents.dossiers),
         "groups": _groups(contents.arms),

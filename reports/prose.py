@@ -8,8 +8,9 @@ from reports.comparability import OWN_OBJECTIVE, refusal
 from reports.dossiers import Dossier, tally
 from reports.evidence import Evidence
 from reports.layout import described, titled
-from reports.rounding import MISSING, counted, duration, listed, sentence_case, spans, which_seeds
+from reports.rounding import MISSING, counted, duration, listed, sentence_case, setting, spans, which_seeds
 
+IWAE_GATE = 0.05  # nats: a bound whose last doubling of draws gains less is settled
 _STANDING = {
     "supported": ("is supported by these data", "are supported by these data"),
     "refuted": ("is refuted", "are refuted"),
@@ -111,6 +112,20 @@ def own_objectives(metrics: Sequence[str], losses: Collection[str]) -> str:
         return ""
     parts = [f"{loss.upper()} arms are trained on {listed(names)}" for loss, names in refused.items()]
     return f"{'; '.join(parts)}, or on a function of it. They win these by construction, so these rank no losses."
+
+
+def unsettled(evidence: Evidence) -> str:
+    """In how many cells −IWAE is not settled by its draws; empty where it is in all, or was not measured."""
+    if "iwae_gap" not in evidence.done.columns:
+        return ""
+    gaps = evidence.done["iwae_gap"].dropna()
+    above = int((gaps >= IWAE_GATE).sum())
+    if not above:
+        return ""
+    return (
+        f"−IWAE is an upper bound that more draws would lower: in {above} of {counted(len(gaps), 'cell')} the last "
+        f"doubling of the draws gained {setting(IWAE_GATE)} nats or more (IWAE gap)."
+    )
 
 
 def shared_objectives(twins: Mapping[str, Sequence[str]]) -> list[str]:

@@ -255,3 +255,9 @@ FLAT = torch.zeros(5, 7)
 def test_what_is_refused_and_how(call: Callable[[], Tensor], message: str) -> None:
     with pytest.raises(UserError, match=message):
         call()
+
+
+def test_images_that_are_matched_exactly_have_the_least_scale() -> None:
+    x = torch.rand(3, 7, generator=torch.Generator().manual_seed(0))
+    for fit, power in ((lk.fit_gaussian, 2), (lk.fit_laplace, 1), (lk.fit_logistic, 1)):
+        assert float(fit(x, x)) == pytest.approx(lk.LEAST_SCALE**power, rel=1e-6)

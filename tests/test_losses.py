@@ -143,3 +143,15 @@ def test_an_edited_loss_has_another_digest(tmp_path: Path, monkeypatch: pytest.M
     assert digests[0] == digests[2] != digests[1]
     assert len(digests[0]) == 16
     assert source_digest("mse") == ""
+
+
+@pytest.mark.parametrize("name", ["gaussian-calibrated", "laplace-calibrated"])
+def test_a_batch_that_is_matched_exactly_has_a_finite_cost_and_no_slope(name: str) -> None:
+    each, logits = LOSSES[name], torch.zeros(2, 3, 5, requires_grad=True)
+    cost = each.distortion(logits, torch.full((3, 5), 0.5))
+    cost.sum().backward()
+    assert torch.isfinite(cost).all()
+    assert logits.grad is not None
+    assert not logits.grad.any()
+    assert each.gradient is not None
+    assert not each.gradient(torch.zeros(2, 3, 5), torch.full((3, 5), 0.5)).any()

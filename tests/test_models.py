@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from vae.errors import UserError
-from vae.models import FAMILIES, VAE, ConvVAE, one_hot, with_labels
+from vae.losses import LOSSES
+from vae.models import FAMILIES, VAE, ConvVAE, Reconstructor, one_hot, with_labels
 
 
 @pytest.fixture(autouse=True)
@@ -139,3 +140,12 @@ def test_labels_are_appended() -> None:
 def test_what_makes_no_model_is_refused(family: str, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         FAMILIES[family](**arguments)
+
+
+def test_a_reconstructor_draws_the_mean_of_its_own_loss() -> None:
+    model, x = VAE((8, 8), LATENTS, hidden=(5,)), torch.rand(IMAGES, 8, 8)
+    logits = model.decode(model.encode(x)[0])
+    assert torch.equal(Reconstructor(model)(x), torch.sigmoid(logits))
+    own = LOSSES["continuous-bernoulli"].mean
+    assert torch.equal(Reconstructor(model, own)(x), own(logits))
+    assert not torch.allclose(own(logits), torch.sigmoid(logits))

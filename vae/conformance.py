@@ -20,6 +20,8 @@ from vae.losses import LOSSES, Loss, loss
 # All sizes differ, so that a sum over the wrong dimension changes the shape.
 ARMS, IMAGES, PIXELS = 2, 3, 5
 EXTREME = 1e3  # logits whose sigmoid is exactly 0 or 1 in float64
+LEVELS = (0.01, 0.25, 0.5, 0.75, 0.99)  # of a pixel, and how far from it a reconstruction is tried
+STEPS = (-0.4, -0.1, -0.01, 0.01, 0.1, 0.4)
 STEP = 1e-6  # of the central differences
 
 Check = Callable[[Loss, bool], str]  # what is wrong, or nothing
@@ -88,8 +90,20 @@ def _least(each: Loss, own: bool) -> str:
     equal = each.distortion(torch.logit(x).expand_as(logits), x)
     if not torch.allclose(equal, torch.zeros_like(equal), atol=1e-9):
         return f"{float(equal[0, 0]):.3g} for a reconstruction that equals its target, not 0"
-    least = float(each.distortion(logits, x).min())
-    return "" if least > 0 else f"{least:.3g} for a reconstruction that differs from its target, not above 0"
+    return _beside_equality(each)
+
+
+def _beside_equality(each: Loss) -> str:
+    """One pixel at a time, on both sides of its target, near and far: a sum hides what one pixel of it gains."""
+    targets, steps = torch.tensor(LEVELS, dtype=torch.float64), torch.tensor(STEPS, dtype=torch.float64)
+    x = targets.repeat_interleave(len(steps))
+    images = (x + steps.repeat(len(targets))).clamp(0.001, 0.999)
+    costs = torch.stack([each.distortion(torch.logit(r).view(1, 1), t.view(1, 1)) for r, t in zip(images, x)]).flatten()
+    if bool((costs > 0).all()):
+        return ""
+    worst = int(costs.argmin())
+    pair = f"{float(images[worst]):.2g} where the target is {float(x[worst]):g}"
+    return f"{float(costs[worst]):.3g} for a reconstruction of {pair}, not above 0"
 
 
 def _differences(each: Loss, own: bool) -> str:
@@ -122,10 +136,19 @@ def _ends(each: Loss, own: bool) -> str:
     pairs = [(logit, pixel) for logit in (-EXTREME, 0.0, EXTREME) for pixel in (0.0, 1.0)]
     logits, x = torch.tensor(pairs, dtype=torch.float64).T.unsqueeze(1)
     if _finite(each, logits, x):
-        return ""
+        return _in_float32(each, pairs)
     wrong = [pair for i, pair in enumerate(pairs) if not _finite(each, logits[:, i : i + 1], x[:, i : i + 1])]
     where = [f"reconstruction {torch.sigmoid(torch.tensor(logit)):g}, target {pixel:g}" for logit, pixel in wrong]
     return f"the cost or its gradient is not a finite number at {where[0] if where else 'the ends'}"
+
+
+def _in_float32(each: Loss, pairs: list[tuple[float, float]]) -> str:
+    """As in training, where roundings are larger, and a pixel is often matched exactly."""
+    for logit, pixel in (*pairs, (0.0, 0.5), (17.0, 1.0)):
+        if not _finite(each, *(torch.tensor([[value]], dtype=torch.float32) for value in (logit, pixel))):
+            at = f"reconstruction {torch.sigmoid(torch.tensor(logit)):g}, target {pixel:g}"
+            return f"in float32 the cost or its gradient is not a finite number at {at}"
+    return ""
 
 
 def _finite(each: Loss, logits: Tensor, x: Tensor) -> bool:
@@ -141,6 +164,15 @@ def _arms(each: Loss, own: bool) -> str:
         return f"arms cost {together[0].tolist()} in a stack and {alone[0].tolist()} alone"
     mapped = vmap(lambda arm: each.distortion(arm, x))(logits)
     return "" if torch.allclose(mapped, alone, rtol=1e-12, atol=1e-12) else "arms cost something else under vmap"
+
+
+def _images(each: Loss, own: bool) -> str:
+    """A built-in loss may fit one scale to a batch, and says so; a loss of one's own is a cost of each pixel."""
+    logits, x = _examples()
+    together, alone = each.distortion(logits, x)[:, :1], each.distortion(logits[:, :1], x[:1])
+    if not own or torch.allclose(together, alone, rtol=1e-12, atol=1e-12):
+        return ""
+    return f"an image costs {float(together[0]):.6g} in a batch and {float(alone[0]):.6g} by itself"
 
 
 def _inputs(each: Loss, own: bool) -> str:
@@ -163,6 +195,7 @@ CHECKS: dict[str, Check] = {
     "its own gradient agrees with autograd": _formula,
     "finite at the ends 0 and 1": _ends,
     "an arm costs the same alone and in a stack": _arms,
+    "an image costs the same alone and in a batch": _images,
     "leaves its inputs alone": _inputs,
     "repeats itself": _repeats,
 }
