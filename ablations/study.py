@@ -41,7 +41,9 @@ LONGEST_NAME = 100
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    """Strict: the text "3" is no number, and true is no 1. (A whole number is a number.)"""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 def parse_seeds(value: object) -> tuple[int, ...]:
@@ -82,7 +84,7 @@ def _refuse_repeats(name: str, values: Sequence[object]) -> None:
 
 
 def _as_list(value: object) -> object:
-    return value if isinstance(value, list | tuple) else [value]
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
 class Images(_Section):
@@ -102,7 +104,7 @@ class Model(_Section):
     (8, 16)
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
     family: str = "mlp"
     latents: int = Field(20, ge=1)
@@ -161,7 +163,7 @@ def _no_option(name: str, family: str, options: Sequence[str]) -> UserError:
 def _of_type(name: str, value: object, wanted: Any) -> Any:
     """The value as the type wanted; lists as tuples, which nobody changes."""
     try:
-        found = TypeAdapter(Any if wanted is inspect.Parameter.empty else wanted).validate_python(value)
+        found = TypeAdapter(Any if wanted is inspect.Parameter.empty else wanted).validate_python(value, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         said = "input should be a list" if first["type"] == "is_instance_of" else _lower_first(first["msg"])
@@ -210,6 +212,19 @@ class Evaluation(_Section):
     blur_images: int = Field(1000, ge=0)
 
 
+def _training(value: object) -> vae.Training:
+    """The section as `vae.Training`, which checks its own values and their types."""
+    if isinstance(value, vae.Training):
+        return value
+    if not isinstance(value, Mapping):
+        raise UserError(f"training={value!r} must be a section of keys, such as [training] epochs = 10")
+    known = list(vae.Training.__dataclass_fields__)
+    unknown = next((str(key) for key in value if key not in known), None)
+    if unknown is not None:
+        raise UserError(f"the key 'training.{unknown}' is not known; known here: {known}.{closest(unknown, known)}")
+    return vae.Training(**{str(key): each for key, each in value.items()})
+
+
 class Study(_Section):
     """What to train, on what, how, and what to measure."""
 
@@ -221,7 +236,7 @@ class Study(_Section):
     claims: Annotated[tuple[str, ...], Many] = ("notes",)
     images: Images = Images()
     model: Model = Model()
-    training: vae.Training = vae.Training()
+    training: Annotated[vae.Training, BeforeValidator(_training)] = vae.Training()
     grid: Grid = Grid()
     evaluation: Evaluation = Evaluation()
 
