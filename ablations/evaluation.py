@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ablations import generation, measures
 from ablations.measures import SCORING, Metrics, Originals, Scales, Trained, image_bytes, parts
-from ablations.study import Evaluation
+from ablations.sections import Evaluation
 from vae import streams
 from vae.data import ImageData
 from vae.engine import Engine

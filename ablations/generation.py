@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ablations.study import Evaluation
+from ablations.sections import Evaluation
 from vae import streams
 from vae.data import ImageData
 from vae.metrics import generation as rulers

@@ -36,7 +36,7 @@ class Cell:
 def expand(study: Study, extra: Iterable[Objective] = ()) -> tuple[Cell, ...]:
     """All cells of a study, seed by seed; ``extra`` are arms that claims need and the grid lacks.
 
-    >>> from ablations.study import Grid
+    >>> from ablations.sections import Grid
     >>> [cell.label for cell in expand(Study(name="x", seeds="0-1", grid=Grid(loss="mae")))]
     ['mae-sum-b1-s0', 'mae-sum-b1-s1']
     """

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import vae
 from ablations import evaluation, measures
 from ablations.evaluation import Evaluator, epoch_scores
-from ablations.study import Evaluation
+from ablations.sections import Evaluation
 from vae.metrics.catalogue import CATALOGUE
 from vae.precision import tensor_cores
 from vae.stack import Stack

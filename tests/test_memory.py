@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,7 @@ import torch
 
 from ablations import evaluation, measures
 from ablations.evaluation import Evaluator, epoch_scores, measuring_bytes
-from ablations.study import Evaluation
+from ablations.sections import Evaluation
 from vae import VAE, ImageData, Objective, Stack, Training, fit
 from vae.memory import stack_bytes
 from vae.models import ConvVAE
@@ -70,7 +71,11 @@ print(measuring_bytes(model, data, settings, torch.device("cpu")), peak() - befo
 
 def outcome(code: str) -> tuple[int, int]:
     """Bytes predicted and bytes used by a program of its own."""
-    done = subprocess.run([sys.executable, "-c", START + code], capture_output=True, text=True, check=True)
+    # Large tensors get pages of their own, so that the peak is what the program holds at once, and not also the holes
+    # that the C library leaves between them, which differ by a factor of two from run to run.
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": str(2**18)}
+    command = [sys.executable, "-c", START + code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     predicted, used = (int(number) for number in done.stdout.split())
     return predicted, used
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 import vae
 from ablations.evaluation import Evaluator, epoch_scores
-from ablations.study import Evaluation
+from ablations.sections import Evaluation
 from vae import streams
 from vae.importance import iwae
 from vae.metrics import generation, sharpness

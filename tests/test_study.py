@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from ablations import grid
+from ablations import grid, sections
 from ablations import study as studies
 from ablations.grid import Cell
 from ablations.options import assignment, narrow, overrides
-from ablations.study import Model, Study, parse_seeds
+from ablations.sections import Model, parse_seeds
+from ablations.study import Study
 from vae.errors import UserError
 
 
@@ -78,7 +79,7 @@ class Deep(nn.Module):
 
 @pytest.fixture
 def deep(monkeypatch):
-    monkeypatch.setattr(studies, "FAMILIES", {**studies.FAMILIES, "deep": Deep})
+    monkeypatch.setattr(sections, "FAMILIES", {**sections.FAMILIES, "deep": Deep})
 
 
 def test_a_new_family_brings_its_options(deep, tmp_path):
