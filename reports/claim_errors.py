@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -14,6 +15,8 @@ Loc = tuple[int | str, ...]
 _NO_COMPARISON = (
     "legs are missing: give the comparison (metric, a and b, or check) in the claim, or [[claim.leg]] tables"
 )
+_FLAGS: Final = {"true": ("true", "yes", "on", "1"), "false": ("false", "no", "off", "0")}
+_NUMBER: Final = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?")
 
 
 def where(file: str, claim: object) -> str:
@@ -71,4 +74,17 @@ def _sentence(detail: ErrorDetails, keys: Mapping[str, Sequence[str]]) -> str:
     if kind == "string_pattern_mismatch":
         return f"{key}={value!r} must be lower-case words joined by hyphens, such as 'mae-acutance'"
     message = str(detail["msg"])
-    return f"{key}={value!r}: {message[:1].lower()}{message[1:]}"
+    return f"{key}={value!r}: {message[:1].lower()}{message[1:]}{_meant(kind, value)}"
+
+
+def _meant(kind: str, value: object) -> str:
+    """What text in place of a number, or of true and false, stands for, as the tail of a message.
+
+    >>> _meant("bool_type", "yes"), _meant("float_type", "10"), _meant("float_type", "ten")
+    ('. Did you mean true?', '. Did you mean 10?', '')
+    """
+    text = str(value).strip().lower()
+    if kind == "bool_type":
+        meant = next((word for word, texts in _FLAGS.items() if text in texts), "true or false")
+        return f". Did you mean {meant}?"
+    return f". Did you mean {text}?" if kind == "float_type" and _NUMBER.fullmatch(text) else ""

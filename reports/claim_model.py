@@ -11,13 +11,11 @@ All but the last need a margin with its reason. A mistake is a UserError that na
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Annotated, Final, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     FiniteFloat,
@@ -29,6 +27,7 @@ from pydantic import (
 )
 
 from reports.checks import CHECKS
+from reports.claim_rules import Positive, Text, distinct, one_of
 from reports.comparability import refusal
 from reports.record import MATCHED, NOMINAL
 from reports.selectors import Selector, not_negative
@@ -41,35 +40,7 @@ DIRECTIONS: Final = ("falls", "rises")
 CLAIM_PLACES: Final = (NOMINAL, MATCHED)
 RATES: Final = (10.0, 15.0, 20.0, 25.0, 30.0)  # nats per image
 BETAS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)  # trained where a curve is needed and the grid has none
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 LEAST_CURVE: Final = 2  # fewest betas that make a curve
-
-
-def _one_of(allowed: Collection[str]) -> BeforeValidator:
-    def check(value: object, info: ValidationInfo) -> object:
-        if value not in allowed:
-            raise not_one_of(str(info.field_name), value, allowed)
-        return value
-
-    return BeforeValidator(check)
-
-
-def _said(value: str, info: ValidationInfo) -> str:
-    """Text that is given must say something."""
-    if value and not value.strip():
-        raise UserError(f"{info.field_name}={value!r} is blank")
-    return value
-
-
-Text = Annotated[str, AfterValidator(_said)]
-
-
-def _distinct(values: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
-    """A value named twice would count twice."""
-    twice = next((value for i, value in enumerate(values) if value in values[:i]), None)
-    if twice is not None:
-        raise UserError(f"{info.field_name}={list(values)} holds {twice:g} twice; name each once")
-    return values
 
 
 def check_metric(metric: str, info: ValidationInfo, *, name: str) -> None:
@@ -94,17 +65,17 @@ class Says(_Strict):
 class Leg(_Strict):
     """One comparison. See the module's text for what each kind needs."""
 
-    kind: Annotated[str, _one_of(KINDS)]
+    kind: Annotated[str, one_of(KINDS)]
     label: Text = ""
     metric: str = ""
     a: Selector | None = None
     b: Selector | None = None
     twin: StrictBool = False
-    reference: FiniteFloat | None = None
-    direction: Annotated[str, _one_of(("", *DIRECTIONS))] = ""
+    reference: Annotated[FiniteFloat | None, Field(strict=True)] = None
+    direction: Annotated[str, one_of(("", *DIRECTIONS))] = ""
     margin: Annotated[float | None, PlainValidator(not_negative)] = None
     reason: Text = ""
-    check: Annotated[str, _one_of(("", *CHECKS))] = ""
+    check: Annotated[str, one_of(("", *CHECKS))] = ""
     counted: StrictBool = True
     says: Says = Says()
 
@@ -144,7 +115,9 @@ class Leg(_Strict):
     def _has_no(self, *keys: str) -> None:
         for key in keys:
             if not _absent(getattr(self, key)):
-                raise UserError(f"{key}={_shown(getattr(self, key))} has no meaning for kind={self.kind!r}")
+                raise UserError(
+                    f"{key}={_shown(getattr(self, key))} has no meaning for kind={self.kind!r}; leave it out"
+                )
 
     def _trend(self) -> None:
         self._needs("direction")
@@ -160,10 +133,10 @@ class Leg(_Strict):
         if len(against) != 1:
             found = " and ".join(against) or "none"
             raise UserError(f"{found} given: kind={self.kind!r} needs exactly one of 'b', 'twin', 'reference'")
-        if self.a and self.a == self.b:
-            raise UserError(f"a and b both name {_shown(self.a)}: there is nothing to compare")
         if self.twin and self.a and self.a.reduction == "sum":
-            raise UserError("a.reduction='sum' with twin=true: a ‘sum’ arm is its own twin; name another reduction")
+            raise UserError(
+                "a.reduction='sum' with twin=true: a ‘sum’ arm is its own twin; name another reduction, such as 'mean'"
+            )
         if self.a and self.b:
             reason = refusal(self.metric, [str(self.a.loss), str(self.b.loss)])
             if reason:
@@ -178,11 +151,21 @@ class Leg(_Strict):
             open_one = next((s for s in (self.a, self.b) if s and not s.names_one and not self.twin), None)
         if open_one is not None:
             raise UserError(f"selector {_shown(open_one)} must name one arm: loss, reduction and beta (or beta_eff)")
+        if self.a and self.b and self.a.same_as(self.b):
+            also = "" if self.a == self.b else f", also written b={_shown(self.b)}"
+            raise UserError(
+                f"a and b both name {_shown(self.a)}{also}: there is nothing to compare. "
+                "Was another loss, reduction, posterior or beta meant for b?"
+            )
 
     @property
     def selectors(self) -> tuple[Selector, ...]:
         """The selectors given, `a` first."""
         return tuple(each for each in (self.a, self.b) if each is not None)
+
+    def wordless(self) -> Leg:
+        """What is compared, without the words beside it and whether it counts."""
+        return self.model_copy(update={"label": "", "reason": "", "says": Says(), "counted": True})
 
 
 class Claim(_Strict):
@@ -190,13 +173,13 @@ class Claim(_Strict):
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
     quote: Annotated[Text, Field(min_length=1)]
-    kind: Annotated[str, _one_of(KINDS)]
+    kind: Annotated[str, one_of(KINDS)]
     places: Annotated[tuple[Literal["nominal", "matched-rate"], ...], Field(min_length=1)] = (NOMINAL,)
     expect: str = ""
     notes: tuple[str, ...] = ()
     needs: tuple[Selector, ...] = ()
-    rates: Annotated[tuple[Positive, ...], Field(min_length=1), AfterValidator(_distinct)] = RATES
-    betas: Annotated[tuple[Positive, ...], Field(min_length=LEAST_CURVE), AfterValidator(_distinct)] = BETAS
+    rates: Annotated[tuple[Positive, ...], Field(min_length=1), AfterValidator(distinct)] = RATES
+    betas: Annotated[tuple[Positive, ...], Field(min_length=LEAST_CURVE), AfterValidator(distinct)] = BETAS
     legs: Annotated[tuple[Leg, ...], Field(alias="leg", min_length=1)]
 
     @field_validator("places", mode="before")
@@ -211,9 +194,13 @@ class Claim(_Strict):
     def _whole(self) -> Claim:
         if not any(leg.counted for leg in self.legs):
             raise UserError("every leg has counted=false: nothing would decide the claim")
-        twice = next((i for i, leg in enumerate(self.legs) if leg in self.legs[:i]), None)
+        made = [leg.wordless() for leg in self.legs]
+        twice = next((i for i, leg in enumerate(made) if leg in made[:i]), None)
         if twice is not None:
-            raise UserError(f"leg {twice + 1} repeats an earlier one: a comparison made twice would count twice")
+            raise UserError(
+                f"leg {twice + 1} repeats an earlier one: a comparison made twice would count twice. "
+                f"Was another metric or arm meant than {made[twice].model_dump(exclude_defaults=True)}?"
+            )
         vague = next((each for each in self.needs if not each.names_one or each.tuned), None)
         if vague is not None:
             raise UserError(f"needs {_shown(vague)} must name one arm to train: loss, reduction and beta (or beta_eff)")

@@ -32,7 +32,8 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, ValidationInfo, field_validator
 
 from reports.claim_errors import explain, where
-from reports.claim_model import COMPUTED_KINDS, KINDS, LEAST_CURVE, Claim, Leg, Positive, Says, check_metric
+from reports.claim_model import COMPUTED_KINDS, KINDS, LEAST_CURVE, Claim, Leg, Says, check_metric
+from reports.claim_rules import Positive
 from reports.record import MATCHED, NOMINAL
 from reports.selectors import Arm, EffectiveBeta, Selector, find, not_negative, sum_twin
 from vae.errors import UserError, closest, not_one_of

@@ -75,7 +75,7 @@ def table_at_beta(means: pd.DataFrame, reduction: str = "sum", beta: float = 1.0
 
 
 def table_at_rates(matched: Matched) -> Table:
-    """Trained (rows) × evaluated (columns) at equal rate, its diagonal marked."""
+    """Trained (rows) × evaluated (columns) at equal rate: the diagonal marked, and as won where it is."""
     at = listed(setting(rate) for rate in matched.rates)
     caption = f"At equal rate: mean over {at} nats, then over seeds ± 95 % interval, {seeds_of(matched.rows)}."
     return _table(matched.rows, caption, WON, "loss-by-loss-at-equal-rate")
@@ -88,7 +88,8 @@ def _table(
     parts = [(Column("trained on"), [Entry(loss, mark=loss) for loss in trained]), *beside]
     for evaluated, part in rows.groupby("evaluated", sort=False):
         column = Column(f"evaluated by {evaluated}", shown_unit(str(evaluated)), True)
-        parts.append((column, _entries(part, trained, own=str(evaluated), mark=mark)))
+        won = part.set_index("trained")["mean"].idxmin() == evaluated  # BCE and MSE share their best image: either may
+        parts.append((column, _entries(part, trained, own=str(evaluated), mark=mark if won else OWN)))
     return by_columns(caption, parts, name=name)
 
 

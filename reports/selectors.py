@@ -151,6 +151,29 @@ class Selector(BaseModel):
         """Whether beta is to be found from the rate of the other arm."""
         return self.beta == "tuned"
 
+    @property
+    def _weight(self) -> tuple[str, float]:
+        """The weight and its name; `beta` also where beta_eff is beta at every batch size and model."""
+        if self.beta_eff is None:
+            return "beta", float(self.beta or 0)
+        recon, kl = REDUCTIONS[str(self.reduction)](2, 3, 5)  # any sizes, all different
+        return ("beta" if recon == kl or self.beta_eff == 0 else "beta_eff"), self.beta_eff
+
+    def same_as(self, other: Selector) -> bool:
+        """Whether two selectors that name one arm each name the same one, where no study is needed to tell.
+
+        An arm tuned to the rate of an arm on its own curve is that arm.
+
+        >>> one = Selector(loss="mae", reduction="sum", beta=1)
+        >>> one.same_as(Selector(loss="mae", reduction="sum", beta_eff=1))
+        True
+        """
+        names = (self.loss, self.reduction, self.posterior) == (other.loss, other.reduction, other.posterior)
+        if not names or self.tuned or other.tuned:
+            return names
+        (name, weight), (other_name, other_weight) = self._weight, other._weight
+        return name == other_name and same_beta(weight, other_weight)
+
     def matches(self, arm: Arm, beta_eff: float | None = None) -> bool:
         """Whether an arm, of that effective beta where known, fits. A tuned beta fits every beta."""
         if arm.posterior != self.posterior or self.loss not in (None, arm.loss):

@@ -145,9 +145,14 @@ def test_the_diagonal_and_only_the_diagonal_is_marked(frame: pd.DataFrame, means
     assert (numbers["own"] == (numbers["trained"] == numbers["evaluated"])).all()
     at_beta = objectives.table_at_beta(means)
     assert marked(at_beta, objectives.OWN) == {(0, 2), (1, 3), (2, 4)}  # name and rate come first
-    at_rates = objectives.table_at_rates(objectives.at_rates(frame, [8.0, 15.0, 1000.0]))
-    assert marked(at_rates, objectives.WON) == {(0, 1), (1, 2), (2, 3)}
-    assert markdown(at_rates).count("(won by construction)") == 3
+    found = objectives.at_rates(frame, [8.0, 15.0, 1000.0])
+    diagonal = {(0, 1), (1, 2), (2, 3)}
+    values = np.array([[entry.value for entry in line[1:]] for line in objectives.table_at_rates(found).rows])
+    won = {(int(row), column + 1) for column, row in enumerate(values.argmin(axis=0))} & diagonal
+    at_rates = objectives.table_at_rates(found)
+    assert marked(at_rates, objectives.WON) == won != set()
+    assert marked(at_rates, objectives.OWN) == diagonal - won
+    assert markdown(at_rates).count("(won by construction)") == len(won)
 
 
 def test_loss_by_loss_at_equal_rate_is_read_off_the_curves() -> None:

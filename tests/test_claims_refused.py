@@ -1,0 +1,98 @@
+"""Comparisons that are the same in other words, and values of the wrong type: refused, with what was likely meant."""
+
+from __future__ import annotations
+
+import pytest
+
+from reports.claims import claims_from_json, load_claims
+from tests.test_claims import GOOD, HERE, LEG, LEGS, B, parsed, swap
+from vae.errors import UserError
+
+TREND = swap('"greater"', '"trend"').replace(B, 'direction = "falls"')
+ONE_LEG = GOOD[: GOOD.index("metric =")] + LEG
+ANCHOR = """
+[[claim]]
+id = "x"
+quote = "x"
+kind = "anchor"
+metric = "neg_elbo"
+a = { loss = "bce", reduction = "sum", beta = 1 }
+reference = 105.6
+margin = 0.5
+reason = "x"
+"""
+
+
+def against(b: str, reduction: str = "sum", beta: str = "beta = 1") -> str:
+    """The good file with MAE arms alone: `a` of that reduction and weight, `b` of that reduction and of weight `b`."""
+    text = swap(B, f'b = {{ loss = "mae", reduction = "sum", {b} }}').replace("beta = 1 }\nb", f"{beta} }}\nb")
+    return text.replace('"sum"', f'"{reduction}"')
+
+
+SAME = rf"{HERE}: a and b both name {{'loss': 'mae'.*nothing to compare\. Was another loss, .* or beta meant for b\?"
+MISTAKES = {
+    "the same beta": (against("beta = 1.0"), SAME),
+    "the same beta, to rounding": (against("beta = 1.0000000000001"), SAME),
+    "beta_eff is beta under sum": (against("beta_eff = 1"), SAME),
+    "beta_eff is beta under batch-mean": (against("beta_eff = 1", "batch-mean"), SAME),
+    "the same beta_eff": (against("beta_eff = 2", "mean", "beta_eff = 2"), SAME),
+    "weight 0 under any reduction": (against("beta_eff = 0", "mean", "beta = 0"), SAME),
+    "tuned to itself": (against('beta = "tuned"'), SAME),
+    "a leg again, under another label": (
+        GOOD + LEGS + LEG + LEG + 'label = "again"\n',
+        r"claim 'both': leg 2 repeats an earlier one: .* Was another metric or arm meant than {'kind': 'greater', ",
+    ),
+    "a leg again, not counted": (GOOD + LEGS + LEG + LEG + "counted = false\n", r"leg 2 repeats an earlier one"),
+    "an anchor with a twin": (ANCHOR + "twin = true\n", r"claim 'x': twin=True has no meaning for kind='anchor'"),
+    "a trend with a twin": (
+        TREND.replace(", beta = 1 }", " }") + "twin = true\n",
+        rf"{HERE}: twin=True has no meaning for kind='trend'",
+    ),
+    "a trend at beta 0": (TREND.replace("beta = 1 }", "beta = 0 }"), rf"{HERE}: a=.*'beta': 0.0.* leave beta open"),
+    "beta_eff 0 on a curve": (
+        swap("beta = 1 }", "beta_eff = 0 }").replace('["nominal"]', '["matched-rate"]'),
+        rf"{HERE}: places='matched-rate': beta=0 has no logarithm",
+    ),
+    "twin that is a number": (swap(B, "twin = 1"), rf"{HERE}: twin=1: .*valid boolean\. Did you mean true\?"),
+    "counted that is a word": (
+        ONE_LEG + 'counted = "no"\n',
+        rf"{HERE}: counted='no': .*valid boolean\. Did you mean false\?",
+    ),
+    "counted that is any text": (ONE_LEG + 'counted = "x"\n', r"counted='x': .*\. Did you mean true or false\?"),
+    "a rate in quotes": (swap(B, f'{B}\nrates = ["10"]'), rf"{HERE}: rates='10': .*valid number\. Did you mean 10\?"),
+    "a beta that is true": (swap(B, f"{B}\nbetas = [1, true]"), rf"{HERE}: betas=True: .*valid number"),
+    "a reference in quotes": (
+        ANCHOR.replace("105.6", '"105.6"'),
+        r"claim 'x': reference='105\.6': .*valid number\. Did you mean 105\.6\?",
+    ),
+    "a reference that is true": (swap(B, "reference = true"), rf"{HERE}: reference=True: .*valid number"),
+    "a blank label": (ONE_LEG + 'label = " "\n', rf"{HERE}: label=' ' is blank; it must hold words"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_each_is_refused_with_what_was_meant(name: str) -> None:
+    text, message = MISTAKES[name]
+    with pytest.raises(UserError, match=message) as caught:
+        parsed(text)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        against("beta = 2"),
+        against("beta_eff = 1", "mean"),  # which beta that is depends on the model
+        against("beta_eff = 2"),
+        swap(B, 'b = { loss = "mae", reduction = "sum", beta = 1, posterior = "log-std" }'),
+        swap(B, 'b = { loss = "mae", reduction = "sum", beta = "tuned", posterior = "log-std" }'),
+        GOOD + LEGS + LEG + LEG + 'margin = 0.5\nreason = "coarser"\n',
+    ],
+)
+def test_what_only_looks_the_same_is_let_through(text: str) -> None:
+    assert parsed(text)
+
+
+def test_logged_claims_pass_what_files_must_pass() -> None:
+    claims = load_claims("notes", "anchor") + parsed(against("beta = 2"))
+    assert claims_from_json([claim.model_dump(mode="json") for claim in claims]) == claims
