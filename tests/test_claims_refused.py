@@ -1,4 +1,4 @@
-"""Comparisons that are the same in other words, and values of the wrong type: refused, with what was likely meant."""
+"""Claims that decide nothing or count twice, and values of the wrong type: refused, with what was likely meant."""
 
 from __future__ import annotations
 
@@ -30,7 +30,38 @@ def against(b: str, reduction: str = "sum", beta: str = "beta = 1") -> str:
 
 
 SAME = rf"{HERE}: a and b both name {{'loss': 'mae'.*nothing to compare\. Was another loss, .* or beta meant for b\?"
+FACT = '[[claim]]\nid = "f"\nquote = "f"\nkind = "fact"\ncheck = "sigmoid-range"\n'
 MISTAKES = {
+    "an arm against itself": (
+        swap(B, B.replace("mse", "mae")),
+        rf"{HERE}: a and b both name {{'loss': 'mae'.*there is nothing to compare",
+    ),
+    "a sum arm's own twin": (
+        swap(B, "twin = true"),
+        rf"{HERE}: a\.reduction='sum' with twin=true: a ‘sum’ arm is its own twin",
+    ),
+    "twin that is a word": (swap(B, 'twin = "yes"'), rf"{HERE}: twin='yes': input should be a valid boolean"),
+    "a fact with a reason": (FACT + 'reason = "since"\n', r"claim 'f': reason='since' has no meaning for kind='fact'"),
+    "a fact with a twin": (FACT + "twin = true\n", r"claim 'f': twin=True has no meaning for kind='fact'"),
+    "needs that name no arm": (
+        swap(B, f'{B}\nneeds = [{{ loss = "bce" }}]'),
+        rf"{HERE}: needs {{'loss': 'bce'.*must name one arm to train",
+    ),
+    "needs that are tuned": (
+        swap(B, f"{B}\nneeds = [{B[4:].replace('1 }', chr(34) + 'tuned' + chr(34) + ' }')}]"),
+        rf"{HERE}: needs .*must name one arm to train",
+    ),
+    "a beta twice": (swap(B, f"{B}\nbetas = [1, 2, 1.0]"), rf"{HERE}: betas=\[1\.0, 2\.0, 1\.0\] holds 1 twice"),
+    "a rate twice": (swap(B, f"{B}\nrates = [10, 10]"), rf"{HERE}: rates=\[10\.0, 10\.0\] holds 10 twice"),
+    "a rate that is text": (swap(B, f'{B}\nrates = ["10"]'), rf"{HERE}: rates='10': input should be a valid number"),
+    "a blank quote": (swap('"MAE is sharper"', '"  "'), rf"{HERE}: quote='  ' is blank"),
+    "a blank reason": (swap(B, f'{B}\nmargin = 1\nreason = " "'), rf"{HERE}: reason=' ' is blank"),
+    "a leg twice": (GOOD + LEGS + LEG + LEG, r"leg 2 repeats an earlier one"),
+    "an id twice": (GOOD + GOOD[GOOD.index("[[claim]]") :], rf"{HERE}: id='mae-sharper' is used twice"),
+    "beta 0 on a curve": (
+        swap("beta = 1 }", "beta = 0 }").replace('["nominal"]', '["matched-rate"]'),
+        rf"{HERE}: places='matched-rate': beta=0 has no logarithm",
+    ),
     "the same beta": (against("beta = 1.0"), SAME),
     "the same beta, to rounding": (against("beta = 1.0000000000001"), SAME),
     "beta_eff is beta under sum": (against("beta_eff = 1"), SAME),
