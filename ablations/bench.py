@@ -33,10 +33,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import ToTensor
 
 from vae import VAE, ImageData, Objective, Stack, Training, UserError, fit, load
-from vae.affine import has_onednn, product
-from vae.cores import side_by_side
 from vae.metrics.similarity import ssim
-from vae.precision import tensor_cores
+from vae.training.layers import has_onednn, product
+from vae.training.precision import tensor_cores
+from vae.training.threads import side_by_side
 
 LOSSES = ("bce", "mse", "mae")
 QUICK, PLENTY = 1_280, 12_800  # images in one timing; results are scaled to the whole training set

@@ -15,13 +15,13 @@ from typing import Any
 import torch
 
 from ablations import plan as planning
-from ablations.executors import CellResult, EpochDone, Event, Preparing, Workshop, run_stacks
+from ablations.executors.local import CellResult, EpochDone, Event, Preparing, Workshop, run_stacks
 from ablations.grid import RESULTS_VERSION, Cell
 from ablations.pictures import png_files
 from ablations.plan import Plan
 from ablations.study import to_toml
-from reports.claims import claims_hash
-from reports.tables import arm_means
+from reports.claims.load import claims_hash
+from reports.page.tables import arm_means
 from tracking import schema
 from tracking.models import log_torch_model
 from tracking.reader import read_cells

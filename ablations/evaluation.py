@@ -19,17 +19,17 @@ from ablations import generation, measures
 from ablations.measures import SCORING, Metrics, Originals, Scales, Trained, image_bytes, parts
 from ablations.sections import Evaluation
 from vae import streams
-from vae.data import ImageData
-from vae.engine import Engine
+from vae.datasets.load import ImageData
 from vae.importance import budget_on
 from vae.likelihoods import bernoulli_nll
 from vae.losses import loss
-from vae.memory import SCORED_AT_ONCE
 from vae.metrics.latents import unit_rates
 from vae.metrics.transfer import Transfer, transfer
 from vae.objectives import POSTERIORS, Objective, rate
-from vae.precision import exact_products
-from vae.stack import Stack
+from vae.training.autograd import Engine
+from vae.training.memory import SCORED_AT_ONCE
+from vae.training.precision import exact_products
+from vae.training.stack import Stack
 
 SHOWN = 10  # test images whose reconstructions are kept: the first of each class, or the first ten
 CALIBRATION = 1000  # images that fit a scale where the study holds none out

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ablations.sections import Evaluation
 from vae import streams
-from vae.data import ImageData
+from vae.datasets.load import ImageData
 from vae.metrics import generation as rulers
 from vae.metrics.classifier import Classifier, trained_classifier
 

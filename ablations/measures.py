@@ -19,14 +19,14 @@ import torch
 from torch import Tensor, nn
 
 from vae import likelihoods
-from vae.cores import give_back_freed_memory
 from vae.importance import iwae
 from vae.losses import loss
-from vae.memory import widest_bytes
 from vae.metrics import latents, sharpness, similarity
 from vae.metrics.blur import blur_effect
 from vae.metrics.transfer import Transfer
 from vae.objectives import POSTERIORS, Objective, rate
+from vae.training.memory import widest_bytes
+from vae.training.threads import give_back_freed_memory
 
 Metrics = dict[str, float]
 Values = dict[str, Tensor]  # name -> one value per image, (N,)

@@ -14,19 +14,19 @@ import torch
 
 from ablations import grid
 from ablations.evaluation import Evaluator, epoch_scores, measuring_bytes
-from ablations.executors import Workshop
+from ablations.executors.local import Workshop
 from ablations.grid import Cell
 from ablations.study import Study
-from reports.claim_model import Claim
-from reports.claims import load_claims, needed_arms
-from vae import data
-from vae.blocks import TENSORS_PER_WEIGHT, weights_of
-from vae.data import ImageData
+from reports.claims.load import load_claims, needed_arms
+from reports.claims.model import Claim
+from vae.datasets import load as data
+from vae.datasets.load import ImageData
 from vae.errors import UserError
-from vae.memory import arms_that_fit, free_bytes
 from vae.metrics.catalogue import CATALOGUE
 from vae.objectives import Objective, effective_beta
-from vae.training import batches, fit
+from vae.training.blocks import TENSORS_PER_WEIGHT, weights_of
+from vae.training.fit import batches, fit
+from vae.training.memory import arms_that_fit, free_bytes
 
 # A stack this wide keeps the processor busy; wider ones only take memory and delay the first results.
 WIDEST = 48

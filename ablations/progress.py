@@ -9,7 +9,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from ablations.executors import CellResult, EpochDone, Event, Measuring, Preparing
+from ablations.executors.local import CellResult, EpochDone, Event, Measuring, Preparing
 
 LINE_EVERY = 10.0  # seconds between plain lines: enough to see life, little enough to read later
 

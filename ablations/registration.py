@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from reports.rounding import counted, sentence_case, which_seeds
+from reports.numbers import counted, sentence_case, which_seeds
 from tracking.reader import StudyInfo
 from tracking.store import Store
 

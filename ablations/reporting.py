@@ -20,12 +20,13 @@ from ablations import registration
 from ablations.driver import PLAN_FILE
 from ablations.evaluation import LOGISTIC_IMAGES
 from ablations.study import Study, checked
-from reports import build, files, verdicts
-from reports.claim_model import Claim
-from reports.claims import claims_from_json, claims_hash, load_claims
-from reports.compare import write_comparison
-from reports.evidence import Environment, Evidence
-from reports.record import WORDS, Verdict
+from reports.claims.load import claims_from_json, claims_hash, load_claims
+from reports.claims.model import Claim
+from reports.judging import judge as verdicts
+from reports.judging.verdict import WORDS, Verdict
+from reports.page import build, files
+from reports.page.compare import write_comparison
+from reports.page.evidence import Environment, Evidence
 from tracking import reader, schema
 from tracking.errors import explained
 from tracking.reader import StudyInfo

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ablations.driver import Outcome
     from ablations.plan import Plan
     from ablations.reporting import Progress
-    from reports.record import Verdict
+    from reports.judging.verdict import Verdict
     from vae.conformance import Finding
 
 

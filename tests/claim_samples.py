@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.claims import Claim, parse_claims
-from reports.selectors import Arm
+from reports.claims.load import Claim, parse_claims
+from reports.claims.selectors import Arm
 
 SEEDS = 8
 NOISE = np.array([0.31, -0.42, 0.05, -0.17, 0.23, -0.28, 0.46, -0.18])  # mean 0, sd about .3: one draw of noise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vae.engine import Gradients
+from vae.training.autograd import Gradients
 
 
 def gradients(engine: Gradients) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vae.data import load
+from vae.datasets.load import load
 
 NAN = math.nan
 

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.ndimage import gaussian_filter, zoom
 from sklearn.datasets import load_digits
 
-from reports.evidence import Environment, Evidence
+from reports.page.evidence import Environment, Evidence
 
 PLAIN = "half-logvar"
 LOSSES = ("bce", "mse", "mae")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vae import Training
-from vae.adam import Adam
+from vae.training.adam import Adam
 
 
 @pytest.fixture(autouse=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vae import affine as rooms
-from vae.affine import Affine, BFloat16Affine, OneDNNAffine, affine
+from vae.training import layers as rooms
+from vae.training.layers import Affine, BFloat16Affine, OneDNNAffine, affine
 
 IMAGES, INPUTS, OUTPUTS = 6, 5, 7
 

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from vae.arrays import read_npz
-from vae.data import load
+from vae.datasets.load import load
+from vae.datasets.npz import read_npz
 from vae.errors import UserError
 
 RNG = np.random.default_rng(0)

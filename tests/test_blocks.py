@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vae import VAE, Objective, Stack, Training, blocks
-from vae.blocks import Batches, Block, clip, cut, gradients, width_of
-from vae.engine import Autograd
-from vae.fused import Fused
+from vae import VAE, Objective, Stack, Training
 from vae.losses import LOSSES
 from vae.models import FAMILIES, ConvVAE
-from vae.training import batches
+from vae.training import blocks
+from vae.training.autograd import Autograd
+from vae.training.blocks import Batches, Block, clip, cut, gradients, width_of
+from vae.training.fit import batches
+from vae.training.fused import Fused
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 
-from reports.build import ReportPaths, build
+from reports.page.build import ReportPaths, build
 from tests import report_samples as samples
 from tests import verdict_samples
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from reports import checks
-from reports.checks import CHECKS, Finding, run_check
+from reports.claims import checks
+from reports.claims.checks import CHECKS, Finding, run_check
 from vae.errors import UserError
 
 

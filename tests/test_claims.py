@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.claims import Claim, claims_from_json, claims_hash, load_claims, needed_arms, parse_claims
-from reports.selectors import Arm, same_arm
+from reports.claims.load import Claim, claims_from_json, claims_hash, load_claims, needed_arms, parse_claims
+from reports.claims.selectors import Arm, same_arm
 from vae.errors import UserError
 from vae.objectives import effective_beta
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reports.claims import claims_from_json, load_claims
+from reports.claims.load import claims_from_json, load_claims
 from tests.test_claims import GOOD, HERE, LEG, LEGS, B, parsed, swap
 from vae.errors import UserError
 

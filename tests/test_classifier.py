@@ -13,7 +13,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from vae.data import ImageData, load
+from vae.datasets.load import ImageData, load
 from vae.errors import UserError
 from vae.metrics.classifier import Classifier, Recipe, _normalise, trained_classifier
 from vae.metrics.generation import legibility

@@ -11,7 +11,7 @@ from threading import Event, Timer, current_thread, main_thread
 import pytest
 import torch
 
-from vae.cores import cache_bytes, side_by_side
+from vae.training.threads import cache_bytes, side_by_side
 
 PATIENCE = 20.0  # seconds after which a task that nobody stopped gives up
 
@@ -96,7 +96,7 @@ def test_making_and_dropping_tensors_of_megabytes_does_not_grow_the_process() ->
     code = """
 import sys, torch
 from pathlib import Path
-from vae.cores import give_back_freed_memory
+from vae.training.threads import give_back_freed_memory
 
 def used():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096

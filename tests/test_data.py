@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
-import vae.data
-from vae.data import ImageData, load
+from vae.datasets.load import ImageData, load
 from vae.errors import UserError
 
 # Contents, so these never change: a change here changes every result.
@@ -59,7 +58,7 @@ def test_digits_depend_on_no_ambient_randomness(digits: ImageData) -> None:
 
 
 def test_digits_do_not_import_torchvision() -> None:
-    code = "import sys, vae.data; vae.data.load('digits'); print('torchvision' in sys.modules)"
+    code = "import sys; from vae.datasets.load import load; load('digits'); print('torchvision' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
@@ -225,4 +224,4 @@ def test_mnist_from_arrays_has_the_same_digest(mnist_root: Path, tmp_path: Path)
 def test_the_root_is_an_argument_or_the_environment(mnist_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ABLATE_DATA", str(mnist_root))
     assert load("mnist", train=3, test=2).digest == load("mnist", str(mnist_root), train=3, test=2).digest
-    assert vae.data.NAMES == ("digits", "mnist", "fashion-mnist", "kmnist")
+    assert load.NAMES == ("digits", "mnist", "fashion-mnist", "kmnist")

@@ -18,8 +18,8 @@ import pytest
 import torch
 from torchvision import datasets
 
-import vae.downloads as downloads
-from vae.data import load
+import vae.datasets.download as downloads
+from vae.datasets.load import load
 from vae.errors import UserError
 
 REPOSITORY = Path(__file__).parent.parent

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from tests.gradient_samples import gradients
 from vae import Objective, Stack
-from vae.engine import Autograd, Engine, Weighting, loss_runs
 from vae.losses import loss
 from vae.models import FAMILIES
 from vae.objectives import POSTERIORS, rate
+from vae.training.autograd import Autograd, Engine, Weighting, loss_runs
 
 
 @pytest.fixture(autouse=True)

@@ -15,8 +15,8 @@ from ablations import evaluation, measures
 from ablations.evaluation import Evaluator, epoch_scores
 from ablations.sections import Evaluation
 from vae.metrics.catalogue import CATALOGUE
-from vae.precision import tensor_cores
-from vae.stack import Stack
+from vae.training.precision import tensor_cores
+from vae.training.stack import Stack
 
 SETTINGS = Evaluation(per_epoch_images=50, iwae_images=5, iwae_samples=4, generated=60, blur_images=20)
 

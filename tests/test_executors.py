@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from ablations import plan as planning
-from ablations.executors import CellResult, EpochDone, Workshop, run_stack, run_stacks
+from ablations.executors.local import CellResult, EpochDone, Workshop, run_stack, run_stacks
 from ablations.grid import Cell
 from ablations.plan import Plan
 from ablations.study import checked
 from vae.objectives import Objective
-from vae.stack import Stack
+from vae.training.stack import Stack
 
 TABLE = {
     "name": "small",

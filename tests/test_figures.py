@@ -13,10 +13,10 @@ import pytest
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
-from reports import canvas, figures, pictures, tables
-from reports.effects import MARKERS, differences_plot, effect
-from reports.gallery import plates
-from reports.palette import LOSS_MARKS, TONES, VERDICT_SIGNS, colour, mark, themed
+from reports.page import canvas, figures, pictures, tables
+from reports.page.effects import MARKERS, differences_plot, effect
+from reports.page.gallery import plates
+from reports.page.palette import LOSS_MARKS, TONES, VERDICT_SIGNS, colour, mark, themed
 from tests import report_samples as samples
 from tests import verdict_samples
 

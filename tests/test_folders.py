@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from vae.data import load
+from vae.datasets.folder import TEST_SHARE, find, in_test, picture
+from vae.datasets.load import load
 from vae.errors import UserError
-from vae.folders import TEST_SHARE, find, in_test, picture
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (10, 13, 3), dtype=np.uint8)  # 13 wide, 10 high
 GREY = LEVELS[..., 0]

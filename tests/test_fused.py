@@ -8,10 +8,10 @@ from torch import Tensor
 
 from tests.gradient_samples import gradients
 from vae import VAE, Objective, Stack
-from vae.engine import Autograd, Gradients, StepValues, Weighting
-from vae.fused import Fused
 from vae.losses import LOSSES
 from vae.objectives import POSTERIORS, REDUCTIONS
+from vae.training.autograd import Autograd, Gradients, StepValues, Weighting
+from vae.training.fused import Fused
 
 BATCH, LATENTS, CLASSES = 9, 4, 3
 

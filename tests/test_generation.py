@@ -16,7 +16,7 @@ from sklearn.metrics.pairwise import polynomial_kernel
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from vae.data import load
+from vae.datasets.load import load
 from vae.errors import UserError
 from vae.metrics import generation
 from vae.metrics.classifier import Recipe, trained_classifier

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vae import likelihoods as lk
-from vae.data import load
+from vae.datasets.load import load
 from vae.errors import UserError
 
 Nll = Callable[[Tensor, Tensor], Tensor]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.matched import Curve, common_rates, matched
+from reports.judging.curves import Curve, common_rates, matched
 from vae.errors import UserError
 
 BETAS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)

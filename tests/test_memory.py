@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-from vae import VAE, ImageData, Training, UserError, load, memory
-from vae.memory import activation_bytes, arms_that_fit, free_bytes, stack_bytes
+from vae import VAE, ImageData, Training, UserError, load
 from vae.models import ConvVAE
+from vae.training import memory
+from vae.training.memory import activation_bytes, arms_that_fit, free_bytes, stack_bytes
 
 MIB = 2**20
 
@@ -26,7 +27,7 @@ from ablations import evaluation, measures
 from ablations.evaluation import Evaluator, epoch_scores, measuring_bytes
 from ablations.sections import Evaluation
 from vae import VAE, ImageData, Objective, Stack, Training, fit
-from vae.memory import stack_bytes
+from vae.training.memory import stack_bytes
 from vae.models import ConvVAE
 
 torch.set_num_threads(2)

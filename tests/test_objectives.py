@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from tests.gradient_samples import gradients
 from vae import VAE, Objective, Stack, UserError
-from vae.engine import Autograd, Weighting
-from vae.fused import Fused
 from vae.losses import LOSSES
 from vae.objectives import POSTERIORS, REDUCTIONS, effective_beta, objective, rate
+from vae.training.autograd import Autograd, Weighting
+from vae.training.fused import Fused
 
 
 @pytest.fixture(autouse=True)

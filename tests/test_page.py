@@ -16,14 +16,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from reports.build import ReportPaths, build
-from reports.claims import parse_claims
-from reports.compare import write_comparison
-from reports.dossiers import dossiers, firmness, names
-from reports.evidence import Environment, Evidence
-from reports.palette import VERDICT_SIGNS
-from reports.record import SCHEMA, SCHEMA_VERSION, WORDS
-from reports.verdicts import judge
+from reports.claims.load import parse_claims
+from reports.judging.judge import judge
+from reports.judging.verdict import SCHEMA, SCHEMA_VERSION, WORDS
+from reports.page.build import ReportPaths, build
+from reports.page.compare import write_comparison
+from reports.page.dossiers import dossiers, firmness, names
+from reports.page.evidence import Environment, Evidence
+from reports.page.palette import VERDICT_SIGNS
 from tests import report_samples as samples
 from tests import verdict_samples
 from vae.errors import UserError

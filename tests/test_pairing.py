@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.cells import Cells
-from reports.claims import Claim
-from reports.pairing import Measured, measure
-from reports.record import MATCHED, NOMINAL
-from reports.verdicts import Verdict, judge
+from reports.claims.load import Claim
+from reports.judging.cells import Cells
+from reports.judging.differences import Measured, measure
+from reports.judging.judge import Verdict, judge
+from reports.judging.verdict import MATCHED, NOMINAL
 from tests.claim_samples import NOISE, arm, around, claims, frame, one, two_arms
 
 BETAS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
+from vae.datasets.pixels import MAX_SIDE, MIN_SIDE, check_sides, digest, recolour, resize, snap, unit
 from vae.errors import UserError
-from vae.pixels import MAX_SIDE, MIN_SIDE, check_sides, digest, recolour, resize, snap, unit
 
 LEVELS = torch.arange(256, dtype=torch.uint8)
 

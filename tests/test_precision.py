@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vae.precision import exact_products, tensor_cores
+from vae.training.precision import exact_products, tensor_cores
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from ablations import progress
-from ablations.executors import CellResult, EpochDone, Measuring, Preparing
+from ablations.executors.local import CellResult, EpochDone, Measuring, Preparing
 from ablations.grid import Cell
 from ablations.progress import Display, Pace
 from vae import Objective

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from reports import prose
-from reports.evidence import Evidence
+from reports.page import prose
+from reports.page.evidence import Evidence
 from tests import report_samples as samples
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ablations.reporting import check_request
-from reports.record import documentation
+from reports.judging.verdict import documentation
 from vae.errors import UserError
 
 
@@ -32,5 +32,5 @@ def test_what_can_be_reported_passes() -> None:
 
 
 def test_the_schema_of_verdicts_is_documented_as_it_is() -> None:
-    """Where this fails: python -m reports.record > docs/verdicts.md"""
+    """Where this fails: python -m reports.judging.verdict > docs/verdicts.md"""
     assert (Path(__file__).parents[1] / "docs" / "verdicts.md").read_text(encoding="utf-8") == documentation()

@@ -24,7 +24,7 @@ from vae import streams
 from vae.importance import iwae
 from vae.metrics import generation, sharpness
 from vae.metrics.transfer import transfer
-from vae.stack import Stack
+from vae.training.stack import Stack
 
 SETTINGS = Evaluation(per_epoch_images=50, iwae_images=9, iwae_samples=6, generated=60, blur_images=20)
 SEED = 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reports.verdicts import judge
+from reports.judging.judge import judge
 from tests.claim_samples import claims, frame, one, two_arms
 from tests.test_verdicts import legs, single, three_arms
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from reports.statistics import (
+from reports.judging.statistics import (
     Region,
     estimate,
     holm,
@@ -194,7 +194,7 @@ def test_an_effect_on_the_margin_is_never_settled() -> None:
     assert seeds_to_settle(0.2, 1.0, Region.of("greater", 0.2), alpha=0.05) is None
 
 
-# Calibration: the whole rule for one claim, t and sign flips together, as `reports.decisions` applies it.
+# Calibration: the whole rule for one claim, t and sign flips together, as `reports.judging.decisions` applies it.
 NULLS = [(Region.of("greater", 0.5), 0.5), (Region.of("less", 0.5), -0.5), (Region.of("equivalent", 1.15), 1.15)]
 
 

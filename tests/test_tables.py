@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from reports import layout, objectives, rounding, tables
-from reports.comparability import OWN_OBJECTIVE, refusal
-from reports.compare import compare
-from reports.layout import Column, Entry, Table
-from reports.rendering import latex, markdown
+from reports import numbers as rounding
+from reports.claims.comparability import OWN_OBJECTIVE, refusal
+from reports.page import layout, objectives, tables
+from reports.page.compare import compare
+from reports.page.layout import Column, Entry, Table
+from reports.page.markup import latex, markdown
 from tests import report_samples as samples
 from tracking import schema
 from vae.metrics.catalogue import CATALOGUE

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 import vae
 from tests.own_losses import POISON
-from vae import VAE, EpochRecord, ImageData, Objective, Stack, Training, UserError, blocks, fit
-from vae.engine import Engine
+from vae import VAE, EpochRecord, ImageData, Objective, Stack, Training, UserError, fit
 from vae.models import ConvVAE
 from vae.streams import fingerprint
-from vae.training import batch_order, batches, epoch_noise
+from vae.training import blocks
+from vae.training.autograd import Engine
+from vae.training.fit import batch_order, batches, epoch_noise
 
 COUNT, LATENTS, CLASSES = 70, 3, 4
 ARMS = [

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.claims import load_claims, needed_arms
-from reports.decisions import Level, conjunction
-from reports.record import SCHEMA, WORDS
-from reports.statistics import Region, holm, p_values, seeds_to_settle
-from reports.verdicts import Verdict, headlines, judge
+from reports.claims.load import load_claims, needed_arms
+from reports.judging.decisions import Level, conjunction
+from reports.judging.judge import Verdict, headlines, judge
+from reports.judging.statistics import Region, holm, p_values, seeds_to_settle
+from reports.judging.verdict import SCHEMA, WORDS
 from tests.claim_samples import arm, around, claims, frame, one, two_arms
 from tests.report_samples import metrics_of
 from vae.errors import UserError

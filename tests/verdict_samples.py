@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from reports import record
-from reports.record import ClaimRef, Count, Sensitivity, Verdict
-from reports.statistics import Region, estimate, holm_among, p_values
+from reports.judging import verdict as record
+from reports.judging.statistics import Region, estimate, holm_among, p_values
+from reports.judging.verdict import ClaimRef, Count, Sensitivity, Verdict
 
 WORDS = {
     "mae-acutance": "MAE is of larger acutance",

@@ -1,10 +1,11 @@
-"""Variational autoencoders as stacks: data, models, objectives, training and rulers. Needs nothing but torch."""
+"""Variational autoencoders as stacks: data, models, objectives, training and metrics. Needs nothing but torch."""
 
-from vae.data import ImageData, load
+from vae.datasets.load import ImageData, load
 from vae.errors import UserError
 from vae.models import VAE
 from vae.objectives import Objective
-from vae.stack import Stack
-from vae.training import EpochRecord, Training, fit
+from vae.training.fit import EpochRecord, fit
+from vae.training.settings import Training
+from vae.training.stack import Stack
 
 __all__ = ["VAE", "EpochRecord", "ImageData", "Objective", "Stack", "Training", "UserError", "fit", "load"]

@@ -10,8 +10,8 @@ A family is a class with ``image_shape``, ``latents`` and ``classes`` as its fir
 with their types, are what a study file may set in ``[model]``. To add a family: write its class, add one line to
 ``FAMILIES``.
 
-``VAE`` also has its gradients by hand (``vae.fused``); every other module trains through autograd, its arms side by
-side under ``vmap``, or one by one on a CPU where its class says ``alone_on_cpu = True``.
+``VAE`` also has its gradients by hand (``vae.training.fused``); every other module trains through autograd, its arms
+side by side under ``vmap``, or one by one on a CPU where its class says ``alone_on_cpu = True``.
 """
 
 from __future__ import annotations

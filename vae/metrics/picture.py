@@ -158,7 +158,7 @@ def _gaussian(side: int, sigma: float) -> Tensor:
 
 def main(arguments: list[str]) -> None:
     """OUT.png: where the picture goes."""
-    from vae.data import load
+    from vae.datasets.load import load
 
     if len(arguments) != 1:
         raise SystemExit("Usage: python -m vae.metrics.picture OUT.png")

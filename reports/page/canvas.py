@@ -1,0 +1,135 @@
+"""Paper, ink and axes of every figure: one look, set for the time of drawing and for nothing else.
+
+Figures are `matplotlib.figure.Figure` objects that belong to no window: pyplot and its global state take no part.
+They are drawn in the light tones of `reports.page.palette` and keep their words as text.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, Final, ParamSpec
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from reports.numbers import setting
+from reports.page.palette import colour, mark
+
+P = ParamSpec("P")
+
+_STYLE: Final = {
+    "figure.facecolor": colour("ground"),
+    "figure.constrained_layout.use": True,
+    "savefig.facecolor": colour("ground"),
+    "axes.facecolor": "none",
+    "axes.edgecolor": colour("muted"),
+    "axes.labelcolor": colour("ink"),
+    "axes.titlecolor": colour("ink"),
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9.5,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": colour("rule"),
+    "grid.linewidth": 0.7,
+    "text.color": colour("ink"),
+    "xtick.color": colour("muted"),
+    "ytick.color": colour("muted"),
+    "xtick.labelcolor": colour("muted"),
+    "ytick.labelcolor": colour("muted"),
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.0,
+    "xtick.minor.visible": False,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5,
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "ablate",
+    "path.simplify_threshold": 0.2,
+    "axes.unicode_minus": True,
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Drawing inside this block uses the report's look, and leaves matplotlib's settings as they were."""
+    with mpl.rc_context(_STYLE):
+        yield
+
+
+def drawn(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """A function that draws, made to draw in the report's look."""
+
+    @wraps(draw)
+    def inside(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with styled():
+            return draw(*args, **kwargs)
+
+    return inside
+
+
+def panels(count: int, *, width: float = 9.0, height: float = 3.0, sharey: bool = True) -> tuple[Figure, list[Axes]]:
+    """A row of `count` axes. width, height: inches of the whole figure."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(1, count, sharey=sharey, squeeze=False)
+    return figure, list(axes[0])
+
+
+def beta_axis(ax: Axes, betas: Sequence[float], label: str = "β") -> None:
+    """A logarithmic axis with a tick at each value that was tried."""
+    ax.set_xscale("log")
+    ax.set_xticks(list(betas), [setting(beta) for beta in betas])
+    ax.set_xticks([], minor=True)
+    ax.set_xlabel(label)
+
+
+def log_axis(ax: Axes) -> None:
+    """A logarithmic axis that says 100 and not 10²."""
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: setting(value)))
+
+
+def legend(figure: Figure, losses: Sequence[str]) -> None:
+    """One line of keys above the panels: each loss in its colour, marker and dash."""
+    handles = [line_key(loss) for loss in losses]
+    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), borderaxespad=0.2)
+
+
+def line_key(loss: str) -> Any:
+    """The key of one loss for a legend."""
+    look = mark(loss)
+    dash = (0, look.dash) if look.dash else "-"
+    return mpl.lines.Line2D(
+        [], [], color=colour(loss), marker=look.marker, linestyle=dash, markersize=5, label=loss.upper(), linewidth=1.8
+    )
+
+
+def rendered(figure: Figure, dpi: int = 150) -> tuple[str, bytes]:
+    """The figure as SVG text and as PNG, both without a date, so that equal figures give equal files.
+
+    Coordinates in the SVG are cut to a hundredth of a point. The figure is laid out once, for both.
+    """
+    vector, raster = io.StringIO(), io.BytesIO()
+    with styled():
+        figure.savefig(vector, format="svg", metadata={"Date": None, "Creator": None})
+        figure.set_layout_engine("none")
+        figure.savefig(raster, format="png", dpi=dpi, metadata={"Software": None})
+    # Inside tags only: the words between them, tick labels above all, are left as they are.
+    short = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), vector.getvalue())
+    return short, raster.getvalue()

@@ -1,0 +1,244 @@
+"""The frame as figures. Each function takes tables of numbers and returns a matplotlib `Figure`; the caller saves it.
+
+Every mean is drawn with its own interval from `reports.page.tables` (seaborn's bootstraps are switched off), every axis
+has its unit, and every loss its one colour, marker and dash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reports.judging.curves import Curve
+from reports.numbers import setting
+from reports.page.canvas import beta_axis, drawn, legend, line_key, log_axis, panels
+from reports.page.layout import described, titled
+from reports.page.palette import colour, mark
+from reports.page.tables import PLAIN, on_grid, summary
+
+MATCHED_RATES: Final = (10.0, 15.0, 20.0, 25.0, 30.0)  # nats per image
+NYQUIST: Final = 0.5  # cycles per pixel
+
+
+def losses_in(rows: pd.DataFrame) -> list[str]:
+    """The losses of these rows, in the order of first appearance."""
+    return list(dict.fromkeys(rows["loss"]))
+
+
+def curves(ax: Axes, rows: pd.DataFrame, x: str) -> None:
+    """One line per loss through the means, over a band of their intervals. rows: of one metric, columns as `MEANS`."""
+    rows = rows.sort_values(x)
+    losses = losses_in(rows)
+    sns.lineplot(
+        rows,
+        x=x,
+        y="mean",
+        hue="loss",
+        style="loss",
+        hue_order=losses,
+        style_order=losses,
+        palette={loss: colour(loss) for loss in losses},
+        markers={loss: mark(loss).marker for loss in losses},
+        dashes={loss: mark(loss).dash for loss in losses},
+        estimator=None,
+        errorbar=None,
+        markeredgecolor=colour("paper"),
+        markeredgewidth=0.6,
+        legend=False,
+        ax=ax,
+    )
+    for loss, part in rows.groupby("loss", sort=False):
+        ax.fill_between(part[x], part["low"], part["high"], color=colour(str(loss)), alpha=0.16, linewidth=0)
+
+
+@drawn
+def metric_against_beta(means: pd.DataFrame, metric: str) -> Figure:
+    """One metric against beta by loss, one panel per reduction: the arms of the study's own grid."""
+    rows = on_grid(means, metric)
+    reductions = list(dict.fromkeys(rows["reduction"]))
+    figure, axes = panels(len(reductions), width=_width(len(reductions)))
+    for ax, reduction in zip(axes, reductions):
+        part = rows[rows["reduction"] == reduction]
+        curves(ax, part, "beta")
+        beta_axis(ax, sorted(part["beta"].unique()))
+        ax.set_title(f"reduction: {reduction}")
+        ax.set_ylabel("")
+        _reference(ax, metric)
+    axes[0].set_ylabel(titled(metric))
+    legend(figure, losses_in(rows))
+    return figure
+
+
+def _width(count: int) -> float:
+    return 5.4 if count == 1 else 9.0
+
+
+def _reference(ax: Axes, metric: str) -> None:
+    """A thin line at the ideal, where the ideal is a value inside the scale."""
+    if described(metric).direction == "closer to 1":
+        ax.axhline(1.0, color=colour("muted"), linewidth=0.9, linestyle=(0, (2, 2)))
+
+
+@drawn
+def metric_against_effective_beta(means: pd.DataFrame, metric: str) -> Figure:
+    """One metric against beta_eff: all reductions on one axis, filled marks for `sum` and hollow ones for the others.
+
+    If a reduction is only another weight, hollow marks lie on the line through the filled ones.
+    """
+    rows = means[(means["metric"] == metric) & (means["posterior"] == PLAIN)]
+    figure, (ax,) = panels(1, width=7.2, height=3.3)
+    curves(ax, rows[rows["reduction"] == "sum"], "beta_eff")
+    for (loss, _), part in rows[rows["reduction"] != "sum"].groupby(["loss", "reduction"], sort=False):
+        ax.errorbar(
+            part["beta_eff"],
+            part["mean"],
+            yerr=part["half"].fillna(0.0),
+            fmt=mark(str(loss)).marker,
+            color=colour(str(loss)),
+            markerfacecolor=colour("ground"),
+            markeredgewidth=1.3,
+            elinewidth=0.9,
+        )
+    log_axis(ax)
+    ax.set_xlabel("effective β: weight of the KL when both terms are summed")
+    ax.set_ylabel(titled(metric))
+    _reference(ax, metric)
+    legend(figure, losses_in(rows))
+    return figure
+
+
+def rate_curves(frame: pd.DataFrame, metric: str, points: int = 41) -> pd.DataFrame:
+    """A metric against the rate with a band over seeds, by loss: columns loss, rate, n, mean, sd, half, low, high.
+
+    frame: cells. Each seed's `sum` arms make a curve over beta (`reports.judging.curves`), read off at common rates
+    inside the support that all seeds of a loss share, and summarised over seeds there.
+    """
+    cells = frame[(frame["status"] == "done") & (frame["reduction"] == "sum") & (frame["posterior"] == PLAIN)]
+    cells = cells[["loss", "seed", "beta", "rate", metric]].dropna()
+    rows: list[dict[str, Any]] = []
+    for loss, part in cells.groupby("loss", sort=False):
+        drawn_through = [_curve(seed, metric) for _, seed in part.groupby("seed") if len(seed) > 1]
+        low = max((min(curve.rate) for curve in drawn_through), default=0.0)
+        high = min((max(curve.rate) for curve in drawn_through), default=0.0)
+        if low >= high:
+            continue
+        rates = np.linspace(low, high, points)
+        values = np.stack([curve.at(rates.tolist()) for curve in drawn_through])
+        reached = np.isfinite(values).all(axis=0)
+        rows += [
+            {"loss": loss, "rate": rate} | summary(pd.Series(column))
+            for rate, column in zip(rates[reached], values.T[reached])
+        ]
+    return pd.DataFrame(rows, columns=["loss", "rate", "n", "mean", "sd", "half", "low", "high"])
+
+
+def _curve(cells: pd.DataFrame, metric: str) -> Curve:
+    return Curve.through(cells[["beta", "rate", metric]].itertuples(index=False, name=None))
+
+
+@drawn
+def rate_distortion(
+    frame: pd.DataFrame, means: pd.DataFrame, metrics: Sequence[str], rates: Sequence[float] = MATCHED_RATES
+) -> Figure:
+    """Metrics against the rate, one panel each: line and seed band per loss, marks at arms, matched rates as lines."""
+    figure, axes = panels(len(metrics), width=_width(len(metrics)), sharey=False, height=3.2)
+    for ax, metric in zip(axes, metrics):
+        _one_rate_panel(ax, frame, means, metric, rates)
+    legend(figure, losses_in(means))
+    return figure
+
+
+def _one_rate_panel(ax: Axes, frame: pd.DataFrame, means: pd.DataFrame, metric: str, rates: Sequence[float]) -> None:
+    for loss, part in rate_curves(frame, metric).groupby("loss", sort=False):
+        look = mark(str(loss))
+        dash: Any = (0, look.dash) if look.dash else "-"
+        ax.plot(part["rate"], part["mean"], color=colour(str(loss)), linestyle=dash, linewidth=1.6)
+        ax.fill_between(part["rate"], part["low"], part["high"], color=colour(str(loss)), alpha=0.18, linewidth=0)
+    wide = means[(means["reduction"] == "sum") & (means["posterior"] == PLAIN)]
+    at = wide[wide["metric"] == "rate"].set_index("arm")["mean"]
+    marks = wide[wide["metric"] == metric]
+    for loss, part in marks.groupby("loss", sort=False):
+        ax.plot(
+            at.reindex(part["arm"]).to_numpy(),
+            part["mean"],
+            linestyle="none",
+            marker=mark(str(loss)).marker,
+            color=colour(str(loss)),
+            markeredgecolor=colour("paper"),
+            markeredgewidth=0.6,
+        )
+    for rate in rates:
+        ax.axvline(rate, color=colour("muted"), linewidth=0.7, linestyle=(0, (1, 2)), zorder=0.5)
+    ax.set_title(described(metric).label)
+    ax.set_ylabel(titled(metric))
+    ax.set_xlabel("rate (nats per image)")
+    _reference(ax, metric)
+
+
+@drawn
+def transfer(functions: Mapping[str, Mapping[str, Any]], losses: Mapping[str, str]) -> Figure:
+    """Transfer function H, gain G and squared coherence γ² against frequency, one line per arm.
+
+    functions: arm -> arrays `transfer_frequency` (cycles per pixel), `transfer_h`, `transfer_gain`,
+    `transfer_coherence`. losses: arm -> loss. The line at H = .5 is where mtf50 is read.
+    """
+    figure, axes = panels(3, sharey=True, height=3.1)
+    names = ("transfer_h", "transfer_gain", "transfer_coherence")
+    for ax, name, title in zip(axes, names, ("transfer function H", "gain G", "coherence γ²")):
+        for arm, arrays in functions.items():
+            look = mark(losses[arm])
+            dash: Any = (0, look.dash) if look.dash else "-"
+            ax.plot(arrays["transfer_frequency"], arrays[name], color=colour(losses[arm]), linestyle=dash)
+        ax.set_title(title)
+        ax.set_xlim(0, NYQUIST)
+        ax.set_xlabel("frequency (cycles per pixel)")
+    axes[0].axhline(0.5, color=colour("muted"), linewidth=0.9, linestyle=(0, (2, 2)))
+    axes[0].annotate("mtf50", (0.49, 0.515), ha="right", fontsize=8, color=colour("muted"))
+    axes[0].set_ylabel("pure number")
+    handles = [line_key(losses[arm]) for arm in functions]
+    for handle, arm in zip(handles, functions):
+        handle.set_label(arm)
+        handle.set_marker("")
+    figure.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), 4), borderaxespad=0.2)
+    return figure
+
+
+@drawn
+def training(curve: pd.DataFrame, metric: str, label: str) -> Figure:
+    """A quantity by epoch, mean over seeds with its interval: one panel per loss, one line per beta, deeper = larger.
+
+    curve: columns loss, beta, epoch, mean, low, high, of one reduction.
+    """
+    losses = losses_in(curve)
+    figure, axes = panels(len(losses), width=_width(len(losses)), sharey=False, height=2.9)
+    for ax, loss in zip(axes, losses):
+        part = curve[curve["loss"] == loss]
+        betas = sorted(part["beta"].unique())
+        for beta, strength in zip(betas, np.linspace(0.45, 1.0, len(betas))):
+            line = part[part["beta"] == beta].sort_values("epoch")
+            ax.plot(line["epoch"], line["mean"], color=colour(loss), alpha=strength, linewidth=1.5)
+            ax.fill_between(line["epoch"], line["low"], line["high"], color=colour(loss), alpha=0.1, linewidth=0)
+        _name_ends(ax, part)
+        ax.set_title(loss.upper())
+        ax.set_xlabel("epoch")
+    axes[0].set_ylabel(label)
+    return figure
+
+
+def _name_ends(ax: Axes, part: pd.DataFrame) -> None:
+    """The beta of each line at its end, names moved apart where lines end together."""
+    ends = part[part["epoch"] == part["epoch"].max()].sort_values("mean")
+    low, high = ax.get_ylim()
+    at = low
+    for end in ends.to_dict("records"):
+        at = max(end["mean"], at + 0.065 * (high - low)) if at > low else end["mean"]
+        ax.annotate(
+            setting(end["beta"]), (end["epoch"], at), xytext=(4, 0),
+            textcoords="offset points", va="center", fontsize=7.5, color=colour("muted"), annotation_clip=False,
+        )  # fmt: skip

@@ -1,0 +1,215 @@
+"""Tables as they are read: text in each place beside the value it sorts by.
+
+A `Table` is made once and shown three ways: on the page, in Markdown and in LaTeX (`reports.page.markup`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pandas as pd
+
+from reports.claims.comparability import refusal
+from reports.numbers import MISSING, decimals, duration, number, plus_minus, setting
+from reports.page.tables import grid, runtime, same_objective
+from vae.metrics.catalogue import CATALOGUE, Metric
+
+HEADLINE: Final = (
+    *("rate", "bce", "mse", "mae", "neg_elbo", "bits_per_dim", "ssim", "psnr", "acutance_ratio", "sigma_eq"),
+    *("legibility", "active_units", "kid"),
+)
+SETTINGS: Final = "settings"
+BETA_EFF: Final = "weight of the KL term when both terms are summed"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a `Table`. unit stands under the title; `refusal` is why rows may not be ordered by it, if so.
+
+    group: the kinds of a metric, by which a reader shows and hides columns; empty for a column that always stays.
+    """
+
+    title: str
+    unit: str = ""
+    numeric: bool = False
+    refusal: str = ""
+    group: str = ""
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is written in one place, the value it sorts by (the text where None), and a `mark` that sets it off."""
+
+    text: str
+    value: float | str | None = None
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of entries under columns; the first column names the row. name: of the files that hold the table."""
+
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Entry, ...], ...]
+    name: str = ""
+
+
+def by_columns(caption: str, parts: Sequence[tuple[Column, Sequence[Entry]]], name: str = "") -> Table:
+    """A table from its columns, each with its entries from the top down."""
+    return Table(caption, tuple(c for c, _ in parts), tuple(zip(*(entries for _, entries in parts))), name)
+
+
+def described(metric: str) -> Metric:
+    """The catalogue's entry of a metric; of one that the catalogue does not know, an entry that says only its name."""
+    unknown = Metric(metric, "", "none", -float("inf"), float("inf"), "", "", "reconstructions", metric, "")
+    return CATALOGUE.get(metric, unknown)
+
+
+def titled(metric: str) -> str:
+    """A metric's label with its unit, as an axis or a caption names it."""
+    label, unit = described(metric).label, shown_unit(metric)
+    return f"{label} ({unit})" if unit else label
+
+
+def shown_unit(metric: str) -> str:
+    """A metric's unit; empty for a pure number."""
+    unit = described(metric).unit
+    return "" if unit == "1" else unit
+
+
+def arm_table(means: pd.DataFrame, metrics: Iterable[str]) -> Table:
+    """All arms: setting, beta_eff, twins, n, and each metric as mean ± 95 % interval over seeds.
+
+    A metric that may not rank the arms (`reports.claims.comparability`) carries the refusal in its column.
+    """
+    arms = means.drop_duplicates("arm")
+    names = arms["arm"].tolist()
+    losses = set(arms["loss"])
+    seeds = means.groupby("arm")["n"].max()
+    parts = [
+        (Column("arm"), [Entry(a["arm"], mark=a["loss"]) for a in arms.to_dict("records")]),
+        (Column("β_eff", numeric=True, about=BETA_EFF), [Entry(setting(b), b) for b in arms["beta_eff"]]),
+        (Column("n", numeric=True, about="seeds"), [Entry(str(seeds[a]), float(seeds[a])) for a in names]),
+        *(_metric_column(means, metric, names, losses) for metric in metrics),
+        *_setting_columns(means, arms),
+    ]
+    return by_columns("Every arm: mean ± 95 % interval over seeds.", parts, name="arms")
+
+
+def _setting_columns(means: pd.DataFrame, arms: pd.DataFrame) -> list[tuple[Column, list[Entry]]]:
+    """What an arm's name says, column by column, and what it does not say."""
+    twins = same_objective(means)
+    shared = "equal loss and β_eff: the same objective up to a global scale"
+    return [
+        (Column("loss", group=SETTINGS), [Entry(loss) for loss in arms["loss"]]),
+        (Column("reduction", group=SETTINGS), [Entry(reduction) for reduction in arms["reduction"]]),
+        (Column("β", numeric=True, group=SETTINGS), [Entry(setting(b), b) for b in arms["beta"]]),
+        (Column("posterior", group=SETTINGS), [Entry(posterior) for posterior in arms["posterior"]]),
+        (Column("asked for by", group=SETTINGS), [Entry(origin) for origin in arms["origin"]]),
+        (
+            Column("same objective as", group=SETTINGS, about=shared),
+            [Entry(", ".join(twins.get(arm, ())) or MISSING) for arm in arms["arm"]],
+        ),
+    ]
+
+
+def narrowed(table: Table, group: str = "headline") -> Table:
+    """The table with the columns that always stay and those of one group."""
+    kept = [i for i, column in enumerate(table.columns) if not column.group or group in column.group.split()]
+    rows = tuple(tuple(row[i] for i in kept) for row in table.rows)
+    return Table(table.caption, tuple(table.columns[i] for i in kept), rows, table.name)
+
+
+def _metric_column(
+    means: pd.DataFrame, metric: str, arms: Sequence[str], losses: set[str]
+) -> tuple[Column, list[Entry]]:
+    rows = means[means["metric"] == metric].set_index("arm").reindex(list(arms))
+    places = decimals(rows["half"], rows["mean"])
+    entry = described(metric)
+    group = f"headline {entry.where}" if metric in HEADLINE else entry.where
+    column = Column(entry.label, shown_unit(metric), True, refusal(metric, losses), group, entry.about)
+    return column, [interval(mean, half, places) for mean, half in zip(rows["mean"], rows["half"])]
+
+
+def interval(mean: float, half: float, places: int, mark: str = "") -> Entry:
+    """A mean with the half-width of its interval, which sorts by the mean."""
+    return Entry(plus_minus(mean, half, places), float(mean), mark)
+
+
+def grid_table(means: pd.DataFrame, metric: str) -> Table:
+    """One metric per loss × reduction (rows) × beta (columns), mean ± 95 % interval."""
+    rows = grid(means, metric)
+    places = decimals(rows["half"], rows["mean"])
+    betas = sorted(rows["beta"].unique())
+    lines = []
+    for (loss, reduction), part in rows.groupby(["loss", "reduction"], sort=True):
+        at = part.set_index("beta").reindex(betas)
+        values = (interval(mean, half, places) for mean, half in zip(at["mean"], at["half"]))
+        lines.append((Entry(str(loss), mark=str(loss)), Entry(str(reduction)), *values))
+    return Table(
+        caption=f"{titled(metric)} by loss, reduction and β: mean ± 95 % interval, {seeds_of(rows)}.",
+        columns=(Column("loss"), Column("reduction"), *(Column(f"β = {setting(b)}", numeric=True) for b in betas)),
+        rows=tuple(lines),
+        name=metric,
+    )
+
+
+def seeds_of(rows: pd.DataFrame) -> str:
+    """How many seeds a table's means rest on: "n = 8 seeds", or the range where they differ."""
+    if rows.empty:
+        return "no seeds"
+    low, high = int(rows["n"].min()), int(rows["n"].max())
+    return f"n = {high} seeds" if low == high else f"n = {low} to {high} seeds"
+
+
+def runtime_table(frame: pd.DataFrame) -> Table:
+    """Time of training and measuring per loss × reduction."""
+    rows = runtime(frame).to_dict("records")
+    parts = [
+        (Column("loss"), [Entry(r["loss"], mark=r["loss"]) for r in rows]),
+        (Column("reduction"), [Entry(r["reduction"]) for r in rows]),
+        (Column("cells", numeric=True), [Entry(str(r["cells"]), r["cells"]) for r in rows]),
+        (Column("per cell", numeric=True), [Entry(duration(r["mean"]), r["mean"]) for r in rows]),
+        (Column("in all", numeric=True), [Entry(duration(r["total"]), r["total"]) for r in rows]),
+    ]
+    return by_columns("Time of the cells. Arms of a seed train as one stack and share its time.", parts, "runtime")
+
+
+def failed_table(failed: pd.DataFrame) -> Table:
+    """Failed cells, each with its reason."""
+    rows = failed.to_dict("records")
+    parts = [
+        (Column("arm"), [Entry(r["arm"], mark=r["loss"]) for r in rows]),
+        (Column("seed", numeric=True), [Entry(str(r["seed"]), r["seed"]) for r in rows]),
+        (Column("reason"), [Entry(_reason(r.get("reason"))) for r in rows]),
+    ]
+    return by_columns("Failed cells.", parts, "failed")
+
+
+def _reason(reason: object) -> str:
+    return reason if isinstance(reason, str) and reason else "no reason was recorded"
+
+
+def catalogue_table(metrics: Iterable[str]) -> Table:
+    """What each metric measures, its unit, direction, range, source, and what fools it."""
+    entries = [described(metric) for metric in metrics]
+    parts = [
+        (Column("metric"), [Entry(m.label) for m in entries]),
+        (Column("what it says"), [Entry(m.about) for m in entries]),
+        (Column("what fools it"), [Entry(m.fools) for m in entries]),
+        (Column("better"), [Entry("neither" if m.direction == "none" else m.direction) for m in entries]),
+        (Column("unit"), [Entry(shown_unit(m.name) or "pure number") for m in entries]),
+        (Column("range"), [Entry(_range(m)) for m in entries]),
+        (Column("source"), [Entry(m.source) for m in entries]),
+        (Column("column"), [Entry(m.name) for m in entries]),
+    ]
+    return by_columns("What each number means, and what fools it.", parts, "metrics")
+
+
+def _range(metric: Metric) -> str:
+    low, high = (number(v, 0) if abs(v) == float("inf") else setting(v) for v in (metric.low, metric.high))
+    return f"{low} to {high}"

@@ -1,0 +1,112 @@
+"""Images of arms as strips: the same test images in every row, so that rows can be compared by eye.
+
+Pixels are shown as they are, never smoothed or stretched in contrast.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from PIL import Image
+
+from reports.page.canvas import drawn
+from reports.page.evidence import Pictures
+from reports.page.palette import colour
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+
+IMAGES: Final = 10  # in a strip
+ORIGINALS: Final = "originals"
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One row of images: `label` is its arm, or `ORIGINALS`; `loss` is empty for originals. pixels: as `strip`."""
+
+    label: str
+    loss: str
+    pixels: Pixels
+
+    @property
+    def png(self) -> bytes:
+        """The strip as PNG, one pixel a pixel."""
+        sheet = io.BytesIO()
+        Image.fromarray(self.pixels).save(sheet, format="png", optimize=True)
+        return sheet.getvalue()
+
+
+def strip(images: np.ndarray[Any, Any], most: int = IMAGES) -> Pixels:
+    """The first `most` images side by side, (H, n·W + gaps, 4) uint8 RGBA, with clear gaps.
+
+    images: (n, H, W) grey or (n, 3, H, W) colour, uint8.
+
+    >>> strip(np.zeros((3, 5, 4), dtype=np.uint8)).shape
+    (5, 14, 4)
+    """
+    shown = np.asarray(images[:most], dtype=np.uint8)
+    colours = np.moveaxis(shown, 1, -1) if shown.ndim == 4 else np.repeat(shown[..., None], 3, axis=-1)
+    n, height, width, _ = colours.shape
+    gap = max(1, width // 14)
+    sheet = np.zeros((height, n * (width + gap), 4), dtype=np.uint8)
+    for at, image in enumerate(colours):
+        left = at * (width + gap)
+        sheet[:, left : left + width, :3] = image
+        sheet[:, left : left + width, 3] = 255
+    return sheet[:, :-gap]
+
+
+def strips(frame: pd.DataFrame, pictures: Mapping[str, Pictures], kind: str) -> tuple[Strip, ...]:
+    """One strip per arm, of its first seed that has pictures; for reconstructions, under a strip of the originals.
+
+    kind: "reconstructions" or "samples". Arms whose originals are not those of the first arm are left out of a grid
+    of reconstructions: rows of different images cannot be compared.
+    """
+    rows: list[Strip] = []
+    originals: np.ndarray[Any, Any] | None = None
+    for cell in first_cells(frame, pictures):
+        arrays = pictures[cell["key"]]
+        if kind == "reconstructions":
+            if originals is None:
+                originals = arrays[ORIGINALS]
+                rows.append(Strip(ORIGINALS, "", strip(originals)))
+            elif not np.array_equal(originals, arrays[ORIGINALS]):
+                continue
+        if kind in arrays and len(arrays[kind]):
+            rows.append(Strip(cell["arm"], cell["loss"], strip(arrays[kind])))
+    return tuple(rows)
+
+
+def first_cells(frame: pd.DataFrame, pictures: Mapping[str, Pictures]) -> list[dict[str, Any]]:
+    """Of each arm, the cell of the lowest seed that has pictures; arms in the order of the frame."""
+    arms = list(dict.fromkeys(frame["arm"]))
+    pictured = frame[frame["key"].isin(list(pictures))].sort_values("seed", kind="stable")
+    first = {str(cell["arm"]): cell for cell in reversed(pictured.to_dict("records"))}
+    return [first[arm] for arm in arms if arm in first]
+
+
+@drawn
+def picture_grid(rows: Sequence[Strip]) -> Figure:
+    """The strips one above the other, each with its label."""
+    height, width = rows[0].pixels.shape[:2]
+    gap = max(1, height // 10)
+    sheet = np.zeros((len(rows) * (height + gap), width, 4), dtype=np.uint8)
+    for at, row in enumerate(rows):
+        sheet[at * (height + gap) : at * (height + gap) + height, : row.pixels.shape[1]] = row.pixels
+    inches = 6.0
+    figure = Figure(figsize=(inches + 2.0, inches * sheet.shape[0] / width + 0.2), layout="constrained")
+    ax = figure.subplots()
+    ax.imshow(sheet, interpolation="nearest")
+    ax.set_yticks([at * (height + gap) + height / 2 for at in range(len(rows))], [row.label for row in rows])
+    for tick, row in zip(ax.get_yticklabels(), rows):
+        tick.set_color(colour(row.loss) if row.loss else colour("ink"))
+    ax.set_xticks([])
+    ax.grid(False)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    return figure

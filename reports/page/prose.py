@@ -1,0 +1,140 @@
+"""The sentences that a report writes itself. Every number in them is counted from the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from reports.claims.comparability import OWN_OBJECTIVE, refusal
+from reports.numbers import MISSING, counted, duration, listed, sentence_case, setting, spans, which_seeds
+from reports.page.dossiers import Dossier, tally
+from reports.page.evidence import Evidence
+from reports.page.layout import described, titled
+
+IWAE_GATE = 0.05  # nats: a bound whose last doubling of draws gains less is settled
+_STANDING = {
+    "supported": ("is supported by these data", "are supported by these data"),
+    "refuted": ("is refuted", "are refuted"),
+    "inconclusive": ("is left open", "are left open"),
+    "insufficient data": ("lacks the data to be judged", "lack the data to be judged"),
+}
+
+
+def lead(evidence: Evidence, found: Sequence[Dossier]) -> str:
+    """The one paragraph at the top: what was judged, how it came out, what it rests on."""
+    return " ".join(part for part in (_outcome(found), _basis(evidence)) if part)
+
+
+def _outcome(found: Sequence[Dossier]) -> str:
+    if not found:
+        return "No claims were judged in this report."
+    parts = [f"{count} {_standing(word, count)}" for word, count in tally(found).items()]
+    return f"Of {counted(len(found), 'claim')}, {listed(parts)}."
+
+
+def _standing(word: str, count: int) -> str:
+    one, many = _STANDING.get(word, (f"is {word}", f"are {word}"))
+    return one if count == 1 else many
+
+
+def _basis(evidence: Evidence) -> str:
+    done = evidence.done
+    if done.empty:
+        return "No cell has been trained and measured yet."
+    arms, seeds = done["arm"].nunique(), done["seed"].nunique()
+    data = f" on {evidence.environment.dataset}" if evidence.environment.dataset else ""
+    claims = len({record["claim"]["id"] for record in evidence.verdicts})
+    rest = "They rest on" if claims > 1 else "It rests on" if claims else "It shows"
+    return (
+        f"{rest} {counted(len(done), 'trained model')}{data}: {counted(arms, 'arm')}, each trained under "
+        f"{'up to ' if _uneven(evidence) else ''}{counted(seeds, 'seed')}."
+    )
+
+
+def _uneven(evidence: Evidence) -> bool:
+    return evidence.done.groupby("arm")["seed"].nunique().nunique() > 1
+
+
+def completeness(evidence: Evidence) -> str:
+    """How many of the planned cells there are."""
+    done, failed, missing = len(evidence.done), len(evidence.failed), len(evidence.missing)
+    if evidence.planned.empty:
+        known = f"{counted(done, 'cell')} done, {failed} failed. The plan was not recorded with this report"
+        return f"{known}, so missing cells cannot be counted."
+    planned = len(evidence.planned)
+    if done >= planned and not failed and not missing:
+        all_done = "The one planned cell is done" if planned == 1 else f"All {planned:,} planned cells are done"
+        return f"{all_done}; none failed, none is missing."
+    gaps = f"{failed} failed and {missing} {'is' if missing == 1 else 'are'} missing"
+    return f"Of {counted(planned, 'planned cell')}, {done} {'is' if done == 1 else 'are'} done, {gaps}."
+
+
+def missing_by_arm(evidence: Evidence) -> list[str]:
+    """Each arm with missing cells, and its missing seeds."""
+    groups = evidence.missing.groupby("arm", sort=False)["seed"]
+    return [f"{arm}: {which_seeds(int(seed) for seed in seeds)}" for arm, seeds in groups]
+
+
+def facts(evidence: Evidence) -> list[tuple[str, str]]:
+    """The environment as label and value; what is not known is left out."""
+    where = evidence.environment
+    seeds = spans(int(seed) for seed in evidence.frame["seed"].unique())
+    spent = evidence.frame["seconds"].sum() if "seconds" in evidence.frame.columns else float("nan")
+    rows = [
+        ("study", evidence.study),
+        ("data", where.dataset),
+        ("data digest", where.data_digest),
+        ("seeds", seeds),
+        *where.settings.items(),
+        ("commit", where.commit),
+        ("device", where.device),
+        ("run begun", where.started),
+        ("time of the run", duration(where.wall_seconds) if where.wall_seconds is not None else ""),
+        ("time of the cells", duration(float(spent)) if spent > 0 else ""),
+        ("python", where.python),
+        *where.versions.items(),
+    ]
+    return [(label, value) for label, value in rows if value and value != MISSING]
+
+
+def caption_against_beta(metric: str) -> str:
+    """What a figure of a metric against beta shows."""
+    title = sentence_case(titled(metric))
+    return f"{title} against β by loss, one panel per reduction: mean over seeds in its 95 % interval."
+
+
+def own_objectives(metrics: Sequence[str], losses: Collection[str]) -> str:
+    """Why a table of arms of these losses cannot be sorted by some of its metrics; empty where it can by all."""
+    refused: dict[str, list[str]] = {}
+    for metric in metrics:
+        if refusal(metric, losses):
+            refused.setdefault(OWN_OBJECTIVE[metric], []).append(described(metric).label)
+    if not refused:
+        return ""
+    parts = [f"{loss.upper()} arms are trained on {listed(names)}" for loss, names in refused.items()]
+    return f"{'; '.join(parts)}, or on a function of it. They win these by construction, so these rank no losses."
+
+
+def unsettled(evidence: Evidence) -> str:
+    """In how many cells −IWAE is not settled by its draws; empty where it is in all, or was not measured."""
+    if "iwae_gap" not in evidence.done.columns:
+        return ""
+    gaps = evidence.done["iwae_gap"].dropna()
+    above = int((gaps >= IWAE_GATE).sum())
+    if not above:
+        return ""
+    return (
+        f"−IWAE is an upper bound that more draws would lower: in {above} of {counted(len(gaps), 'cell')} the last "
+        f"doubling of the draws gained {setting(IWAE_GATE)} nats or more (IWAE gap)."
+    )
+
+
+def shared_objectives(twins: Mapping[str, Sequence[str]]) -> list[str]:
+    """Each set of arms that have one objective, once. twins: as `tables.same_objective`."""
+    sets = dict.fromkeys(tuple(sorted((arm, *others))) for arm, others in twins.items())
+    return [" = ".join(arms) for arms in sets]
+
+
+def left_out(evidence: Evidence, shown: int) -> str:
+    """What a reader must know of a grid of pictures that does not show every arm; empty where it does."""
+    arms = evidence.done["arm"].nunique()
+    return f" {shown} of {counted(arms, 'arm')}: the others have no room, or no pictures." if shown < arms else ""

@@ -1,0 +1,173 @@
+"""MNIST and the two sets made in its image, read from torchvision's files and fetched when they are missing.
+
+torchvision says where the sets lie and which checksums hold, and reads the files. Fetching is done here: quietly, with
+a limit on how long a mirror may be silent, and nothing is written before all of a set has arrived whole. torchvision
+is imported only when one of these sets is read.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+from collections.abc import Sequence
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import torch
+from torch import Tensor
+
+from vae.datasets.pixels import Source, in_memory
+from vae.errors import UserError
+
+# The name a user types, torchvision's class, which is also the folder below the root, and the names of the labels.
+SETS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}
+
+# The same four files and sizes in bytes for each set: 60,000 and 10,000 pictures of 28×28 behind a header.
+FILES = {
+    "train-images-idx3-ubyte": 47_040_016,
+    "train-labels-idx1-ubyte": 60_008,
+    "t10k-images-idx3-ubyte": 7_840_016,
+    "t10k-labels-idx1-ubyte": 10_008,
+}
+ENVIRONMENT = "ABLATE_DATA"
+TIMEOUT = 5.0  # seconds without one byte after which a mirror counts as dead
+INSTALL = "pip install torch==2.14.1 torchvision==0.29.2"
+
+
+def data_root(root: str | Path | None = None) -> Path:
+    """The folder that holds the sets: `root`, or else ABLATE_DATA, or else ./data.
+
+    >>> data_root("/srv/sets").as_posix()
+    '/srv/sets'
+    """
+    return Path(root or os.environ.get(ENVIRONMENT) or "data").expanduser()
+
+
+def read(name: str, root: str | Path | None = None, *, download: bool = True) -> Source:
+    """One of `SETS` from torchvision's layout, <root>/MNIST/raw/train-images-idx3-ubyte and so on.
+
+    Pixels are uint8, (60000, 28, 28) and (10000, 28, 28). Raises UserError where files are missing and cannot be
+    fetched, where one is damaged, and where torchvision does not fit torch.
+    """
+    home = data_root(root)
+    folder = home / SETS[name] / "raw"
+    if home.exists() and not home.is_dir():
+        raise UserError(f"--data-dir '{home}' is a file, not the folder that holds {SETS[name]}/.")
+    try:
+        if not _complete(folder):
+            if not download:
+                raise _missing(name, home, "downloading is switched off")
+            _fetch(name, folder)
+    except (OSError, HTTPException) as error:
+        raise _missing(name, home, _reason(error)) from error
+    (train, train_labels), (test, test_labels) = (_split(name, home, train=part) for part in (True, False))
+    return in_memory(train, test, train_labels, test_labels, _classes(name))
+
+
+def _complete(folder: Path) -> bool:
+    """Whether all four files are there. A file that is there and not whole is refused, never overwritten."""
+    for file, size in FILES.items():
+        path = folder / file
+        if path.is_file() and path.stat().st_size != size:
+            raise _damaged(path, f"it has {path.stat().st_size:,} bytes instead of {size:,}")
+    return all((folder / file).is_file() for file in FILES)
+
+
+def _split(name: str, home: Path, *, train: bool) -> tuple[Tensor, Tensor]:
+    """Pixels (N, 28, 28) uint8 and labels (N,) int64 of one split."""
+    dataset = _torchvision(name)
+    folder = home / SETS[name] / "raw"
+    try:
+        part = dataset(home, train=train)
+        pixels, labels = part.data, part.targets.to(torch.int64)
+    except (OSError, AssertionError, ValueError, TypeError, KeyError, RuntimeError) as error:
+        raise _damaged(folder, f"torchvision cannot read it: {_reason(error)}") from error
+    if pixels.shape != (len(labels), 28, 28) or not bool(((labels >= 0) & (labels <= 9)).all()):
+        raise _damaged(folder, "its pictures and labels do not fit each other")
+    return pixels, labels
+
+
+def _classes(name: str) -> tuple[str, ...]:
+    """torchvision's names of the labels, MNIST's '0 - zero' cut to '0'."""
+    return tuple(label.partition(" - ")[0] for label in _torchvision(name).classes)
+
+
+def _torchvision(name: str) -> Any:
+    """torchvision's class of a set, imported here because it costs seconds that `digits` need not pay."""
+    try:
+        from torchvision import datasets
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        raise UserError(
+            f"This torchvision was built for another torch than the {torch.__version__} installed here "
+            f"({error}): install a pair that fits, for example `{INSTALL}`."
+        ) from error
+    return getattr(datasets, SETS[name])
+
+
+def _fetch(name: str, folder: Path) -> None:
+    """Fetch the files of one set, all or none. Archives that already lie in the folder are used, not fetched."""
+    dataset = _torchvision(name)
+    contents = {}
+    for archive, md5 in dataset.resources:
+        lying = folder / archive
+        packed = lying.read_bytes() if lying.is_file() else b""
+        if not _whole(packed, md5):
+            packed = _download(archive, md5, dataset.mirrors)
+        contents[archive.removesuffix(".gz")] = gzip.decompress(packed)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in FILES:
+        incoming = folder / f".{file}.{os.getpid()}"
+        try:
+            incoming.write_bytes(contents[file])
+            incoming.replace(folder / file)
+        finally:
+            incoming.unlink(missing_ok=True)
+
+
+def _download(archive: str, md5: str, mirrors: Sequence[str]) -> bytes:
+    """The archive from the first mirror that has it; the error of the last if none has."""
+    failure: Exception = OSError("no mirror is known")
+    for mirror in mirrors:
+        try:
+            with urlopen(mirror + archive, timeout=TIMEOUT) as response:
+                packed: bytes = response.read()
+            if _whole(packed, md5):
+                return packed
+            failure = OSError(f"{mirror}{archive} is not whole")
+        except HTTPError as error:
+            error.close()  # it holds the connection open
+            failure = error
+        except (OSError, HTTPException) as error:
+            failure = error
+    raise failure
+
+
+def _whole(packed: bytes, md5: str) -> bool:
+    return hashlib.md5(packed, usedforsecurity=False).hexdigest() == md5
+
+
+def _missing(name: str, home: Path, reason: str) -> UserError:
+    kind = SETS[name]
+    absolute = home.absolute()
+    likely = [place for place in absolute.parents[:2] if (place / kind / "raw").is_dir()]
+    hint = f" Did you mean --data-dir {str(likely[0])!r}?" if likely else ""
+    return UserError(
+        f"dataset={name!r} is not in '{absolute / kind / 'raw'}' and could not be downloaded ({reason}): put "
+        f"{', '.join(FILES)} there, or name the folder that holds {kind}/ with --data-dir or {ENVIRONMENT}.{hint}"
+    )
+
+
+def _damaged(path: Path, why: str) -> UserError:
+    return UserError(f"'{path.absolute()}' is damaged ({why}): delete it, then run again to have it downloaded.")
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong, on one line and without the name of the library that says so."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    return said.removeprefix("<urlopen error ").removesuffix(">")

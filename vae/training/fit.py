@@ -1,0 +1,127 @@
+"""Training as a generator of epoch records. It never heard of a tracker: whoever iterates it listens.
+
+Everything random comes from named streams, one per epoch, drawn on the CPU before the epoch starts; inside an
+epoch nothing waits for a number. An arm whose numbers stop being finite is frozen and reported with its epoch
+and step; the other arms compute what they would have computed without it, to the last bit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from vae import streams
+from vae.datasets.load import ImageData
+from vae.errors import UserError
+from vae.training.blocks import Batches, Block, cut, threads_of
+from vae.training.precision import tensor_cores
+from vae.training.settings import Training
+from vae.training.stack import Stack
+from vae.training.threads import side_by_side
+
+__all__ = ["EpochRecord", "Training", "batch_order", "batches", "epoch_noise", "fit"]
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch of a stack was like.
+
+    distortion, rate: (arms,) on the CPU, nats per image, each arm's own loss and KL, before each step's update; means
+    over the logged steps and over all steps. NaN for an arm that has diverged, in this epoch or before.
+    diverged: arm -> (epoch, step), for the arms frozen in this epoch; both count from 1. The step is the first at
+    which the arm's rate, a gradient or a logged distortion was not a finite number, or at the latest the next one: the
+    gradient of a weight can overflow by itself, and then the weight gives it away.
+    """
+
+    epoch: int
+    distortion: Tensor
+    rate: Tensor
+    diverged: dict[int, tuple[int, int]]
+    seconds: float
+
+
+def batches(count: int, batch_size: int, last_batch: str) -> list[tuple[int, int]]:
+    """Where the batches of an epoch begin and end.
+
+    >>> batches(10, 4, "drop"), batches(10, 4, "keep")
+    ([(0, 4), (4, 8)], [(0, 4), (4, 8), (8, 10)])
+    """
+    whole = [(start, start + batch_size) for start in range(0, count - batch_size + 1, batch_size)]
+    rest = count % batch_size
+    return [*whole, (count - rest, count)] if rest and last_batch == "keep" else whole
+
+
+def batch_order(stack: Stack, epoch: int, count: int) -> Tensor:
+    """The order of the training images in an epoch: the same for every arm of the seed. (count,) indices."""
+    return torch.randperm(count, generator=streams.generator(stack.dataset, stack.seed, f"order/{epoch}"))
+
+
+def epoch_noise(stack: Stack, epoch: int, count: int) -> Tensor:
+    """Standard normal noise of an epoch, (count, latents) float32: the same for every arm of the seed."""
+    source = streams.generator(stack.dataset, stack.seed, f"noise/{epoch}")
+    return torch.randn(count, stack.latents, generator=source)
+
+
+def fit(stack: Stack, images: ImageData, training: Training | None = None) -> Iterator[EpochRecord]:
+    """Train all arms of a stack, in place, yielding a record after every epoch.
+
+    The stack's weights are those of the last finished epoch whenever a record is yielded, or the iteration left.
+
+    >>> import vae
+    >>> data = vae.load("digits")
+    >>> arms = [vae.Objective("bce"), vae.Objective("mae")]
+    >>> stack = vae.Stack.create(lambda: vae.VAE((8, 8), 4, hidden=(16,)), arms, dataset="digits", seed=0)
+    >>> [record.epoch for record in vae.fit(stack, data, vae.Training(epochs=2))]
+    [1, 2]
+    """
+    training = training or Training()
+    plan = batches(len(images.train), training.batch_size, training.last_batch)
+    _check(stack, images, training, plan)
+    pixels = images.train.to(device=stack.device, dtype=stack.dtype)
+    labels = images.train_labels.to(stack.device) if stack.classes and images.train_labels is not None else None
+    blocks = [Block(stack, arms, training) for arms in cut(stack, training.precision)]
+    shuffled = torch.empty_like(pixels)  # once for all arms: blocks read it in order, and a second copy is cheap
+    for epoch in range(1, training.epochs + 1):
+        started = time.perf_counter()
+        order = batch_order(stack, epoch, len(pixels)).to(stack.device)
+        noise = epoch_noise(stack, epoch, len(pixels)).to(device=stack.device, dtype=stack.dtype)
+        torch.index_select(pixels, 0, order, out=shuffled)
+        data = Batches(epoch, shuffled, noise, None if labels is None else labels[order], plan)
+        yield _epoch(stack, blocks, data, started)
+
+
+def _check(stack: Stack, images: ImageData, training: Training, plan: Sequence[tuple[int, int]]) -> None:
+    if not plan:
+        raise UserError(
+            f"batch_size={training.batch_size} is larger than the {len(images.train)} training images; "
+            f"lower it, or set last_batch='keep'"
+        )
+    if tuple(images.train.shape[1:]) != stack.image_shape:
+        raise UserError(
+            f"images of shape {tuple(images.train.shape[1:])} do not fit a model of image_shape={stack.image_shape}"
+        )
+    if stack.classes and images.train_labels is None:
+        raise UserError(f"dataset={images.name!r} has no labels, which a conditional model needs")
+    if training.precision == "float64" and stack.dtype != torch.float64:
+        raise UserError(f"precision='float64' needs a stack made with dtype=torch.float64, not {stack.dtype}")
+
+
+def _epoch(stack: Stack, blocks: Sequence[Block], data: Batches, started: float) -> EpochRecord:
+    alive = [block for block in blocks if block.alive]
+    with tensor_cores(stack.device):
+        traces = side_by_side([partial(block.epoch, data) for block in alive], most=threads_of(stack.template))
+    distortion, rate = torch.full((2, stack.arms), torch.nan, dtype=stack.dtype)
+    newly: dict[int, tuple[int, int]] = {}
+    for block, trace in zip(alive, traces):
+        distortion[list(block.arms)], rate[list(block.arms)] = trace.distortion, trace.rate
+        newly |= trace.diverged
+        block.store(stack)
+    stack.diverged.update(newly)
+    gone = list(stack.diverged)
+    distortion[gone] = rate[gone] = torch.nan
+    return EpochRecord(data.epoch, distortion, rate, newly, time.perf_counter() - started)

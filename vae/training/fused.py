@@ -1,0 +1,144 @@
+"""The gradients of a stack of ``VAE``s by hand: what autograd finds, without its detours.
+
+For one arm with encoder layers, a head that gives mean and spread together, and decoder layers
+(``vae.training.layers``), and with weights c of the distortion and k of the rate, std factor a and KL factor q
+(``vae.objectives``):
+
+    h = encoder([x, y])     [m, s] = head(h)     z = m + e^{as} ε     l = decoder([z, y])
+    D = distortion(l, x)    R = ½ Σ (m² + e^{qs} − 1 − q s)            L = c ΣD + k ΣR
+
+    dl = c ∂D/∂l            by the loss's own formula, or by autograd for a loss without one
+    dz = decoder backward(dl)
+    dm = dz + k m
+    ds = a e^{as} ε dz + ½ k q (e^{qs} − 1)
+    encoder backward(head backward([dm, ds]))
+
+The distortion itself is only computed when asked for: gradients do not need its value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from vae.losses import Loss
+from vae.models import one_hot, with_labels
+from vae.training.autograd import StepValues, Weighting, loss_runs
+from vae.training.layers import Affine, affine
+from vae.training.stack import Stack
+
+
+class Fused:
+    """Gradients of a stack whose template is a ``VAE``; see :class:`vae.training.autograd.Gradients`.
+
+    The stack's weights become views of the leaves: one for each layer's matrices, and one for all biases.
+    """
+
+    def __init__(self, stack: Stack, precision: str = "float32") -> None:
+        self._stack = stack
+        self._runs = loss_runs(stack)
+        self._std, self._kl = stack.spread_factors()
+        self._where: dict[str, tuple[Tensor, slice]] = {}  # a parameter's name: the leaf it lies in, and where
+        depth = len(stack.template.encoder)  # type: ignore[arg-type]
+        encoder = [(f"encoder.{i}",) for i in range(depth)]
+        decoder = [(f"decoder.{i}",) for i in range(depth)]
+        modules = [*encoder, ("mean", "spread"), *decoder, ("output",)]  # mean and spread: one product instead of two
+        self._biases = self._leaf("bias", [name for names in modules for name in names])
+        self._biases.grad = torch.zeros_like(self._biases)
+        layers = [self._layer(names, precision, first=i == 0) for i, names in enumerate(modules)]
+        self._encoder, self._decoder = layers[: depth + 1], layers[depth + 1 :]
+        self.leaves = [*(layer.weight for layer in layers), self._biases]
+        self.named = {name: leaf[:, rows] for name, (leaf, rows) in self._where.items()}
+        stack.parameters.update(self.named)
+
+    def step(
+        self, x: Tensor, noise: Tensor, y: Tensor | None, weighting: Weighting, *, distortion: bool = True
+    ) -> StepValues:
+        """See :class:`vae.training.autograd.Gradients`. x (images, *image_shape), noise (images, L)."""
+        classes, latents, targets = self._stack.classes, self._stack.latents, x.flatten(1)
+        inputs = with_labels(targets, y, classes)
+        heads = _forward(self._encoder, inputs.expand(self._stack.arms, *inputs.shape))
+        mean, spread = heads[..., :latents], heads[..., latents:]
+        std_noise = torch.exp(self._std * spread).mul_(noise)
+        logits = _forward(self._decoder, _labelled(mean + std_noise, y, classes))
+
+        logvar = self._kl * spread
+        excess = torch.exp(logvar).sub_(1)
+        rates = torch.addcmul(excess, mean, mean).sub_(logvar).sum((-2, -1)).mul_(0.5 / len(x))
+        values = self._distortion(logits, targets) if distortion else None
+
+        to_logits = self._loss_gradient(logits, targets)
+        if not weighting.plain:
+            to_logits.mul_(weighting.recon[:, None, None])
+        to_z = _backward(self._decoder, to_logits)[..., :latents].to(mean.dtype)
+        kl = weighting.kl[:, None, None]
+        to_heads = torch.empty_like(heads)
+        torch.addcmul(to_z, kl, mean, out=to_heads[..., :latents])
+        torch.addcmul(excess.mul_(0.5 * kl * self._kl), std_noise.mul_(self._std), to_z, out=to_heads[..., latents:])
+        _backward(self._encoder, to_heads)
+        # What is not finite in an activation or its gradient reaches a bias's gradient. Only a product for a weight's
+        # can overflow without it; then that weight is lost, and the next step, or the epoch's end, sees that.
+        return StepValues(values, rates, rates + self._biases.grad.sum(-1))  # type: ignore[union-attr]
+
+    def forget(self) -> None:
+        """Give back the memory of activations and of the matrices' gradients."""
+        for layer in (*self._encoder, *self._decoder):
+            layer.forget()
+
+    def _leaf(self, kind: str, names: Sequence[str]) -> Tensor:
+        """Weights or biases of several modules, one below the other."""
+        parts = [self._stack.parameters[f"{name}.{kind}"].detach() for name in names]
+        leaf, start = torch.cat(parts, dim=1), 0
+        for name, part in zip(names, parts):
+            self._where[f"{name}.{kind}"] = (leaf, slice(start, start + part.shape[1]))
+            start += part.shape[1]
+        return leaf
+
+    def _layer(self, names: Sequence[str], precision: str, first: bool) -> Affine:
+        """The layer of one module, or of several that read the same inputs; hidden layers end in a ReLU."""
+        weight = self._leaf("weight", names)
+        start, end = (self._where[f"{name}.bias"][1] for name in (names[0], names[-1]))
+        rows = slice(start.start, end.stop)
+        relu = names[0].partition(".")[0] in ("encoder", "decoder")
+        kind = affine(weight, precision)
+        return kind(weight, self._biases[:, rows], self._biases.grad[:, rows], relu=relu, first=first)  # type: ignore[index]
+
+    def _distortion(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Each arm's own, mean over the batch: (arms,)."""
+        return torch.cat([each.distortion(logits[arms], targets).mean(-1) for each, arms in self._runs])
+
+    def _loss_gradient(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """d(Σ distortion)/d(logits), (arms, images, D); spends the logits."""
+        pieces = [_gradient(each, logits[arms], targets) for each, arms in self._runs]
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+
+def _forward(layers: Sequence[Affine], values: Tensor) -> Tensor:
+    for layer in layers:
+        values = layer.forward(values)
+    return values
+
+
+def _backward(layers: Sequence[Affine], gradient: Tensor) -> Tensor:
+    for layer in reversed(layers):
+        gradient = layer.backward(gradient)
+    return gradient
+
+
+def _labelled(z: Tensor, y: Tensor | None, classes: int) -> Tensor:
+    """(arms, images, L) with the one-hot labels appended."""
+    if y is None or not classes:
+        return z
+    labels = one_hot(y, classes, z.dtype)
+    return torch.cat([z, labels.expand(len(z), *labels.shape)], dim=-1)
+
+
+def _gradient(each: Loss, logits: Tensor, targets: Tensor) -> Tensor:
+    if each.gradient is not None:
+        return each.gradient(logits, targets)
+    with torch.enable_grad():
+        leaf = logits.detach().requires_grad_(True)
+        (found,) = torch.autograd.grad(each.distortion(leaf, targets).sum(), leaf)
+    return found
