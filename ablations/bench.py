@@ -32,7 +32,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import ToTensor
 
-from vae import VAE, ImageData, Objective, Stack, Training, UserError, fit, load
+from vae import VAE, Arm, ImageData, Stack, UserError, fit, load
 from vae.metrics.similarity import ssim
 from vae.training.layers import has_onednn, product
 from vae.training.precision import tensor_cores
@@ -129,9 +129,10 @@ def usual_loss(model: VAE, x: Tensor) -> Tensor:
 
 def stack(setting: Setting, precision: str) -> float:
     """(c), (e) What this suite does: all arms, three losses, one epoch. The second of two, so without the set-up."""
-    arms = [Objective(LOSSES[i % len(LOSSES)], beta=1 + i) for i in range(setting.arms)]
+    training = {"epochs": 2, "batch_size": setting.batch, "precision": precision}
+    arms = [Arm(LOSSES[i % len(LOSSES)], beta=1 + i, **training) for i in range(setting.arms)]
     whole = Stack.create(setting.build, arms, dataset="bench", seed=0, device=setting.device)
-    records = fit(whole, setting.images, Training(epochs=2, batch_size=setting.batch, precision=precision))
+    records = fit(whole, setting.images)
     next(records)
     started = clock(setting.device)
     next(records)

@@ -1,7 +1,8 @@
-"""The command line: ablate plan | run | status | report | ui | bench | metrics | check.
+"""The command line: ablate plan | run | measure | status | report | ui | bench | metrics | check.
 
 It says what it will do, how long that takes, where the result lies and what to do next. A mistake is one sentence
-and exit code 2; nothing is written before every check has passed.
+and exit code 2; nothing is written before every check has passed. Commands import what they need when they run, so that
+help and usage errors come at once.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from rich.console import Console
 if TYPE_CHECKING:
     from ablations.plan import Plan
     from ablations.reporting import Written
+    from ablations.setup import Setup
     from tracking.store import Store
 
 app = typer.Typer(
@@ -32,7 +34,7 @@ app = typer.Typer(
 check_app = typer.Typer(no_args_is_help=True, help="Check something of your own before you use it in a study.")
 app.add_typer(check_app, name="check")
 
-# Where nobody looks on, lines are for programs: wide enough that no name is folded.
+# Output that is not a terminal is for programs: wide enough that no name is folded.
 out = Console(highlight=False, soft_wrap=True, emoji=False, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
@@ -57,6 +59,7 @@ Uri = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder of the report. Default: out/STUDY.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Report = Annotated[bool, typer.Option(help="Write the report at the end.")]
 
 
 def _plan(
@@ -68,6 +71,9 @@ def _plan(
     claims: list[str] | None,
     data_dir: Path | None,
 ) -> Plan:
+    from ablations.studies import table_of
+
+    table_of(study)  # a name that is no study is told before anything heavy is imported
     from ablations import options, plan
     from ablations import study as studies
 
@@ -90,20 +96,18 @@ def plan_command(
     probe: Annotated[bool, typer.Option(help="Time a few batches to estimate how long a run takes.")] = True,
 ) -> None:
     """Show what a run would train: cells, arms with their effective beta, what is done, how long the rest takes."""
-    from ablations import plan as planning
-    from ablations import views
-
     plan = _plan(study, seeds, epochs, only, assignments, claims, data_dir)
+    from ablations import driver, estimate, views
+
     store = _store_if_there(tracking_uri)
     if store is not None:
-        plan = _with_done(plan, store)
+        plan = driver.with_stored(plan, store)
     out.print(views.plan_summary(plan))
     out.print(views.arm_table(plan))
     if probe and plan.pending:
-        shop = planning.workshop(plan, planning.device_named(device), _cache())
-        out.print(views.estimate_line(planning.estimate(plan, shop), plan))
-    following = f"Next: ablate run {study}" if plan.pending else f"Nothing left to train. Next: ablate report {study}"
-    out.print(following, markup=False)
+        out.print(views.estimate_line(estimate.seconds_left(plan, _setup(plan, device)), plan))
+    next_command = f"Next: ablate run {study}" if plan.pending else f"Nothing left to do. Next: ablate report {study}"
+    out.print(next_command, markup=False)
 
 
 @app.command()
@@ -118,46 +122,91 @@ def run(
     tracking_uri: Uri = None,
     device: Device = "auto",
     out_dir: Out = None,
-    report: Annotated[bool, typer.Option(help="Write the report at the end.")] = True,
+    report: Report = True,
 ) -> None:
     """Train and measure every cell that has no result yet, then write the report."""
-    from ablations import driver, reporting, views
-    from ablations import plan as planning
-    from ablations.progress import Display
-    from tracking.store import open_store
-
-    where = planning.device_named(device)
     plan = _plan(study, seeds, epochs, only, assignments, claims, data_dir)
+    _execute(plan, study, tracking_uri, device, out_dir, report=report)
+
+
+@app.command()
+def measure(
+    study: StudyName = "digits",
+    seeds: Seeds = None,
+    epochs: Epochs = None,
+    only: Only = None,
+    assignments: Set = None,
+    claims: Claims = None,
+    data_dir: DataDir = None,
+    tracking_uri: Uri = None,
+    device: Device = "auto",
+    out_dir: Out = None,
+    report: Report = True,
+) -> None:
+    """Measure trained cells again from their kept weights, after a metric or an evaluation setting changed."""
+    plan = _plan(study, seeds, epochs, only, assignments, claims, data_dir)
+    _execute(plan, study, tracking_uri, device, out_dir, report=report, train=False)
+
+
+def _execute(
+    plan: Plan,
+    study: str,
+    tracking_uri: str | None,
+    device: str,
+    out_dir: Path | None,
+    *,
+    report: bool,
+    train: bool = True,
+) -> None:
+    from ablations import driver, reporting, views
+    from ablations.executors.local import Local
+    from ablations.progress import Display
+    from tracking.opening import open_store
+
     target = (out_dir or Path("out") / plan.study.name).resolve()
     if report:
         reporting.check_writable(target)
-    cache = _cache()
-    store = open_store(tracking_uri)
-    plan = _with_done(plan, store)
+    setup = _setup(plan, device)
+    store = open_store(tracking_uri, create=train)
+    plan = driver.with_stored(plan, store)
     out.print(views.plan_summary(plan))
-    with Display(out, len(plan.pending), plan.study.training.epochs) as display:
-        outcome = driver.execute(plan, planning.workshop(plan, where, cache), store, display)
-    for line in views.outcome_lines(outcome, plan, study):
+    if not train and plan.pending and not plan.to_measure:
+        out.print(views.lacking_weights(plan, study))
+        return
+    with Display(out, len(plan.pending if train else plan.to_measure)) as display:
+        outcome = driver.execute(plan, Local(setup), store, display, device=setup.device, train=train)
+    for line in views.outcome_lines(outcome, plan, study, train=train):
         out.print(line)
     if outcome.interrupted:
         raise typer.Exit(outcome.exit_code)
     if report:
         with out.status("Writing the report ..."):
             written = reporting.write(store, plan.study.name, target)
-        _say_report(written)
+        _print_report(written)
     out.print(f"Runs:   {store.shown} — browse them with: ablate ui", markup=False)
     raise typer.Exit(outcome.exit_code)
+
+
+def _setup(plan: Plan, device: str) -> Setup:
+    from ablations.setup import Setup, device_named
+
+    return Setup.of(plan.study, plan.images, device_named(device), cache=_cache())
 
 
 @app.command()
 def status(tracking_uri: Uri = None) -> None:
     """List the studies in the store: when they ran, how many cells are done, failed and missing."""
-    from ablations import reporting, views
-    from tracking.store import open_store
+    from tracking.opening import open_store
+    from tracking.overview import progress
 
     store = open_store(tracking_uri, create=False)
-    found = reporting.progress(store)
-    out.print(views.status_table(found) if found else f"No study was run in {store.shown} yet. Next: ablate run digits")
+    studies = progress(store)
+    if not studies:
+        out.print(f"No study was run in {store.shown} yet. Next: ablate run digits", markup=False)
+        return
+    from ablations import views
+
+    out.print(views.status_table(studies))
 
 
 @app.command("report")
@@ -172,8 +221,8 @@ def report_command(
 ) -> None:
     """Write the report of a study as it was last run; of two studies, their comparison arm by arm."""
     from ablations import reporting
-    from ablations.study import name_of
-    from tracking.store import open_store
+    from ablations.studies import name_of
+    from tracking.opening import open_store
 
     names = [name_of(name) for name in studies or ["digits"]]
     reporting.check_request(names, fail_on, claims or ())
@@ -181,17 +230,17 @@ def report_command(
     reporting.check_writable(target)
     store = open_store(tracking_uri, create=False)
     if len(names) == 2:
-        _say_report(reporting.compare(store, names[0], names[1], target))
+        _print_report(reporting.compare(store, names[0], names[1], target))
         return
     written = reporting.write(store, names[0], target, claim_files=claims or ())
-    _say_report(written)
-    named = [each.claim.id for each in written.verdicts if each.verdict == fail_on]
+    _print_report(written)
+    named = [verdict.claim.id for verdict in written.verdicts if verdict.verdict == fail_on]
     if named:
         err.print(f"--fail-on {fail_on}: {', '.join(named)}", markup=False)
         raise typer.Exit(1)
 
 
-def _say_report(written: Written) -> None:
+def _print_report(written: Written) -> None:
     from ablations import views
 
     if written.verdicts:
@@ -207,7 +256,7 @@ def ui(
     ] = None,
 ) -> None:
     """Open MLflow's own UI on the right store, on this machine only."""
-    from tracking.store import open_store
+    from tracking.opening import open_store
     from tracking.ui import check_port, links, ui_command
 
     if port is not None:
@@ -215,10 +264,10 @@ def ui(
     store = open_store(tracking_uri, create=False)
     command = ui_command(store, port)
     address = f"http://127.0.0.1:{command[command.index('--port') + 1]}"
-    said = f"MLflow's UI on {store.shown}\nOpen {address} — it may take a few seconds. Stop it with Ctrl-C."
-    out.print(said, markup=False)
-    for each in links(store, address, RANKED_BY):
-        out.print(f"  {each.study}: runs {each.runs}\n  {' ' * len(each.study)}  arms {each.arms}", markup=False)
+    out.print(f"MLflow's UI on {store.shown}", markup=False)
+    out.print(f"Open {address} — it may take a few seconds. Stop it with Ctrl-C.", markup=False)
+    for pages in links(store, address, RANKED_BY):
+        out.print(f"  {pages.study}: runs {pages.runs}\n  {' ' * len(pages.study)}  arms {pages.arms}", markup=False)
     raise typer.Exit(_run_to_its_end(command))
 
 
@@ -246,15 +295,15 @@ def metrics() -> None:
 def check_loss(name: Annotated[str, typer.Argument(help="mypackage.losses:charbonnier, or a built-in loss.")]) -> None:
     """Test a loss of your own: shape, sign, gradient, zero at equality, finite at the ends."""
     from ablations import views
-    from vae.conformance import check_loss as findings
+    from vae.conformance import check_loss as check
 
-    found = findings(name)
-    out.print(views.findings_table(name, found))
-    raise typer.Exit(0 if all(each.passed for each in found) else 1)
+    findings = check(name)
+    out.print(views.findings_table(name, findings))
+    raise typer.Exit(0 if all(finding.passed for finding in findings) else 1)
 
 
 def _run_to_its_end(command: Sequence[str]) -> int:
-    """A program that serves until it is stopped; whoever ends us by a signal ends it too."""
+    """A program that serves until it is stopped; a signal that ends this process ends it too."""
     import signal
     import subprocess
 
@@ -267,15 +316,10 @@ def _run_to_its_end(command: Sequence[str]) -> int:
         return 0
 
 
-def _with_done(plan: Plan, store: Store) -> Plan:
-    from tracking.search import completed
-
-    return plan.with_done(completed(store, plan.keys.values(), plan.study.name))
-
-
 def _store_if_there(uri: str | None) -> Store | None:
     """The store, or None where the default one does not exist yet: a plan creates nothing."""
-    from tracking.store import open_store, resolve
+    from tracking.opening import open_store
+    from tracking.store import resolve
 
     store = resolve(uri)
     return None if store.path is not None and not os.path.exists(store.path) else open_store(uri, create=False)
@@ -286,9 +330,9 @@ def _cache() -> Path:
     from vae.errors import UserError
 
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    there = next(each for each in (base, *base.parents) if each.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise UserError(f"cache {str(base)!r}: {there} is not a folder that can be written to; set XDG_CACHE_HOME")
+    existing = next(folder for folder in (base, *base.parents) if folder.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"cache {str(base)!r}: {existing} is not a folder that can be written to; set XDG_CACHE_HOME")
     return base / "vae-ablations"
 
 

@@ -16,16 +16,17 @@ import torch
 from torch import Tensor, nn
 
 from ablations import generation, measures
-from ablations.measures import SCORING, Metrics, Originals, Scales, Trained, image_bytes, parts
+from ablations.measures import SCORING, Metrics, Originals, Scales, TrainedModel, image_bytes, parts
 from ablations.sections import Evaluation
 from vae import streams
+from vae.arms import Arm
 from vae.datasets.load import ImageData
 from vae.importance import budget_on
 from vae.likelihoods import bernoulli_nll
 from vae.losses import loss
 from vae.metrics.latents import unit_rates
 from vae.metrics.transfer import Transfer, transfer
-from vae.objectives import POSTERIORS, Objective, rate
+from vae.posteriors import Gaussian, Outputs
 from vae.training.autograd import Engine
 from vae.training.memory import SCORED_AT_ONCE
 from vae.training.precision import exact_products
@@ -74,25 +75,23 @@ def epoch_scores(stack: Stack, images: ImageData, count: int) -> dict[str, Tenso
         return {}
     x = images.test[:count].to(device=stack.device, dtype=stack.dtype)
     labels = images.test_labels[:count].to(stack.device) if stack.classes and images.test_labels is not None else None
-    noise = _noise(images, stack.seed, "evaluation/epoch", (len(x), stack.latents)).to(x)
-    true = stack.column([POSTERIORS[each.posterior].true_factor for each in stack.objectives])
-    engine, gone = Engine(stack), list(stack.diverged)
-    bce, rates = torch.zeros(2, stack.arms, device=stack.device, dtype=torch.float64)
+    noise = _noise(images, stack.seed, "evaluation/epoch", (len(x), stack.latents)).to(x)  # (count, L)
+    engine, diverged = Engine(stack), list(stack.diverged)
+    bce, rates = torch.zeros(2, len(stack), device=stack.device, dtype=torch.float64)  # (arms,) each
     for start in range(0, len(x), SCORED_AT_ONCE):
         part = slice(start, start + SCORED_AT_ONCE)
         with exact_products(stack.device):
-            logits, mean, spread = engine.forward(x[part], noise[part], measures.some(labels, part))
-        for arm, each in enumerate(stack.objectives):
-            decoded = _bernoulli_logits(logits[arm], each)
-            bce[arm] += bernoulli_nll(decoded, x[part].flatten(1)).sum()
-        rates += rate(mean, true * spread).sum(-1)
-    bce[gone], rates[gone] = torch.nan, torch.nan
+            logits, part_rates = engine.forward(x[part], noise[part], measures.some(labels, part), true_rate=True)
+        for index, arm in enumerate(stack.arms):
+            bce[index] += bernoulli_nll(_bernoulli_logits(logits[index], arm), x[part].flatten(1)).sum()
+        rates += part_rates.sum(-1)
+    bce[diverged], rates[diverged] = torch.nan, torch.nan
     bce, rates = bce.cpu() / len(x), rates.cpu() / len(x)
     return {"neg_elbo": bce + rates, "bce": bce, "rate": rates}
 
 
-def _bernoulli_logits(logits: Tensor, objective: Objective) -> Tensor:
-    mean = loss(objective.loss).mean
+def _bernoulli_logits(logits: Tensor, arm: Arm) -> Tensor:
+    mean = loss(arm.loss).mean
     return logits if mean is torch.sigmoid else torch.logit(mean(logits), eps=1e-7)
 
 
@@ -101,29 +100,23 @@ def _noise(images: ImageData, seed: int, purpose: str, shape: tuple[int, ...]) -
 
 
 class Evaluator:
-    """The rulers of one study, set up once.
+    """The metrics of one study, set up once.
 
-    images: the study's. settings: how much is measured. conditional: whether models take labels. cache: where the
-    classifier is kept between runs.
+    images: the study's. settings: how much is measured. cache: where the classifier is kept between runs.
     """
 
-    def __init__(
-        self, images: ImageData, settings: Evaluation, *, conditional: bool, cache: Path, device: torch.device
-    ) -> None:
+    def __init__(self, images: ImageData, settings: Evaluation, *, cache: Path, device: torch.device) -> None:
         self.images, self.settings, self.device, self._cache = images, settings, device, cache
         self.test = images.test.to(device)
-        labels = images.test_labels if conditional else None
-        self.labels = None if labels is None else labels.to(device)
-        self.classes = images.n_classes if conditional else 0
 
     @cached_property
     def originals(self) -> Originals:
         return Originals.of(self.test)
 
     @cached_property
-    def judge(self) -> generation.Judge | None:
-        """The classifier's eyes and what they see in real images; None for images without labels."""
-        return generation.Judge.prepare(self.images, self.settings, cache=self._cache, device=self.device)
+    def classifier(self) -> generation.ClassifierMetrics | None:
+        """What a classifier reads in real images; None for images without labels."""
+        return generation.ClassifierMetrics.prepare(self.images, self.settings, cache=self._cache, device=self.device)
 
     @cached_property
     def shown(self) -> Tensor:
@@ -137,76 +130,97 @@ class Evaluator:
     def prepare(self) -> None:
         """Set up what all cells share, so that the first one does not pay for it: on MNIST some twenty seconds."""
         with exact_products(self.device):
-            _ = self.originals, self.judge, self.shown
+            _ = self.originals, self.classifier, self.shown
 
-    def measure(self, model: nn.Module, objective: Objective, seed: int) -> Measurement:
-        """All metrics and pictures of one trained model."""
+    def measure(self, model: nn.Module, arm: Arm, seed: int) -> Measurement:
+        """All metrics and pictures of one trained model of an arm."""
+        # Metrics work in float32 or float64 of their own; the weights are measured as they were trained.
+        trained = TrainedModel(model.eval().requires_grad_(False).to(dtype=torch.float32), arm)
         with exact_products(self.device):
-            return self._measure(model, objective, seed)
+            return _OneCell(self, trained, seed).measured()
 
-    def _measure(self, model: nn.Module, objective: Objective, seed: int) -> Measurement:
-        # Rulers work in float32 or float64 of their own; the weights are measured as they were trained.
-        trained = Trained(model.eval().requires_grad_(False).to(dtype=torch.float32), objective)
-        mean, logvar = trained.encode(self.test, self.labels)
-        at_mean = trained.images(mean, self.labels)
+
+class _OneCell:
+    """The measuring of one cell: what its metrics share."""
+
+    def __init__(self, evaluator: Evaluator, trained: TrainedModel, seed: int) -> None:
+        self.evaluator, self.trained, self.seed = evaluator, trained, seed
+        self.images, self.settings, self.device = evaluator.images, evaluator.settings, evaluator.device
+        self.test, self.posterior = evaluator.test, trained.posterior
+        self.classes = self.images.n_classes if trained.arm["model.conditional"] else 0
+        labels = self.images.test_labels
+        self.labels = labels.to(self.device) if self.classes and labels is not None else None
+
+    def measured(self) -> Measurement:
+        outputs = self.trained.encode(self.test, self.labels)
+        codes = self.posterior.centre(outputs)  # (N, L)
+        at_mean = self.trained.images(codes, self.labels)  # (N, *image_shape)
         moved = transfer(_planes(at_mean), _planes(self.test))
-        samples, sampled_labels = self._samples(trained, mean.shape[-1], seed)
+        samples, asked = self._samples(codes.shape[-1])
+        evaluator = self.evaluator
+        moments = self.posterior.moments(outputs) if isinstance(self.posterior, Gaussian) else None
         metrics = {
-            **self._sampled(trained, mean, logvar, seed),
+            **self._likelihoods(outputs, codes.shape),
+            **self._importance(),
             **measures.similarity_scores(at_mean, self.test),
-            **measures.sharpness_scores(at_mean, self.originals, moved, self.settings.blur_images),
-            **measures.latent_scores(mean, logvar),
+            **measures.sharpness_scores(at_mean, evaluator.originals, moved, self.settings.blur_images),
+            **(measures.latent_scores(*moments) if moments is not None else {}),
         }
         if len(samples):
             metrics |= measures.sample_sharpness(samples)
-        if self.judge is not None:
-            metrics |= self.judge.scores(at_mean, samples, sampled_labels)
-        return Measurement(metrics, self._pictures(at_mean, samples, moved, unit_rates(mean, logvar)))
+        if evaluator.classifier is not None:
+            metrics |= evaluator.classifier.scores(at_mean, samples, asked)
+        return Measurement(metrics, self._pictures(at_mean, samples, moved, moments))
 
-    def _sampled(self, trained: Trained, mean: Tensor, logvar: Tensor, seed: int) -> Metrics:
-        noise = _noise(self.images, seed, "evaluation/posterior", tuple(mean.shape)).to(mean)
-        z, x = mean + torch.exp(logvar / 2) * noise, self.test.flatten(1)
-        rates, scales = rate(mean, logvar), self._scales(trained, seed)
+    def _likelihoods(self, outputs: Outputs, shape: torch.Size) -> Metrics:
+        noise = _noise(self.images, self.seed, "evaluation/posterior", tuple(shape)).to(self.device)
+        z, x = self.posterior.sample(outputs, noise), self.test.flatten(1)  # (N, L), (N, D)
+        rates, scales = self.posterior.rate(outputs), self._scales()
 
         def scored(part: slice) -> measures.Values:
             drawn = z[part], measures.some(self.labels, part)
-            logits, own = trained.logits(*drawn).flatten(1), trained.own_logits(*drawn)
+            logits, own = self.trained.logits(*drawn).flatten(1), self.trained.own_logits(*drawn)
             own = None if own is None else own.flatten(1)
             return measures.image_scores(logits, x[part], rates[part], scales, LOGISTIC_IMAGES - part.start, own)
 
-        scores = {"rate": measures.average(rates)} | measures.averages(map(scored, trained.parts(len(x))))
-        scores["neg_elbo"] = scores["bce"] + scores["rate"]
-        count = min(self.settings.iwae_images, len(x))
-        if count:
-            labels = None if self.labels is None else self.labels[:count]
-            generator = streams.generator(self.images.name, seed, "evaluation/importance")
-            scores |= measures.importance_bound(
-                trained, self.test[:count], labels, self.settings.iwae_samples, generator
-            )
-        return scores
+        scores = {"rate": measures.average(rates)} | measures.averages(map(scored, self.trained.parts(len(x))))
+        return scores | {"neg_elbo": scores["bce"] + scores["rate"]}
 
-    def _scales(self, trained: Trained, seed: int) -> Scales:
+    def _importance(self) -> Metrics:
+        """The importance-weighted bound, which needs the density of the posterior."""
+        count = min(self.settings.iwae_images, len(self.test))
+        if not count or not isinstance(self.posterior, Gaussian):
+            return {}
+        x, labels = self.test[:count], measures.some(self.labels, slice(count))
+        moments = self.posterior.moments(self.trained.encode(x, labels))
+        generator = streams.generator(self.images.name, self.seed, "evaluation/importance")
+        return measures.importance_bound(self.trained, moments, x, labels, self.settings.iwae_samples, generator)
+
+    def _scales(self) -> Scales:
         """Fitted at a sampled z on held-out images, or, where the study holds none out, on training images."""
         held = len(self.images.held_out) > 0
         x = (self.images.held_out if held else self.images.train)[:CALIBRATION].to(self.device)
         known = self.images.held_out_labels if held else self.images.train_labels
         labels = known[: len(x)].to(self.device) if self.classes and known is not None else None
-        mean, logvar = trained.encode(x, labels)
-        noise = _noise(self.images, seed, "evaluation/calibration", tuple(mean.shape)).to(mean)
-        images = trained.images(mean + torch.exp(logvar / 2) * noise, labels)
+        outputs = self.trained.encode(x, labels)
+        shape = tuple(self.posterior.centre(outputs).shape)
+        noise = _noise(self.images, self.seed, "evaluation/calibration", shape).to(self.device)
+        images = self.trained.images(self.posterior.sample(outputs, noise), labels)
         return Scales.fit(images.flatten(1), x.flatten(1))
 
-    def _samples(self, trained: Trained, latents: int, seed: int) -> tuple[Tensor, Tensor | None]:
+    def _samples(self, latents: int) -> tuple[Tensor, Tensor | None]:
         """Decoder means of prior draws; of a conditional model class by class in turn, with the classes asked for."""
         count = self.settings.generated
-        z = _noise(self.images, seed, "evaluation/prior", (count, latents)).to(self.device)
+        z = self.posterior.prior(_noise(self.images, self.seed, "evaluation/prior", (count, latents)).to(self.device))
         labels = torch.arange(count, device=self.device) % self.classes if self.classes else None
-        return (trained.images(z, labels) if count else self.test[:0]), labels
+        return (self.trained.images(z, labels) if count else self.test[:0]), labels
 
-    def _pictures(self, at_mean: Tensor, samples: Tensor, moved: Transfer, rates: Tensor) -> dict[str, Any]:
-        shown = self.shown.to(self.device)
+    def _pictures(
+        self, at_mean: Tensor, samples: Tensor, moved: Transfer, moments: tuple[Tensor, Tensor] | None
+    ) -> dict[str, Any]:
+        shown = self.evaluator.shown.to(self.device)
         rows = max(self.classes, SHOWN)
-        return {
+        pictures = {
             "originals": _bytes(self.test[shown]),
             "reconstructions": _bytes(at_mean[shown]),
             "samples": _bytes(samples[: 2 * rows]),
@@ -214,8 +228,10 @@ class Evaluator:
             "transfer_h": moved.h.numpy(),
             "transfer_gain": moved.gain.numpy(),
             "transfer_coherence": moved.coherence.numpy(),
-            "unit_rate": rates.double().cpu().numpy(),
         }
+        if moments is not None:
+            pictures["unit_rate"] = unit_rates(*moments).double().cpu().numpy()
+        return pictures
 
 
 def _planes(images: Tensor) -> Tensor:

@@ -1,67 +1,67 @@
 """From a study to cells, keys and stacks. Pure: no file, no clock, no randomness.
 
-A cell's name is its content: its key is a hash of everything that determines its numbers and of nothing else, so
-that a second run finds what is already done, on whatever machine, under whatever name.
+A cell's name is its content. Its key is a hash of everything that determines its weights and of nothing else, so that a
+second run finds what is already trained, on whatever machine, under whatever name. What determines its numbers besides,
+how it is measured, is a second hash: when that changes, kept weights are measured again and nothing is trained.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from ablations.study import Study
+from vae.arms import Arm
 from vae.losses import source_digest
-from vae.objectives import Objective
+from vae.metrics.catalogue import versions
 
-# Bumped by every change after which the same cell gives other numbers; see CHANGELOG.md.
+# Bumped by every change after which the same cell gets other weights; see CHANGELOG.md.
 RESULTS_VERSION = 2
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One model to train: an arm and a seed. origin says who asked for it, the grid or a claim."""
+    """One model to train: an arm and a seed. origin says who asked for it, the grid or a claim. arm_label: of the arm,
+    relative to the study's base."""
 
-    objective: Objective
+    arm: Arm
     seed: int
     origin: str = "grid"
+    arm_label: str = field(default="", compare=False)
 
     @property
     def label(self) -> str:
-        return f"{self.objective.label}-s{self.seed}"
+        return f"{self.arm_label or self.arm.label()}-s{self.seed}"
 
 
-def expand(study: Study, extra: Iterable[Objective] = ()) -> tuple[Cell, ...]:
+def expand(study: Study, extra: Iterable[Arm] = ()) -> tuple[Cell, ...]:
     """All cells of a study, seed by seed; ``extra`` are arms that claims need and the grid lacks.
 
-    >>> from ablations.sections import Grid
-    >>> [cell.label for cell in expand(Study(name="x", seeds="0-1", grid=Grid(loss="mae")))]
+    >>> [cell.label for cell in expand(Study(name="x", seeds="0-1", grid={"loss": "mae"}))]
     ['mae-sum-b1-s0', 'mae-sum-b1-s1']
     """
-    wanted = study.objectives()
-    added = tuple(dict.fromkeys(each for each in extra if each not in wanted))
+    added = tuple(dict.fromkeys(arm for arm in extra if arm not in study.arms))
     return tuple(
-        Cell(objective, seed, origin)
+        Cell(arm, seed, origin, arm.label(study.base))
         for seed in study.seeds
-        for objectives, origin in ((wanted, "grid"), (added, "claims"))
-        for objective in objectives
+        for arms, origin in ((study.arms, "grid"), (added, "claims"))
+        for arm in arms
     )
 
 
 def identity(study: Study, cell: Cell, *, dataset: str, data_digest: str) -> dict[str, Any]:
-    """Everything that determines a cell's numbers. dataset: the name that the random streams carry."""
+    """Everything that determines a cell's weights. dataset: the name that the random streams carry."""
     return {
         "results_version": RESULTS_VERSION,
         "dataset": dataset,
         "data_digest": data_digest,
         "held_out": study.images.held_out,
-        "model": study.model.model_dump(mode="json"),
-        "training": _plain(asdict(study.training)),
-        "evaluation": study.evaluation.model_dump(mode="json"),
-        "objective": _plain(asdict(cell.objective)),
-        "loss_source": source_digest(cell.objective.loss),
+        "arm": dict(cell.arm.items),
+        "loss_source": source_digest(cell.arm.loss),
         "seed": cell.seed,
     }
 
@@ -69,55 +69,47 @@ def identity(study: Study, cell: Cell, *, dataset: str, data_digest: str) -> dic
 def key(study: Study, cell: Cell, *, dataset: str, data_digest: str) -> str:
     """16 hexadecimal digits that name a cell by its content.
 
-    >>> study, one = Study(name="x"), Cell(Objective(beta=1), 0)
-    >>> other = Cell(Objective(beta=1.0), 0, origin="claims")
+    >>> study, one = Study(name="x"), Cell(Arm(beta=1), 0)
+    >>> other = Cell(Arm(beta=1.0), 0, origin="claims")
     >>> key(study, one, dataset="d", data_digest="0") == key(study, other, dataset="d", data_digest="0")
     True
     """
-    content = identity(study, cell, dataset=dataset, data_digest=data_digest)
+    return _hashed(identity(study, cell, dataset=dataset, data_digest=data_digest))
+
+
+def measures_key(study: Study) -> str:
+    """16 hexadecimal digits that name how cells are measured: the evaluation settings and the version of each metric.
+
+    The number of images scored after each epoch is not among them: it belongs to the record of the training.
+    """
+    settings = study.evaluation.model_dump(mode="json", exclude={"per_epoch_images"})
+    return _hashed({"evaluation": settings, "metrics": versions()})
+
+
+def _hashed(content: dict[str, Any]) -> str:
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers as floats where a file may say 1 or 1.0; whole-number fields are the same either way."""
-    return {
-        name: float(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-        for name, value in fields.items()
-    }
+def shapes(cells: Iterable[Cell]) -> list[tuple[Cell, ...]]:
+    """Cells that can train in one stack, group by group: of one seed, and of arms that share their shape.
+
+    >>> cells = [Cell(Arm(beta=b, latents=n), seed) for seed in (0, 1) for b in (1, 2) for n in (2, 5)]
+    >>> [[cell.arm.label() for cell in group] for group in shapes(cells)][0]
+    ['bce-sum-b1-latents2', 'bce-sum-b2-latents2']
+    """
+    groups: dict[tuple[Any, ...], list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault((cell.seed, cell.arm.shape), []).append(cell)
+    return [tuple(group) for group in groups.values()]
 
 
-def stacks(cells: Sequence[Cell], limit: int) -> list[tuple[Cell, ...]]:
-    """Cells of one seed side by side, at most ``limit`` in a stack, as even as they can be cut.
+def evenly(cells: Sequence[Cell], limit: int) -> list[tuple[Cell, ...]]:
+    """Cells in parts of at most ``limit``, as even as they can be cut.
 
-    >>> cells = [Cell(Objective(beta=b), 0) for b in range(5)]
-    >>> [len(stack) for stack in stacks(cells, 4)]
+    >>> [len(part) for part in evenly([Cell(Arm(beta=b), 0) for b in range(5)], 4)]
     [3, 2]
     """
-    result: list[tuple[Cell, ...]] = []
-    for seed in dict.fromkeys(cell.seed for cell in cells):
-        mine = [cell for cell in cells if cell.seed == seed]
-        count = -(-len(mine) // max(limit, 1))
-        size, longer = divmod(len(mine), count)
-        start = 0
-        for i in range(count):
-            end = start + size + (i < longer)
-            result.append(tuple(mine[start:end]))
-            start = end
-    return result
-
-
-def same_objective(
-    objectives: Sequence[Objective], *, batch: int, pixels: int, latents: int
-) -> list[tuple[Objective, ...]]:
-    """Groups of arms that differ in name only: equal loss, posterior and beta_eff.
-
-    >>> arms = [Objective(reduction="sum", beta=2), Objective(reduction="batch-mean", beta=2), Objective()]
-    >>> [[each.label for each in group] for group in same_objective(arms, batch=4, pixels=9, latents=2)]
-    [['bce-sum-b2', 'bce-batch-mean-b2']]
-    """
-    groups: dict[tuple[str, str, float], list[Objective]] = {}
-    for each in objectives:
-        effective = each.effective_beta(batch=batch, pixels=pixels, latents=latents)
-        groups.setdefault((each.loss, each.posterior, round(effective, 12)), []).append(each)
-    return [tuple(group) for group in groups.values() if len(group) > 1]
+    count = -(-len(cells) // max(limit, 1))
+    edges = [-(-len(cells) * i // count) for i in range(count + 1)]
+    return [tuple(cells[start:end]) for start, end in pairwise(edges)]

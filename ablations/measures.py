@@ -1,7 +1,7 @@
-"""The rulers applied to one trained model: plain tensors in, catalogue names and numbers out.
+"""The metrics applied to one trained model: plain tensors in, catalogue names and numbers out.
 
 Reconstructions are measured at z = posterior mean, likelihoods at a sampled z, prior samples at the decoder's mean.
-Means are over the images on which a ruler exists; where some have none (blank images), their count stands beside.
+Means are over the images on which a metric exists; where some have none (blank images), their count stands beside.
 
 Whatever takes memory by the image is done for some images at a time (:func:`parts`), and the values of all images are
 averaged together at the end, so the memory is bounded and no number depends on where the cuts are.
@@ -19,12 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from vae import likelihoods
+from vae.arms import Arm
 from vae.importance import iwae
 from vae.losses import loss
 from vae.metrics import latents, sharpness, similarity
 from vae.metrics.blur import blur_effect
 from vae.metrics.transfer import Transfer
-from vae.objectives import POSTERIORS, Objective, rate
+from vae.posteriors import Gaussian, Outputs, OwnPosterior, posterior_of, rate
 from vae.training.memory import widest_bytes
 from vae.training.threads import give_back_freed_memory
 
@@ -38,11 +39,20 @@ YARDSTICK = 10  # and of their size in float64, for the common yardstick
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A trained model with what its objective says of how to read it."""
+class TrainedModel:
+    """A trained model with what its arm says of how to read it."""
 
     model: nn.Module
-    objective: Objective
+    arm: Arm
+
+    @cached_property
+    def posterior(self) -> Gaussian | OwnPosterior:
+        return posterior_of(self.model, self.arm.posterior)
+
+    @cached_property
+    def _mean_of(self) -> Callable[[Tensor], Tensor]:
+        """logits -> mean image, of the loss that it was trained with."""
+        return loss(self.arm.loss).mean
 
     @cached_property
     def image_bytes(self) -> int:
@@ -50,11 +60,10 @@ class Trained:
         return image_bytes(self.model)
 
     @torch.no_grad()
-    def encode(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Posterior mean and the log variance that is really sampled, (N, L) each."""
-        factor = POSTERIORS[self.objective.posterior].true_factor
-        found = [self.model.encode(x[part], some(y, part)) for part in self.parts(len(x))]  # type: ignore[operator]
-        return torch.cat([mean for mean, _ in found]), factor * torch.cat([spread for _, spread in found])
+    def encode(self, x: Tensor, y: Tensor | None) -> Outputs:
+        """What the encoder puts out, (N, ...) each."""
+        outputs = [self.model.encode(x[part], some(y, part)) for part in self.parts(len(x))]  # type: ignore[operator]
+        return tuple(torch.cat(tensors) for tensors in zip(*outputs))
 
     def logits(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Logits of the decoder's mean image, (N, *image_shape): its own logits wherever the mean is a sigmoid."""
@@ -64,7 +73,7 @@ class Trained:
     def own_logits(self, z: Tensor, y: Tensor | None = None) -> Tensor | None:
         """The decoder's output as it stands, (N, *image_shape), the natural parameter of its own distribution; None
         where `logits` are the same."""
-        if loss(self.objective.loss).mean is torch.sigmoid:
+        if self._mean_of is torch.sigmoid:
             return None
         return torch.cat([self.model.decode(z[part], some(y, part)) for part in self.parts(len(z))])  # type: ignore[operator]
 
@@ -78,12 +87,11 @@ class Trained:
 
     @torch.no_grad()
     def _decoded(self, z: Tensor, y: Tensor | None, then: Callable[[Tensor], Tensor]) -> Tensor:
-        mean = loss(self.objective.loss).mean
-        found = z.new_empty(len(z), *self.model.image_shape)  # type: ignore[misc]
+        decoded = z.new_empty(len(z), *self.model.image_shape)  # type: ignore[misc]
         for part in self.parts(len(z)):
             own = self.model.decode(z[part], some(y, part))  # type: ignore[operator]
-            found[part] = then(own if mean is torch.sigmoid else torch.logit(mean(own), eps=1e-7))
-        return found
+            decoded[part] = then(own if self._mean_of is torch.sigmoid else torch.logit(self._mean_of(own), eps=1e-7))
+        return decoded
 
 
 def image_bytes(model: nn.Module) -> int:
@@ -100,12 +108,12 @@ def parts(count: int, each: int) -> list[slice]:
     >>> parts(300, 700_000)
     [slice(0, 64, None), slice(64, 128, None), slice(128, 192, None), slice(192, 300, None)]
     """
-    step, found = max(1, AT_ONCE // each // EVEN) * EVEN, []
+    step, slices = max(1, AT_ONCE // each // EVEN) * EVEN, []
     for start in range(0, count, CHUNK):
         end = min(start + CHUNK, count)
         edges = [start, *range(start + step, end - EVEN + 1, step), end]  # a rest of a few goes with those before
-        found += [slice(*pair) for pair in pairwise(edges)]
-    return found
+        slices += [slice(*pair) for pair in pairwise(edges)]
+    return slices
 
 
 def some(values: Tensor | None, part: slice) -> Tensor | None:
@@ -123,13 +131,13 @@ def average(values: Tensor) -> float:
     return float(there.double().mean()) if there.numel() else math.nan
 
 
-def by_image(ruler: Callable[..., Tensor], *images: Tensor) -> Tensor:
-    """A ruler's value for each image, the mean of its planes for a colour one: (N,).
+def by_image(metric: Callable[..., Tensor], *images: Tensor) -> Tensor:
+    """A metric's value for each image, the mean of its planes for a colour one: (N,).
 
     >>> by_image(lambda x: x.mean((-2, -1)), torch.ones(4, 3, 5, 6)).shape
     torch.Size([4])
     """
-    values = ruler(*images)
+    values = metric(*images)
     return values if values.ndim < 2 else values.nanmean(-1)
 
 
@@ -193,23 +201,22 @@ def _yardstick(images: Tensor, x: Tensor, scales: Scales) -> Tensor:
 
 
 def importance_bound(
-    trained: Trained, x: Tensor, y: Tensor | None, samples: int, generator: torch.Generator
+    trained: TrainedModel,
+    moments: tuple[Tensor, Tensor],
+    x: Tensor,
+    y: Tensor | None,
+    samples: int,
+    generator: torch.Generator,
 ) -> Metrics:
-    """−IWAE in nats per image on the images given, with its gate (the gain of the last doubling) and ln(ESS/K)."""
-    mean, logvar = trained.encode(x, y)
-    found = iwae(
-        lambda z, labels: trained.logits(z, labels),
-        mean,
-        logvar,
-        x.flatten(1),
-        samples=samples,
-        generator=generator,
-        labels=y,
-    )
+    """−IWAE in nats per image on the images given, with its gate (the gain of the last doubling) and ln(ESS/K).
+
+    moments: posterior mean and log variance of these images, (N, L) each.
+    """
+    bound = iwae(trained.logits, *moments, x.flatten(1), samples=samples, generator=generator, labels=y)
     return {
-        "neg_iwae": average(found.neg_iwae),
-        "iwae_gap": average(found.gap),
-        "iwae_log_ess": average(found.log_ess),
+        "neg_iwae": average(bound.neg_iwae),
+        "iwae_gap": average(bound.gap),
+        "iwae_log_ess": average(bound.log_ess),
     }
 
 

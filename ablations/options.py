@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ablations.study import Study
 from vae.errors import UserError, closest, not_one_of
-
-GRID_KEYS = ("loss", "reduction", "beta", "posterior")
+from vae.factors import same_value
 
 
 def assignment(option: str, text: str) -> tuple[str, Any]:
@@ -61,20 +60,31 @@ def overrides(
 def narrow(study: Study, only: Sequence[str]) -> Study:
     """The study with its grid cut down to the values named; several for one key add up.
 
-    >>> narrow(Study(name="x"), ["loss=mae", "loss=bce"]).grid.loss
+    >>> narrow(Study(name="x"), ["loss=mae", "loss=bce"]).grid["loss"]
     ('bce', 'mae')
     """
     wanted: dict[str, list[Any]] = {}
     for text in only:
         key, value = assignment("--only", text)
-        if key not in GRID_KEYS:
-            raise not_one_of("--only", key, GRID_KEYS)
-        here = getattr(study.grid, key)
-        if isinstance(value, bool) or value not in here:  # true is no 1
+        name = _grid_key(key, study.grid)
+        values = study.grid[name]
+        value = tuple(value) if isinstance(value, list) else None if value == "none" and None in values else value
+        if not any(same_value(value, each) for each in values):
             raise UserError(
-                f"--only {key}={value}: the study's grid has {key}={list(here)}.{closest(value, here)} "
+                f"--only {key}={value}: the study's grid has {key}={list(values)}.{closest(value, values)} "
                 f"To train another value, use --set grid.{key}={value}"
             )
-        wanted.setdefault(key, []).append(value)
-    kept = {key: tuple(v for v in getattr(study.grid, key) if v in values) for key, values in wanted.items()}
-    return study.model_copy(update={"grid": study.grid.model_copy(update=kept)})
+        wanted.setdefault(name, []).append(value)
+    kept = {
+        name: tuple(each for each in study.grid[name] if any(same_value(each, value) for value in values))
+        for name, values in wanted.items()
+    }
+    return study.with_grid({**study.grid, **kept})
+
+
+def _grid_key(key: str, grid: Mapping[str, Any]) -> str:
+    """The factor of the grid that is meant; the part behind the dot will do."""
+    matching = [name for name in grid if key in (name, name.rpartition(".")[2])]
+    if not matching:
+        raise not_one_of("--only", key, grid)
+    return matching[0]

@@ -1,43 +1,43 @@
-"""What a run would do: cells, their keys, which are done, and how long the rest takes. Trains nothing."""
+"""What a run would do: cells, their keys, which are done, and which have kept weights. Trains nothing."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from time import perf_counter
 
 import torch
 
 from ablations import grid
-from ablations.evaluation import Evaluator, epoch_scores, measuring_bytes
-from ablations.executors.local import Workshop
 from ablations.grid import Cell
 from ablations.study import Study
-from reports.claims.load import load_claims, needed_arms
+from reports.claims.load import load_claims
 from reports.claims.model import Claim
-from vae.datasets import load as data
-from vae.datasets.load import ImageData
+from reports.claims.needs import needed_arms
+from tracking.weights import KeptCell
+from vae import objectives
+from vae.arms import Arm, varied
+from vae.datasets.load import ImageData, load
 from vae.errors import UserError
 from vae.metrics.catalogue import CATALOGUE
-from vae.objectives import Objective, effective_beta
+from vae.models import build
 from vae.training.blocks import TENSORS_PER_WEIGHT, weights_of
-from vae.training.fit import batches, fit
-from vae.training.memory import arms_that_fit, free_bytes
+from vae.training.fit import batches
+from vae.training.memory import free_bytes
+from vae.training.stack import check_stackable
 
-# A stack this wide keeps the processor busy; wider ones only take memory and delay the first results.
-WIDEST = 48
 IMAGES = ("train=", "test=", "held_out=", "size=")  # how a mistake of the section [images] begins
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A study met its data and its claims.
+    """A study with its data and its claims.
 
-    cells: all that the study and its claims ask for. done: those with results already.
+    cells: all that the study and its claims ask for. done: those with results already. kept: of cells that are not
+    done but trained, where their weights are kept.
     """
 
     study: Study
@@ -45,46 +45,78 @@ class Plan:
     claims: tuple[Claim, ...]
     cells: tuple[Cell, ...]
     done: frozenset[Cell] = frozenset()
+    kept: Mapping[Cell, KeptCell] = field(default_factory=dict)
 
     @cached_property
     def keys(self) -> dict[Cell, str]:
         """The content key of every cell."""
-        return {cell: self._key(cell) for cell in self.cells}
+        name, digest = self.images.name, self.images.digest
+        return {cell: grid.key(self.study, cell, dataset=name, data_digest=digest) for cell in self.cells}
 
-    def _key(self, cell: Cell) -> str:
-        return grid.key(self.study, cell, dataset=self.images.name, data_digest=self.images.digest)
+    @cached_property
+    def measures(self) -> str:
+        """The key of how the cells are measured."""
+        return grid.measures_key(self.study)
+
+    @cached_property
+    def wanted(self) -> dict[str, str]:
+        """key -> measures of every cell: what the store is searched for."""
+        return dict.fromkeys(self.keys.values(), self.measures)
+
+    @property
+    def to_measure(self) -> tuple[Cell, ...]:
+        """Trained cells that are to be measured again, from kept weights."""
+        return tuple(cell for cell in self.cells if cell not in self.done and cell in self.kept)
+
+    @property
+    def to_train(self) -> tuple[Cell, ...]:
+        return tuple(cell for cell in self.cells if cell not in self.done and cell not in self.kept)
 
     @property
     def pending(self) -> tuple[Cell, ...]:
+        """All that is not done."""
         return tuple(cell for cell in self.cells if cell not in self.done)
 
-    @property
-    def objectives(self) -> tuple[Objective, ...]:
+    @cached_property
+    def arms(self) -> tuple[Arm, ...]:
         """The arms, in order."""
-        return tuple(dict.fromkeys(cell.objective for cell in self.cells))
+        return tuple(dict.fromkeys(cell.arm for cell in self.cells))
 
-    def beta_eff(self, reduction: str, beta: float) -> float:
-        """The weight of KL at this study's batch size, image size and latents."""
-        return effective_beta(
-            reduction,
-            beta,
-            batch=self.study.training.batch_size,
-            pixels=self.images.pixels,
-            latents=self.study.model.latents,
-        )
+    @cached_property
+    def varied(self) -> tuple[str, ...]:
+        """The factors in which the arms differ."""
+        return varied(self.arms)
 
-    def same_objective(self) -> list[tuple[Objective, ...]]:
+    def beta_eff(self, arm: Arm) -> float:
+        """The weight of KL of an arm when both terms are summed, for this study's images."""
+        return arm.effective_beta(self.images.pixels)
+
+    def same_objective(self) -> list[tuple[Arm, ...]]:
         """Arms that differ in name only."""
-        return grid.same_objective(
-            self.objectives,
-            batch=self.study.training.batch_size,
-            pixels=self.images.pixels,
-            latents=self.study.model.latents,
+        return objectives.same_objective(self.arms, pixels=self.images.pixels)
+
+    def weights_bytes(self) -> int:
+        """What the weights of all cells take that are to be trained, as they will be kept."""
+        kept = {"all": self.to_train, "none": ()}.get(self.study.storage.weights)
+        if kept is None:  # one seed of each arm
+            kept = tuple({cell.arm: cell for cell in self.to_train}.values())
+        sizes = {shape: _weights_bytes(cells[0].arm, self.images) for shape, cells in _by_shape(kept).items()}
+        return sum(sizes[cell.arm.shape] for cell in kept)
+
+    def with_stored(self, done: Collection[str], kept: Mapping[str, KeptCell]) -> Plan:
+        """The same plan, knowing which keys have results, and of which the weights are kept."""
+        return replace(
+            self,
+            done=frozenset(cell for cell in self.cells if self.keys[cell] in done),
+            kept={cell: kept[key] for cell, key in self.keys.items() if key in kept and key not in done},
         )
 
-    def with_done(self, keys: Collection[str]) -> Plan:
-        """The same plan, knowing which keys have results."""
-        return replace(self, done=frozenset(cell for cell in self.cells if self.keys[cell] in keys))
+
+def _by_shape(cells: Collection[Cell]) -> dict[object, list[Cell]]:
+    groups: dict[object, list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(cell.arm.shape, []).append(cell)
+    return groups
 
 
 def prepare(study: Study, *, data_dir: Path | None = None) -> Plan:
@@ -93,8 +125,8 @@ def prepare(study: Study, *, data_dir: Path | None = None) -> Plan:
     Raises UserError for anything that would stop a run later: images, labels, batch size, claims.
     """
     claims = load_claims(*study.claims, metrics=CATALOGUE)
-    with _told_of(study):
-        images = data.load(
+    with _naming(study):
+        images = load(
             study.dataset,
             data_dir,
             train=study.images.train,
@@ -103,15 +135,30 @@ def prepare(study: Study, *, data_dir: Path | None = None) -> Plan:
             size=study.images.size,
             colour=study.images.colour,
         )
-        _check(study, images)
     plan = Plan(study, images, claims, grid.expand(study))
-    needed = needed_arms(claims, [vars(each) for each in study.objectives()], effective_beta=plan.beta_eff)
-    extra = [Objective(arm["loss"], arm["reduction"], arm["beta"], arm["posterior"]) for arm in needed]
-    return replace(plan, cells=grid.expand(study, extra))
+    extra = needed_arms(claims, study.arms, base=study.base, effective_beta=plan.beta_eff)
+    plan = replace(plan, cells=grid.expand(study, extra))
+    with _naming(study):
+        _check_labels(plan)
+        for cells in _by_shape(plan.cells).values():
+            _check(cells[0].arm, images)
+    return plan
+
+
+def _check_labels(plan: Plan) -> None:
+    """An arm goes by its label in tables and in MLflow, where numbers have six digits."""
+    by_label: dict[str, Arm] = {}
+    for arm in plan.arms:
+        label = arm.label(plan.study.base)
+        if label in by_label:
+            name = varied([arm, by_label[label]])[0]
+            values = f"{arm[name]!r} and {by_label[label][name]!r}"
+            raise UserError(f"two arms would both be called {label}: {name} is {values}; name values further apart")
+        by_label[label] = arm
 
 
 @contextmanager
-def _told_of(study: Study) -> Iterator[None]:
+def _naming(study: Study) -> Iterator[None]:
     """A mistake that shows only beside the data is told with the study and the section that it stands in."""
     try:
         yield
@@ -120,87 +167,31 @@ def _told_of(study: Study) -> Iterator[None]:
         raise UserError(f"study {study.name!r}: {section}{error}") from error
 
 
-def _check(study: Study, images: ImageData) -> None:
-    if not batches(len(images.train), study.training.batch_size, study.training.last_batch):
+def _check(arm: Arm, images: ImageData) -> None:
+    training = arm.training
+    if not batches(len(images.train), training.batch_size, training.last_batch):
         raise UserError(
-            f"training.batch_size={study.training.batch_size} is larger than the {len(images.train)} training "
+            f"training.batch_size={training.batch_size} is larger than the {len(images.train)} training "
             f"images of {images.name!r}; lower it, or set training.last_batch='keep'"
         )
-    _check_size(study, images)
-    study.model.build(images.image_shape, images.n_classes)
-
-
-def _check_size(study: Study, images: ImageData) -> None:
-    """Refuse a model that no memory holds before a single weight is made."""
-    try:
-        with torch.device("meta"):
-            weights = weights_of(study.model.build(images.image_shape, images.n_classes))
-    except RuntimeError:  # so many that their number overflows
-        weights = sys.maxsize
-    needed = TENSORS_PER_WEIGHT * study.training.dtype.itemsize * weights
+    # A model that no memory holds is refused before a single weight is made.
+    needed = TENSORS_PER_WEIGHT * _weights_bytes(arm, images)
     if needed > (free := free_bytes()):
         raise UserError(
-            f"model: {weights:,} weights need {needed / 2**30:,.0f} GiB to train, and {free / 2**30:,.0f} are free: "
-            "name fewer latents, or smaller layers"
+            f"model: {_weights(arm, images):,} weights need {needed / 2**30:,.0f} GiB to train, and "
+            f"{free / 2**30:,.0f} are free: name fewer latents, or smaller layers"
         )
+    check_stackable(build(arm, images.image_shape, images.n_classes))
 
 
-def device_named(name: str) -> torch.device:
-    """``auto``, ``cpu`` or ``cuda`` as a device that is there.
-
-    >>> device_named("cpu")
-    device(type='cpu')
-    """
-    if name not in ("auto", "cpu", "cuda"):
-        raise UserError(f"--device {name} is not one of ['auto', 'cpu', 'cuda']")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: torch sees no CUDA device here; use --device cpu, or auto")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+def _weights_bytes(arm: Arm, images: ImageData) -> int:
+    return arm.training.dtype.itemsize * _weights(arm, images)
 
 
-def workshop(plan: Plan, device: torch.device, cache: Path) -> Workshop:
-    """The rulers and the device of a study, ready for its stacks."""
-    conditional = plan.study.model.conditional
-    evaluator = Evaluator(plan.images, plan.study.evaluation, conditional=conditional, cache=cache, device=device)
-    return Workshop(plan.study, plan.images, evaluator, device)
-
-
-def cut(plan: Plan, shop: Workshop) -> list[tuple[Cell, ...]]:
-    """The pending cells as stacks that fit the machine's memory."""
-    template = plan.study.model.build(plan.images.image_shape, plan.images.n_classes)
-    measuring = measuring_bytes(template, plan.images, plan.study.evaluation, shop.device)
-    room = arms_that_fit(template, plan.images, plan.study.training, device=shop.device, measuring=measuring)
-    return grid.stacks(plan.pending, min(room, WIDEST))
-
-
-def estimate(plan: Plan, shop: Workshop, *, batches_timed: int = 20) -> float:
-    """Seconds that the pending cells will take, from a short measured probe: a few batches of the first stack, its
-    scores after an epoch, and one cell measured.
-
-    What all cells share is set up first and counted nowhere: the classifier, where it is trained at all, is kept, so
-    that the run finds it, and the rest is seconds for the whole study.
-    """
-    if not plan.pending:
-        return 0.0
-    cells = cut(plan, shop)[0]
-    training = plan.study.training
-    count = min(len(plan.images.train), training.batch_size * batches_timed)
-    few = replace(plan.images, train=plan.images.train[:count], train_labels=_head(plan.images.train_labels, count))
-    short = replace(training, epochs=2)
-    stack = shop.new_stack(cells)
-    shop.evaluator.prepare()
-    first, second = (record.seconds for record in fit(stack, few, short))
-    score = _timed(lambda: epoch_scores(stack, plan.images, plan.study.evaluation.per_epoch_images))
-    measure = _timed(lambda: shop.evaluator.measure(stack.module(0), cells[0].objective, cells[0].seed))
-    epoch = (min(first, second) * len(plan.images.train) / count + score) / len(cells)
-    return (epoch * training.epochs + measure) * len(plan.pending)
-
-
-def _head(labels: torch.Tensor | None, count: int) -> torch.Tensor | None:
-    return None if labels is None else labels[:count]
-
-
-def _timed(work: Callable[[], object]) -> float:
-    started = perf_counter()
-    work()
-    return perf_counter() - started
+def _weights(arm: Arm, images: ImageData) -> int:
+    """How many numbers the model of an arm learns."""
+    try:
+        with torch.device("meta"):
+            return weights_of(build(arm, images.image_shape, images.n_classes))
+    except RuntimeError:  # so many that their number overflows
+        return sys.maxsize

@@ -4,34 +4,14 @@ from __future__ import annotations
 
 from time import monotonic
 from types import TracebackType
-from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from ablations.executors.local import CellResult, EpochDone, Event, Measuring, Preparing
+from ablations.executors.events import CellResult, EpochDone, Event, Measuring, Preparing
+from reports.numbers import duration
 
 LINE_EVERY = 10.0  # seconds between plain lines: enough to see life, little enough to read later
-
-
-class Listener(Protocol):
-    """Told of every event of a run, in order."""
-
-    def __call__(self, event: Event) -> None: ...
-
-
-def duration(seconds: float) -> str:
-    """A time as people say it.
-
-    >>> duration(8.2), duration(75), duration(5400)
-    ('8 s', '1 min 15 s', '1 h 30 min')
-    """
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 class Pace:
@@ -39,22 +19,21 @@ class Pace:
 
     MEASURE = 0.25
 
-    def __init__(self, cells: int, epochs: int) -> None:
-        self.cells, self.epochs = cells, epochs
+    def __init__(self, cells: int) -> None:
+        self.cells = cells
         self.finished = self.failed = 0
-        self.epoch, self._partial, self._began = 0, 0.0, monotonic()
+        self._partial, self._began = 0.0, monotonic()
 
     def note(self, event: Event) -> None:
         match event:
             case EpochDone():
-                self.epoch = event.epoch
-                self._partial = len(event.cells) * event.epoch / self.epochs
+                self._partial = len(event.cells) * event.epoch / event.epochs
             case CellResult():
                 self.finished += 1
                 self.failed += event.failed
                 self._partial = max(0.0, self._partial - 1)
             case Preparing():
-                self._began = monotonic()  # what comes once says nothing of what comes again and again
+                self._began = monotonic()  # setting up comes once, so it says nothing of the time per cell
             case Measuring():
                 pass
 
@@ -77,8 +56,8 @@ class Pace:
 class Display:
     """A listener that draws. Use as a context manager."""
 
-    def __init__(self, console: Console, cells: int, epochs: int) -> None:
-        self._console, self._pace = console, Pace(cells, epochs)
+    def __init__(self, console: Console, cells: int) -> None:
+        self._console, self._pace = console, Pace(cells)
         self._last = monotonic()
         self._bar = self._make_bar() if console.is_terminal and cells else None
 

@@ -17,23 +17,25 @@ from pathlib import Path
 import pandas as pd
 
 from ablations import registration
-from ablations.driver import PLAN_FILE
 from ablations.evaluation import LOGISTIC_IMAGES
+from ablations.records import PLAN_FILE
+from ablations.results import read_results
 from ablations.study import Study, checked
 from reports.claims.load import claims_from_json, claims_hash, load_claims
 from reports.claims.model import Claim
-from reports.judging import judge as verdicts
+from reports.judging.judge import headlines, judge
 from reports.judging.verdict import WORDS, Verdict
-from reports.page import build, files
+from reports.page import files
+from reports.page.build import build
 from reports.page.compare import write_comparison
 from reports.page.evidence import Environment, Evidence
 from tracking import reader, schema
 from tracking.errors import explained
 from tracking.reader import StudyInfo
-from tracking.search import Gathered, completed, gather
+from tracking.search import Gathered
 from tracking.store import Store
-from tracking.sweep import is_dead
 from vae.errors import UserError, not_one_of
+from vae.factors import factors
 from vae.metrics.catalogue import CATALOGUE
 
 FILES = (schema.STUDY_FILE, schema.CLAIMS_FILE, schema.ENVIRONMENT, PLAN_FILE)
@@ -45,18 +47,6 @@ class Written:
 
     page: Path
     verdicts: tuple[Verdict, ...] = ()
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a study is."""
-
-    study: str
-    started: datetime
-    cells: int
-    done: int
-    failed: int
-    state: str
 
 
 def check_request(names: Sequence[str], fail_on: str | None, claim_files: Sequence[str]) -> None:
@@ -88,34 +78,37 @@ def write(store: Store, study: str, folder: Path, *, claim_files: Sequence[str] 
     claim_files: judge these in place of the claims the study was run with; the report says so.
     """
     info = reader.study_info(store, study, FILES)
-    evidence, found = gather_evidence(store, info, claim_files)
-    with tempfile.TemporaryDirectory() as made:  # what else lies in the folder is nobody's business
-        name = build.build(evidence, made).html.name
+    evidence = gather_evidence(store, info, claim_files)
+    with tempfile.TemporaryDirectory() as made:  # what else lies in the folder is not the report's
+        name = build(evidence, made).html.name
         files.copy(Path(made), folder)
         with explained(f"the report lies in {folder}, but cannot be kept with run {info.run_id}"):
             store.client.log_artifacts(info.run_id, made, schema.REPORT)
     registration.remember(store, info, evidence.planned["seed"].astype(int), evidence.claims_hash)
-    return Written(folder / name, tuple(verdicts.headlines(found)))
+    return Written(folder / name, tuple(headlines(evidence.verdicts)))
 
 
-def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = ()) -> tuple[Evidence, list[Verdict]]:
-    """Everything a report of this run shows, and its verdicts."""
+def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = ()) -> Evidence:
+    """Everything a report of this run shows, its verdicts included."""
     study = _study(info)
     planned = pd.DataFrame(json.loads(_artifact(info, PLAN_FILE)))
-    cells = gather(store, planned["key"], info.study)
-    frame = reader.read_cells(store, cells, allow_missing=True)
-    # A cell that another study trained carries that study's word for who asked for it.
-    frame["origin"] = frame["key"].map(planned.set_index("key")["origin"])
+    cells, frame = read_results(store, planned, info.study)
+    if frame.empty:
+        raise UserError(
+            f"study={info.study!r}: none of the {len(planned)} cells of its latest run has a result yet; "
+            f"ablate run {info.study} goes on with them"
+        )
     claims = load_claims(*claim_files, metrics=CATALOGUE) if claim_files else _claims(info)
-    found = verdicts.judge(claims, frame, planned=planned, catalogue=CATALOGUE)
-    evidence = Evidence(
+    verdicts = judge(claims, frame, base=study.base, planned=planned, catalogue=CATALOGUE)
+    return Evidence(
         study=info.study,
         title=study.title,
         description=study.description,
         frame=frame,
+        base=study.base,
         history=reader.read_history(store, cells),
         pictures=reader.read_pictures(store, cells),
-        verdicts=[each.to_dict() for each in found],
+        verdicts=tuple(verdicts),
         environment=_environment(info, study),
         planned=planned,
         notes=(*_registration_notes(store, info, claims, planned, cells), *frame.attrs.get("notes", ())),
@@ -123,7 +116,6 @@ def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = 
         claims_hash=claims_hash(claims),
         classes=int(info.params.get("classes", 0)),
     )
-    return evidence, found
 
 
 def _study(info: StudyInfo) -> Study:
@@ -146,7 +138,16 @@ def _claims(info: StudyInfo) -> tuple[Claim, ...]:
 def _environment(info: StudyInfo, study: Study) -> Environment:
     facts = json.loads(_artifact(info, schema.ENVIRONMENT))
     finished = info.finished
-    training = study.training
+    base, training = study.base, study.base.training
+    settings = {
+        "model": f"{base['model.family']}, {factors()['model.latents'].phrase(base['model.latents'])}",
+        "epochs": str(training.epochs),
+        "batch size": f"{training.batch_size}, last partial batch: {training.last_batch}",
+        "optimiser": f"Adam, learning rate {training.learning_rate:g}",
+        "precision": training.precision,
+        "measured on": _subsets(study),
+        "SSIM window": info.params.get("ssim_window", ""),
+    }
     return Environment(
         dataset=info.params.get("dataset", study.dataset),
         data_digest=info.params.get("data_digest", ""),
@@ -156,15 +157,7 @@ def _environment(info: StudyInfo, study: Study) -> Environment:
         started=info.started.isoformat(timespec="seconds"),
         wall_seconds=None if finished is None else (finished - info.started).total_seconds(),
         versions=facts.get("versions", {}),
-        settings={
-            "model": f"{study.model.family}, {study.model.latents} latents",
-            "epochs": str(training.epochs),
-            "batch size": f"{training.batch_size}, last partial batch: {training.last_batch}",
-            "optimiser": f"Adam, learning rate {training.learning_rate:g}",
-            "precision": training.precision,
-            "measured on": _subsets(study),
-            "SSIM window": info.params.get("ssim_window", ""),
-        },
+        settings=settings,
     )
 
 
@@ -193,25 +186,10 @@ def _registration_notes(
     )
 
 
-def progress(store: Store) -> list[Progress]:
-    """Each study's latest run, newest first."""
-    latest = {info.study: info for info in reversed(reader.studies(store))}
-    return [_progress(store, info) for info in sorted(latest.values(), key=lambda each: each.started, reverse=True)]
-
-
-def _progress(store: Store, info: StudyInfo) -> Progress:
-    full = reader.study_info(store, info.study, (PLAN_FILE,))
-    keys = [cell["key"] for cell in json.loads(full.artifacts.get(PLAN_FILE, "[]"))]
-    done = len(completed(store, keys, info.study))
-    failed = len(gather(store, keys, info.study).runs) - done
-    killed = info.status == "RUNNING" and is_dead(info.tags.get(schema.TAG_PROCESS, ""))
-    return Progress(info.study, info.started, len(keys), done, failed, "killed" if killed else info.status.lower())
-
-
 def compare(store: Store, first: str, second: str, folder: Path) -> Written:
     """Two studies arm by arm, their differences paired by seed: a page of its own."""
     both = [reader.study_info(store, name, FILES) for name in (first, second)]
-    one, other = (gather_evidence(store, info)[0] for info in both)
+    one, other = (gather_evidence(store, info) for info in both)
     page = write_comparison(one, other, folder)
     for info, evidence in zip(both, (one, other)):  # whoever compares has seen the verdicts of both
         registration.remember(store, info, evidence.planned["seed"].astype(int), evidence.claims_hash)

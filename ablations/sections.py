@@ -1,42 +1,66 @@
 """The sections of a study file: what each may hold, checked as it is read.
 
-A typo is an error where it is written, and a value of the wrong kind is not made into one of the right kind.
+A typo is an error where it is written, and a value of the wrong kind is not made into one of the right kind. The keys
+of [model], [training] and [grid] are the factors of the registry (`vae.factors`).
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping, Sequence
-from difflib import SequenceMatcher
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SerializationInfo,
-    SerializerFunctionWrapHandler,
-    TypeAdapter,
-    ValidationError,
-    model_serializer,
-    model_validator,
-)
-from torch import nn
+from pydantic import BaseModel, ConfigDict, Field
 
-import vae
-from vae.errors import UserError, closest, not_one_of
-from vae.losses import loss
-from vae.models import FAMILIES
-from vae.objectives import POSTERIORS, REDUCTIONS, Objective
+from vae.arms import Arm
+from vae.errors import UserError, closest
+from vae.factors import Factor, Scope, Value, factor, factors, same_value
+from vae.posteriors import USUAL
 
 MOST_SEEDS = 10_000  # a slip of the finger, beyond
+GRID: Mapping[str, tuple[Value, ...]] = MappingProxyType(
+    {"loss": ("bce", "mse", "mae"), "reduction": ("sum",), "beta": (1.0,), "posterior": (USUAL,)}
+)
 
 
 class Section(BaseModel):
     """Strict: the text "3" is no number, and true is no 1. (A whole number is a number.)"""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Images(Section):
+    """Which images of the dataset, and in what form. None: all of them, as they are."""
+
+    train: int | None = Field(None, ge=2)
+    test: int | None = Field(None, ge=2)
+    held_out: int = Field(0, ge=0)
+    size: int | None = Field(None, ge=7)
+    colour: bool = False
+
+
+class Evaluation(Section):
+    """How much is measured. Expensive metrics run on the first images of the test set, and the report says so.
+
+    per_epoch_images: test images that are scored after every epoch of training. It decides what later training records;
+    what is trained keeps the history that it has.
+    """
+
+    per_epoch_images: int = Field(1000, ge=0)
+    iwae_images: int = Field(100, ge=0)
+    iwae_samples: int = Field(512, ge=2, multiple_of=2)
+    generated: int = Field(2000, ge=0)
+    blur_images: int = Field(1000, ge=0)
+
+
+class Storage(Section):
+    """What is kept of a trained cell besides its numbers and pictures.
+
+    weights: of every cell, of the best seed of each arm, or of none. Kept weights are measured again without training,
+    when a metric is added or an evaluation setting changes.
+    """
+
+    weights: Literal["all", "best", "none"] = "all"
 
 
 def parse_seeds(value: object) -> tuple[int, ...]:
@@ -46,16 +70,7 @@ def parse_seeds(value: object) -> tuple[int, ...]:
     (0, 1, 2, 7)
     """
     if isinstance(value, str):
-        seeds: list[int] = []
-        for part in filter(None, (piece.strip() for piece in value.split(","))):
-            first, dash, last = part.partition("-")
-            if not first.isdecimal() or (dash and not last.isdecimal()):
-                raise UserError(f"seeds={value!r} is not a list like '0-7' or '0,2,5' of whole numbers, 0 or more")
-            if dash and int(last) < int(first):
-                raise UserError(f"seeds={value!r}: the range {part!r} runs backwards")
-            if dash and int(last) - int(first) >= MOST_SEEDS:
-                raise UserError(f"seeds={value!r}: the range {part!r} is longer than {MOST_SEEDS:,} seeds")
-            seeds.extend(range(int(first), int(last if dash else first) + 1))
+        seeds = [seed for part in filter(None, map(str.strip, value.split(","))) for seed in _seed_range(value, part)]
     elif isinstance(value, Sequence):
         seeds = list(value)
     else:
@@ -69,155 +84,117 @@ def parse_seeds(value: object) -> tuple[int, ...]:
     return tuple(seeds)
 
 
+def _seed_range(value: str, part: str) -> range:
+    first, dash, last = part.partition("-")
+    if not first.isdecimal() or (dash and not last.isdecimal()):
+        raise UserError(f"seeds={value!r} is not a list like '0-7' or '0,2,5' of whole numbers, 0 or more")
+    if dash and int(last) < int(first):
+        raise UserError(f"seeds={value!r}: the range {part!r} runs backwards")
+    if dash and int(last) - int(first) >= MOST_SEEDS:
+        raise UserError(f"seeds={value!r}: the range {part!r} is longer than {MOST_SEEDS:,} seeds")
+    return range(int(first), int(last if dash else first) + 1)
+
+
 def _refuse_repeats(name: str, values: Sequence[object]) -> None:
-    seen: set[object] = set()
-    repeated = next((value for value in values if value in seen or seen.add(value)), None)  # type: ignore[func-returns-value]
-    if repeated is not None:
-        raise UserError(f"{name} holds {repeated!r} twice; each value makes its own arm, so name it once")
+    for i, value in enumerate(values):
+        if any(same_value(value, earlier) for earlier in values[:i]):
+            raise UserError(f"{name} holds {value!r} twice; each value makes its own arm, so name it once")
 
 
-def _as_list(value: object) -> object:
+def as_list(value: object) -> object:
+    """A single value as a list of one."""
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
-class Images(Section):
-    """Which images of the dataset, and in what form. None: all of them, as they are."""
+def base_section(name: str, value: object) -> dict[str, Value]:
+    """The section [model] or [training]: the base values of its factors, each with its default where it is left out.
 
-    train: int | None = Field(None, ge=2)
-    test: int | None = Field(None, ge=2)
-    held_out: int = Field(0, ge=0)
-    size: int | None = Field(None, ge=7)
-    colour: bool = False
-
-
-class Model(Section):
-    """A family and its sizes. The options of a family are the keyword-only arguments of its constructor.
-
-    >>> Model(family="conv", channels=[8, 16]).channels
-    (8, 16)
+    >>> base_section("model", {"latents": 5, "hidden": [30]})
+    {'family': 'mlp', 'latents': 5, 'conditional': False, 'hidden': (30,)}
     """
-
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
-
-    family: str = "mlp"
-    latents: int = Field(20, ge=1)
-    conditional: bool = False
-
-    @model_validator(mode="before")
-    @classmethod
-    def _options_of_its_family(cls, values: Any) -> Any:
-        if not isinstance(values, Mapping):
-            return values
-        family = values.get("family", "mlp")
-        if not isinstance(family, str) or family not in FAMILIES:
-            raise not_one_of("family", family, FAMILIES)
-        options, found = family_options(family), dict(values)
-        for name in values.keys() - cls.model_fields.keys():
-            if name not in options:
-                raise _no_option(name, family, list(options))
-            value = found.pop(name)
-            if value is not None:  # as good as not given
-                found[name] = _of_type(name, value, options[name])
-        return found
-
-    @model_serializer(mode="wrap")
-    def _with_absent_options(self, plain: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
-        """The keys of cells were first made with these two there in any case, and stay what they are."""
-        absent = {} if info.exclude_none else dict.fromkeys(("hidden", "channels"))
-        return {**absent, **plain(self)}
-
-    def build(self, image_shape: Sequence[int], classes: int) -> nn.Module:
-        """One fresh model for images of that shape; classes count only where it is conditional."""
-        if self.conditional and not classes:
-            raise UserError("conditional=true needs a dataset with labels, and this one has none")
-        family = FAMILIES[self.family]
-        return family(image_shape, self.latents, classes if self.conditional else 0, **(self.model_extra or {}))
-
-
-def family_options(family: str) -> dict[str, Any]:
-    """The options that a family takes beside its latents, and their types.
-
-    >>> list(family_options("conv"))
-    ['channels']
-    """
-    parameters = inspect.signature(FAMILIES[family], eval_str=True).parameters.values()
-    return {each.name: each.annotation for each in parameters if each.kind is each.KEYWORD_ONLY}
-
-
-def _no_option(name: str, family: str, options: Sequence[str]) -> UserError:
-    """The error for what a family does not take: a slip in some key, or else an option of another family, for which
-    this one's nearest is told however far that is."""
-    slip = closest(name, [*Model.model_fields, *options])
-    nearest = max(options, key=lambda each: SequenceMatcher(None, name, each).ratio(), default="")
-    hint = slip or (nearest and f" Did you mean {nearest!r}?")
-    return UserError(f"{name} is no option of family={family!r}.{hint}")
-
-
-def _of_type(name: str, value: object, wanted: Any) -> Any:
-    """The value as the type wanted; lists as tuples, which nobody changes."""
-    try:
-        found = TypeAdapter(Any if wanted is inspect.Parameter.empty else wanted).validate_python(value, strict=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        said = "input should be a list" if first["type"] == "is_instance_of" else lower_first(first["msg"])
-        raise UserError(f"{name}={value!r}: {said}") from None
-    return tuple(found) if isinstance(found, list) else found
-
-
-Many = BeforeValidator(_as_list)
-
-
-class Grid(Section):
-    """Every combination of these is an arm."""
-
-    loss: Annotated[tuple[str, ...], Many] = ("bce", "mse", "mae")
-    reduction: Annotated[tuple[str, ...], Many] = ("sum",)
-    beta: Annotated[tuple[float, ...], Many] = (1.0,)
-    posterior: Annotated[tuple[str, ...], Many] = ("half-logvar",)
-
-    @model_validator(mode="after")
-    def _checked(self) -> Grid:
-        for name in ("loss", "reduction", "beta", "posterior"):
-            values = getattr(self, name)
-            if not values:
-                raise UserError(f"{name}=[] is an empty list, so the grid has no arm; name at least one value")
-            _refuse_repeats(name, values)
-        for name in self.loss:
-            loss(name)
-        for name in self.reduction:
-            if name not in REDUCTIONS:
-                raise not_one_of("reduction", name, REDUCTIONS)
-        for name in self.posterior:
-            if name not in POSTERIORS:
-                raise not_one_of("posterior", name, POSTERIORS)
-        for beta in self.beta:
-            Objective(beta=beta)
-        return self
-
-
-class Evaluation(Section):
-    """How much is measured. Expensive rulers run on the first images of the test set, and the report says so."""
-
-    per_epoch_images: int = Field(1000, ge=0)
-    iwae_images: int = Field(100, ge=0)
-    iwae_samples: int = Field(512, ge=2, multiple_of=2)
-    generated: int = Field(2000, ge=0)
-    blur_images: int = Field(1000, ge=0)
-
-
-def training_section(value: object) -> vae.Training:
-    """The section as `vae.Training`, which checks its own values and their types."""
-    if isinstance(value, vae.Training):
-        return value
     if not isinstance(value, Mapping):
-        raise UserError(f"training={value!r} must be a section of keys, such as [training] epochs = 10")
-    known = list(vae.Training.__dataclass_fields__)
-    unknown = next((str(key) for key in value if key not in known), None)
-    if unknown is not None:
-        raise UserError(f"the key 'training.{unknown}' is not known; known here: {known}.{closest(unknown, known)}")
-    return vae.Training(**{str(key): each for key, each in value.items()})
+        raise UserError(f"{name}={value!r} must be a section of keys, such as [{name}] {_EXAMPLES[name]}")
+    keys = [each.key for each in factors().values() if each.name.startswith(f"{name}.")]
+    unknown = next((str(key) for key in value if key not in keys), None)
+    if unknown is not None and name == "training":
+        raise UserError(f"the key 'training.{unknown}' is not known; known here: {keys}.{closest(unknown, keys)}")
+    given = {f"{name}.{key}": each for key, each in value.items() if each is not None}  # None: as good as not given
+    arm = Arm.of({"loss": "bce", **given})
+    return {key.removeprefix(f"{name}."): each for key, each in arm.items if key.startswith(f"{name}.")}
 
 
-def lower_first(message: str) -> str:
-    """A message as it stands behind a colon."""
-    return f"{message[0].lower()}{message[1:]}"
+_EXAMPLES = {"model": "latents = 20", "training": "epochs = 10"}
+
+
+def grid_section(value: object) -> dict[str, tuple[Value, ...]]:
+    """The section [grid]: factor -> its values, in the order of the registry. Every combination is an arm.
+
+    >>> grid_section({"loss": "mae", "model.latents": [2, 10]})["model.latents"]
+    (2, 10)
+    """
+    if not isinstance(value, Mapping):
+        raise UserError(f"grid={value!r} must be a section of keys, such as [grid] beta = [1, 4]")
+    given: dict[str, tuple[Value, ...]] = {}
+    for each, values in _flattened(value):
+        if each.name in given:
+            raise UserError(f"{each.name} is given twice; give all its values in one list")
+        given[each.name] = _values(each, values)
+    given = {**GRID, **given}
+    return {name: given[name] for name in factors() if name in given}
+
+
+def without(name: str, grid: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A grid as it stands in a file, without the values of one factor, however that is written.
+
+    >>> without("model.latents", {"beta": 1, "latents": 2, "model": {"latents": 3, "family": "conv"}})
+    {'beta': 1, 'model': {'family': 'conv'}}
+    """
+    left: dict[str, Any] = {}
+    for key, values in grid.items():
+        written = f"{prefix}{key}"
+        if isinstance(values, Mapping):
+            left[key] = without(name, values, f"{written}.")
+        elif written != name and not written.endswith(f".{name}") and not name.endswith(f".{written}"):
+            left[key] = values
+    return left
+
+
+def _flattened(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[Factor, object]]:
+    """The factors of a grid: keys may be written "model.latents", or as tables of their own."""
+    for key, values in table.items():
+        if isinstance(values, Mapping):
+            yield from _flattened(values, f"{prefix}{key}.")
+            continue
+        name, known = f"{prefix}{key}", list(factors())
+        if name not in known and name not in [name.rpartition(".")[2] for name in known]:
+            raise UserError(f"the key 'grid.{name}' is not known; known here: {known}.{closest(name, known)}")
+        yield factor(name), values
+
+
+def _values(each: Factor, given: object) -> tuple[Value, ...]:
+    values = as_list(given)
+    if not isinstance(values, tuple) or not values:
+        raise UserError(f"{each.name}=[] is an empty list, so the grid has no arm; name at least one value")
+    checked = tuple(None if value == "none" and each.default is None else each.check(value) for value in values)
+    _refuse_repeats(each.name, checked)
+    return checked
+
+
+def base_arm(model: Mapping[str, Value], training: Mapping[str, Value], grid: Mapping[str, tuple[Value, ...]]) -> Arm:
+    """The base of a study: what arms are labelled and selected against, and what figures keep to.
+
+    The sections' values, and the defaults of the objective. Where the grid varies a factor and leaves the section's
+    value out, the first value of the grid stands for it.
+    """
+    sections = {f"model.{key}": value for key, value in model.items()}
+    sections |= {f"training.{key}": value for key, value in training.items()}
+    objective = {name: each.default for name, each in factors().items() if each.scope is Scope.OBJECTIVE}
+    varied = {name: values for name, values in grid.items() if name not in objective}
+    moved = {name: values[0] for name, values in varied.items() if not _among(sections.get(name), values)}
+    family = moved.get("model.family", sections["model.family"])
+    base = Arm.of({**objective, **sections}, recorded=True)
+    return base.replace({name: value for name, value in moved.items() if factors()[name].applies(family)})
+
+
+def _among(value: Value, values: Sequence[Value]) -> bool:
+    return any(same_value(value, each) for each in values)

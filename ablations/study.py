@@ -5,48 +5,58 @@ A typo is an error where it is written: every message names the file, the key, t
 
 from __future__ import annotations
 
-import math
-import tomllib
 from collections.abc import Mapping, Sequence
-from importlib import resources
-from pathlib import Path
+from functools import cached_property, partial
+from itertools import product
 from typing import Annotated, Any
 
 import tomli_w
-from pydantic import BeforeValidator, ValidationError, field_validator
+from pydantic import BeforeValidator, ValidationError, field_validator, model_validator
 
-import vae
 from ablations.sections import (
     Evaluation,
-    Grid,
     Images,
-    Many,
-    Model,
     Section,
-    lower_first,
+    Storage,
+    as_list,
+    base_arm,
+    base_section,
+    grid_section,
     parse_seeds,
-    training_section,
+    without,
 )
-from vae.errors import UserError, closest
-from vae.objectives import Objective
+from ablations.studies import table_of
+from reports.validation import sentence
+from vae.arms import Arm
+from vae.errors import UserError
+from vae.factors import Value, factor, factors, no_option
+from vae.losses import loss
 
 LONGEST_NAME = 100
+_SECTIONS: Mapping[str, type[Section]] = {"images": Images, "evaluation": Evaluation, "storage": Storage}
+
+Base = dict[str, Value]
+Grid = Mapping[str, tuple[Value, ...]]
 
 
 class Study(Section):
-    """What to train, on what, how, and what to measure."""
+    """What to train, on what, how, and what to measure.
+
+    model, training: the base values of the factors of these sections. grid: factor -> its values.
+    """
 
     name: str
     title: str = ""
     description: str = ""
     dataset: str = "digits"
     seeds: Annotated[tuple[int, ...], BeforeValidator(parse_seeds)] = tuple(range(8))
-    claims: Annotated[tuple[str, ...], Many] = ("notes",)
+    claims: Annotated[tuple[str, ...], BeforeValidator(as_list)] = ("notes",)
     images: Images = Images()
-    model: Model = Model()
-    training: Annotated[vae.Training, BeforeValidator(training_section)] = vae.Training()
-    grid: Grid = Grid()
+    model: Annotated[Base, BeforeValidator(partial(base_section, "model"))] = base_section("model", {})
+    training: Annotated[Base, BeforeValidator(partial(base_section, "training"))] = base_section("training", {})
+    grid: Annotated[dict[str, tuple[Value, ...]], BeforeValidator(grid_section)] = grid_section({})
     evaluation: Evaluation = Evaluation()
+    storage: Storage = Storage()
 
     @field_validator("name")
     @classmethod
@@ -59,69 +69,61 @@ class Study(Section):
             )
         return value
 
-    def objectives(self) -> tuple[Objective, ...]:
-        """The arms of the grid, in the order of the file.
+    @field_validator("grid")
+    @classmethod
+    def _losses_can_be_used(cls, value: dict[str, tuple[Value, ...]]) -> dict[str, tuple[Value, ...]]:
+        for name in value["loss"]:
+            loss(str(name))
+        return value
 
-        >>> [each.label for each in Study(name="x", grid=Grid(loss="mae", beta=(1, 2))).objectives()]
-        ['mae-sum-b1', 'mae-sum-b2']
+    @model_validator(mode="after")
+    def _some_arm_has_each_factor(self) -> Study:
+        families = _families(self.grid, self.model)
+        for each in map(factor, self.grid):
+            if not any(map(each.applies, families)):
+                raise UserError(f"[grid] {no_option(each.key, str(families[0]))}")
+        return self
+
+    def with_grid(self, grid: Grid) -> Study:
+        """The same study with another grid, less the factors that none of its families has."""
+        families = _families(grid, self.model)
+        kept = {name: values for name, values in grid.items() if any(map(factor(name).applies, families))}
+        return Study.model_validate({**self.model_dump(), "grid": kept})
+
+    @cached_property
+    def base(self) -> Arm:
+        """The arm that labels, claims and figures are relative to; see `ablations.sections.base_arm`."""
+        return base_arm(self.model, self.training, self.grid)
+
+    @cached_property
+    def arms(self) -> tuple[Arm, ...]:
+        """The arms of the grid, in the order of the registry of factors: the last factor varies fastest.
+
+        A setting that a model family does not have is left out for the arms of that family.
+
+        >>> study = Study(name="x", grid={"loss": "mae", "beta": [1, 2], "model.latents": [5, 20]})
+        >>> [arm.label(study.base) for arm in study.arms]
+        ['mae-sum-b1-latents5', 'mae-sum-b1', 'mae-sum-b2-latents5', 'mae-sum-b2']
         """
-        grid = self.grid
-        return tuple(
-            Objective(name, reduction, float(beta), posterior)
-            for name in grid.loss
-            for reduction in grid.reduction
-            for beta in grid.beta
-            for posterior in grid.posterior
-        )
+        combinations = (dict(zip(self.grid, values)) for values in product(*self.grid.values()))
+        return tuple(dict.fromkeys(self._arm(settings) for settings in combinations))
+
+    def _arm(self, settings: Mapping[str, Value]) -> Arm:
+        family = settings.get("model.family", self.base["model.family"])
+        return self.base.replace({k: value for k, value in settings.items() if factors()[k].applies(family)})
 
 
-def bundled() -> tuple[str, ...]:
-    """The names of the studies that come with the package."""
-    folder = resources.files("ablations") / "studies"
-    return tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
-
-
-def read(study: str) -> tuple[str, str]:
-    """(where it stands, its text) of a study given by bundled name or by path."""
-    if study in bundled():
-        return f"{study}.toml", (resources.files("ablations") / "studies" / f"{study}.toml").read_text("utf-8")
-    path = Path(study)
-    if not path.suffix and not path.exists():
-        raise UserError(
-            f"study={study!r} is neither a bundled study {list(bundled())} nor a file.{closest(study, bundled())}"
-        )
-    try:
-        return str(path), path.read_text("utf-8")
-    except FileNotFoundError:
-        raise UserError(f"study={study!r}: there is no such file; bundled studies are {list(bundled())}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"study={study!r} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-
-
-def name_of(study: str) -> str:
-    """The name under which a study given by name or by file is tracked.
-
-    >>> name_of("mnist"), name_of("elsewhere/mine.toml"), name_of("my.v2")
-    ('mnist', 'mine', 'my.v2')
-    """
-    path = Path(study)
-    if path.suffix != ".toml":
-        return study
-    return load(study).name if path.is_file() else path.stem
+def _families(grid: Grid, model: Base) -> Sequence[Value]:
+    return grid.get("model.family", (model["family"],))
 
 
 def load(study: str, overrides: Mapping[str, Any] | None = None) -> Study:
     """The checked study of that name or path. overrides: dotted key -> value, as from ``--set``.
 
-    >>> load("digits", {"training.epochs": 2}).training.epochs
+    >>> load("digits", {"training.epochs": 2}).training["epochs"]
     2
     """
-    where, text = read(study)
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{where} is not TOML: {error}") from None
-    table.setdefault("name", Path(where).stem)
+    where, table = table_of(study)
     for key, value in (overrides or {}).items():
         _override(table, key, value)
     return checked(table, where)
@@ -130,13 +132,23 @@ def load(study: str, overrides: Mapping[str, Any] | None = None) -> Study:
 def to_toml(study: Study) -> str:
     """The study as a file that gives the same study again, overrides and defaults included.
 
+    >>> import tomllib
     >>> checked(tomllib.loads(to_toml(load("digits"))), "again") == load("digits")
     True
     """
-    return tomli_w.dumps(study.model_dump(mode="json", exclude_none=True))
+    return tomli_w.dumps(_written(study.model_dump(mode="json", exclude_none=True)))
+
+
+def _written(value: Any) -> Any:
+    """As TOML can hold it: no null; in a list, where one is a factor's value, the text "none"."""
+    if isinstance(value, Mapping):
+        return {key: _written(item) for key, item in value.items() if item is not None}
+    return ["none" if item is None else item for item in value] if isinstance(value, list) else value
 
 
 def _override(table: dict[str, Any], key: str, value: Any) -> None:
+    if key.startswith("grid.") and isinstance(table.get("grid"), Mapping):
+        table["grid"] = without(key.removeprefix("grid."), table["grid"])
     *sections, last = key.split(".")
     for section in sections:
         table = table.setdefault(section, {})
@@ -150,34 +162,14 @@ def checked(table: Mapping[str, Any], where: str) -> Study:
     try:
         return Study.model_validate(dict(table))
     except ValidationError as error:
-        raise UserError(f"{where}: {_sentence(error.errors()[0])}") from None
+        detail = error.errors()[0]
+        path = [str(part) for part in detail["loc"]]
+        told = sentence(detail, key=".".join(path), allowed=_allowed(path[:-1]))
+        is_section = detail["type"] == "value_error" and path and path[0] in ("model", "training", "grid", *_SECTIONS)
+        prefix = f"[{path[0]}] " if is_section and not told.startswith((path[0], "the key")) else ""
+        raise UserError(f"{where}: {prefix}{told}") from None
 
 
-def _sentence(error: Any) -> str:
-    path = [str(part) for part in error["loc"]]
-    key = ".".join(path)
-    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        valid = _valid_keys(path[:-1])
-        return f"the key {key!r} is not known; known here: {valid}.{closest(path[-1], valid)}"
-    if error["type"] == "value_error":
-        section = ".".join(path)
-        message = str(error["ctx"]["error"])
-        return f"[{section}] {message}" if section and not message.startswith(section) else message
-    if error["type"] == "missing":
-        return f"the key {key!r} is missing"
-    value = error["input"]
-    shown = "NaN" if isinstance(value, float) and math.isnan(value) else repr(value)
-    return f"{key}={shown}: {lower_first(error['msg'])}"
-
-
-def _valid_keys(path: Sequence[str]) -> list[str]:
-    sections: dict[str, Any] = {
-        "images": Images,
-        "grid": Grid,
-        "evaluation": Evaluation,
-    }
-    if not path:
-        return list(Study.model_fields)
-    if path[0] == "training":
-        return list(vae.Training.__dataclass_fields__)
-    return list(sections[path[0]].model_fields)
+def _allowed(path: Sequence[str]) -> list[str]:
+    section: type[Section] = _SECTIONS[path[0]] if path and path[0] in _SECTIONS else Study
+    return list(section.model_fields)

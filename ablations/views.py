@@ -10,14 +10,13 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from ablations.progress import duration
-from vae.metrics.catalogue import CATALOGUE
+from reports.numbers import counted, duration
 
 if TYPE_CHECKING:
     from ablations.driver import Outcome
     from ablations.plan import Plan
-    from ablations.reporting import Progress
     from reports.judging.verdict import Verdict
+    from tracking.overview import StudyProgress
     from vae.conformance import Finding
 
 
@@ -29,70 +28,115 @@ def _table(*columns: str, right: Sequence[str] = ()) -> Table:
 
 
 def plan_summary(plan: Plan) -> str:
-    """Two lines: what the study is, and how much of it is to be done."""
-    study, arms = plan.study, plan.objectives
+    """What the study is, and how much of it is to be done; in further lines what that takes on disk, where it takes
+    any, and what the arms of a seed share, where not everything."""
+    study, images = plan.study, plan.images
     pulled = sum(cell.origin == "claims" for cell in plan.cells) // len(study.seeds)
     extra = f", {pulled} of them pulled by claims" if pulled else ""
-    title = escape(study.title or study.name)
-    images = plan.images
     shape = "×".join(map(str, images.image_shape))
-    return (
-        f"[bold]{title}[/bold]\n"
+    again = f"{len(plan.to_measure)} to measure again from kept weights, " if plan.to_measure else ""
+    lines = [
+        f"[bold]{escape(study.title or study.name)}[/bold]",
         f"{escape(images.name)}: {len(images.train):,} training and {len(images.test):,} test images of {shape}; "
-        f"{_count(len(arms), 'arm')}{extra} × {_count(len(study.seeds), 'seed')} = {_count(len(plan.cells), 'cell')}, "
-        f"{len(plan.done)} done, {len(plan.pending)} to train."
-    )
+        f"{counted(len(plan.arms), 'arm')}{extra} × {counted(len(study.seeds), 'seed')} = "
+        f"{counted(len(plan.cells), 'cell')}, {len(plan.done)} done, {again}{len(plan.to_train)} to train.",
+    ]
+    return "\n".join([*lines, *_shared(plan), *_stored(plan)])
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def _shared(plan: Plan) -> list[str]:
+    """What arms of a seed share, said where they do not share everything."""
+    if len({arm.model for arm in plan.arms}) == 1:
+        return []
+    return [
+        "All arms of a seed share the batch order. Arms of one model also share initial weights; arms of different "
+        "models cannot, and their comparisons say so."
+    ]
+
+
+def _stored(plan: Plan) -> list[str]:
+    size = plan.weights_bytes()
+    if not size:
+        return []
+    which = {"all": "all weights are kept", "best": "the weights of each arm's best seed are kept"}
+    return [f"On disk, {which[plan.study.storage.weights]}: about {_mebibytes(size)} (\\[storage] weights)."]
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:,.1f} MiB" if size < 2**30 else f"{size / 2**30:,.1f} GiB"
 
 
 def arm_table(plan: Plan) -> Table:
-    """Every arm with its effective beta, the other names of the same objective, and how many of its cells are done."""
+    """Every arm with its effective beta, the other names of the same objective, and how many of its cells are done.
+
+    Each further factor in which arms differ has a column.
+    """
+    from ablations.results import ALWAYS
+    from vae.factors import factors
+
+    known = factors()
+    further = [known[name] for name in plan.varied if name not in ALWAYS]
     right = ("beta", "beta_eff", "done")
-    table = _table("arm", "loss", "reduction", "beta", "beta_eff", "same objective as", "origin", "done", right=right)
-    done = Counter(cell.objective for cell in plan.done)
-    total = Counter(cell.objective for cell in plan.cells)
-    origin = {cell.objective: cell.origin for cell in plan.cells}
-    twins = {each: [other for other in group if other != each] for group in plan.same_objective() for each in group}
-    for each in plan.objectives:
-        beta_eff = plan.beta_eff(each.reduction, each.beta)
-        same = ", ".join(other.label for other in twins.get(each, ()))
-        cells = f"{done[each]}/{total[each]}"
-        row = (each.label, each.loss, each.reduction, f"{each.beta:g}", f"{beta_eff:g}", same, origin[each], cells)
-        table.add_row(*map(escape, row))
+    titles = [factor.title for factor in further]
+    table = _table(
+        "arm", "loss", "reduction", "beta", *titles, "beta_eff", "same objective as", "origin", "done", right=right
+    )
+    done = Counter(cell.arm for cell in plan.done)
+    total = Counter(cell.arm for cell in plan.cells)
+    origin = {cell.arm: cell.origin for cell in plan.cells}
+    label = {cell.arm: cell.arm_label for cell in plan.cells}
+    twins = {arm: [other for other in group if other != arm] for group in plan.same_objective() for arm in group}
+    for arm in plan.arms:
+        settings = [factor.text(arm.get(factor.name)) or "–" for factor in further]
+        same = ", ".join(label[other] for other in twins.get(arm, ()))
+        cells = f"{done[arm]}/{total[arm]}"
+        row = (label[arm], arm.loss, arm.reduction, f"{arm.beta:g}", *settings, f"{plan.beta_eff(arm):g}", same)
+        table.add_row(*map(escape, (*row, origin[arm], cells)))
     return table
 
 
 def estimate_line(seconds: float, plan: Plan) -> str:
     return (
-        f"Estimated time: {duration(seconds)} for {_count(len(plan.pending), 'cell')} "
+        f"Estimated time: {duration(seconds)} for {counted(len(plan.pending), 'cell')} "
         f"(from a short probe on this machine; other work slows it)."
     )
 
 
-def outcome_lines(outcome: Outcome, plan: Plan, study: str) -> list[str]:
+def outcome_lines(outcome: Outcome, plan: Plan, study: str, *, train: bool = True) -> list[str]:
     """How a run ended, and what to do next where it is not finished."""
     if not plan.pending:
         return ["Everything was done already; nothing was trained."]
-    parts = ("preparing", "training", "measuring", "tracking")
-    shares = ", ".join(f"{name} {getattr(outcome, name) / max(outcome.seconds, 1e-9):.0%}" for name in parts)
-    lines = [f"{_count(outcome.done, 'cell')} trained and measured in {duration(outcome.seconds)}: {shares}."]
+    shares = ", ".join(
+        f"{stage} {seconds / max(outcome.total, 1e-9):.0%}" for stage, seconds in outcome.seconds.items()
+    )
+    work = []
+    if train and plan.to_train:
+        work.append(f"{counted(outcome.done - outcome.remeasured, 'cell')} trained and measured")
+    if plan.to_measure:
+        none_trained = "" if work else ", none trained,"
+        work.append(f"{counted(outcome.remeasured, 'cell')} measured from kept weights{none_trained}")
+    lines = [f"{', '.join(work)} in {duration(outcome.total)}: {shares}."]
+    if not train and plan.to_train:
+        lines.append(lacking_weights(plan, study))
     if outcome.failed:
         lines.append(
-            f"[yellow]{_count(outcome.failed, 'cell')} failed[/yellow]; each is a row of the report with its reason, "
+            f"[yellow]{counted(outcome.failed, 'cell')} failed[/yellow]; each is a row of the report with its reason, "
             f"and is tried again by the next ablate run {escape(study)}."
         )
     return lines
 
 
-def status_table(studies: Sequence[Progress]) -> Table:
+def lacking_weights(plan: Plan, study: str) -> str:
+    """What cannot be measured again, and what to do about it."""
+    return f"{counted(len(plan.to_train), 'cell')} without kept weights: ablate run {escape(study)} trains them."
+
+
+def status_table(studies: Sequence[StudyProgress]) -> Table:
     """One row per study: its latest run."""
     table = _table("study", "last run (UTC)", "cells", "done", "failed", "state", right=("cells", "done", "failed"))
     for each in studies:
         when = each.started.strftime("%Y-%m-%d %H:%M")
-        table.add_row(escape(each.study), when, str(each.cells), str(each.done), str(each.failed), each.state)
+        table.add_row(escape(each.study), when, str(each.cells), str(each.done), str(each.failed), each.status)
     return table
 
 
@@ -106,6 +150,8 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
 
 def metric_lines() -> Iterator[str]:
     """The catalogue of metrics, a paragraph each."""
+    from vae.metrics.catalogue import CATALOGUE
+
     for each in CATALOGUE.values():
         facts = f"{each.unit}; better: {each.direction}; {each.low:g} to {each.high:g}; {each.source}"
         yield f"[bold]{escape(each.name)}[/bold]  {escape(facts)}"

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 MISSING: Final = "–"
+PURE: Final = ("", "1")  # units of what has none
 _MOST_DECIMALS: Final = 6
 
 
@@ -79,7 +80,7 @@ def plus_minus(mean: float, half: float, places: int) -> str:
 
 
 def setting(value: float) -> str:
-    """A value that was set, not measured (beta, a margin): as short as it can be said.
+    """A value that was set, not measured (beta, a margin): as short as it can be written.
 
     >>> setting(1.0), setting(0.25), setting(39.2), setting(100352.0)
     ('1', '0.25', '39.2', '100,352')
@@ -88,6 +89,15 @@ def setting(value: float) -> str:
         return number(value, 0)
     text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     return text.replace("-", "−")
+
+
+def with_unit(text: str, unit: str) -> str:
+    """A number with its unit; a pure number stands alone.
+
+    >>> with_unit("0.5", "nats"), with_unit("0.5", "1")
+    ('0.5 nats', '0.5')
+    """
+    return text if unit in PURE else f"{text} {unit}"
 
 
 def p_value(p: float | None) -> str:
@@ -104,15 +114,15 @@ def p_value(p: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time that a person would say.
+    """A time, as a person would give it. Below 0, as an estimate may come out, it is 0.
 
-    >>> duration(8.42), duration(95), duration(3 * 3600 + 130), duration(float("nan"))
-    ('8.4 s', '1 min 35 s', '3 h 2 min', '–')
+    >>> duration(8.42), duration(95), duration(5400), duration(float("nan"))
+    ('8.4 s', '1 min 35 s', '1 h 30 min', '–')
     """
     if not math.isfinite(seconds):
         return MISSING
-    if seconds < 60:
-        return f"{seconds:.1f} s"
+    if seconds < 59.95:
+        return f"{max(seconds, 0.0):.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

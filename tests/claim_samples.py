@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from reports.claims.load import Claim, parse_claims
-from reports.claims.selectors import Arm
+from vae.arms import Arm
+from vae.factors import factors
 
 SEEDS = 8
 NOISE = np.array([0.31, -0.42, 0.05, -0.17, 0.23, -0.28, 0.46, -0.18])  # mean 0, sd about .3: one draw of noise
@@ -19,19 +20,19 @@ NOISE = np.array([0.31, -0.42, 0.05, -0.17, 0.23, -0.28, 0.46, -0.18])  # mean 0
 def arm(
     label: str, values: Mapping[str, Sequence[float]], beta_eff: float | None = None, **fields: Any
 ) -> pd.DataFrame:
-    """The cells of one arm, one a seed: `label` is "mae-sum-1" or "bce-sum-1-log-std"; values: metric -> (n,)."""
+    """The cells of one arm, one a seed: `label` is "mae-sum-1" or "bce-sum-1-log-std"; values: metric -> (n,).
+
+    fields: other columns, those of factors included: `**{"model.latents": 2}`.
+    """
     loss, reduction, beta, *posterior = label.split("-", 3)
-    found = Arm(loss, reduction, float(beta), posterior[0] if posterior else "half-logvar")
+    objective = {"loss": loss, "reduction": reduction, "beta": float(beta)}
+    objective["posterior"] = posterior[0] if posterior else "half-logvar"
+    name = Arm.of(objective | {key: value for key, value in fields.items() if key in factors()}).label()
     rows = []
     for seed in range(len(next(iter(values.values())))):
-        row = {
-            **found.fields(),
-            "beta_eff": found.beta if beta_eff is None else beta_eff,
-            "seed": seed,
-            "status": "done",
-        }
-        row |= {metric: series[seed] for metric, series in values.items()}
-        row |= {"arm": found.label, "origin": "grid", "key": f"{label}-{seed}", "reason": "", "seconds": 1.0}
+        row = {**objective, "beta_eff": objective["beta"] if beta_eff is None else beta_eff}
+        row |= {"seed": seed, "status": "done", **{metric: series[seed] for metric, series in values.items()}}
+        row |= {"arm": name, "origin": "grid", "key": f"{name}-{seed}", "reason": "", "seconds": 1.0}
         rows.append(row | {"init_hash": f"i{seed}", "order_hash": f"o{seed}"} | fields)
     return pd.DataFrame(rows)
 

@@ -18,6 +18,6 @@ def gradients(engine: Gradients) -> dict[str, Tensor]:
 
 
 def _place(view: Tensor, leaves: list[Tensor]) -> tuple[Tensor, slice]:
-    leaf = next(each for each in leaves if each.untyped_storage().data_ptr() == view.untyped_storage().data_ptr())
+    leaf = next(leaf for leaf in leaves if leaf.untyped_storage().data_ptr() == view.untyped_storage().data_ptr())
     start = (view.storage_offset() - leaf.storage_offset()) // leaf.stride(1)
     return leaf, slice(start, start + view.shape[1])

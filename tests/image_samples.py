@@ -1,4 +1,4 @@
-"""Pictures for the tests of the rulers: MNIST's test images, and the damages whose readings are known."""
+"""Pictures for the tests of the metrics: MNIST's test images, and the damages whose readings are known."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def cross_entropy(reconstruction: Tensor, target: Tensor) -> Tensor:
 
 
 def shared_scale(reconstruction: Tensor, target: Tensor) -> Tensor:
-    """Divides by the largest error of all arms, so that arms feel each other."""
+    """Divides by the largest error of all arms, so that arms influence each other."""
     squared = (reconstruction - target) ** 2
     return squared / (1e-12 + squared.max())
 
@@ -82,7 +82,7 @@ def negative_near(reconstruction: Tensor, target: Tensor) -> Tensor:
 
 
 def one_sided(reconstruction: Tensor, target: Tensor) -> Tensor:
-    """Ink too much costs nothing."""
+    """Too much ink costs nothing."""
     return (target - reconstruction).clamp_min(0)
 
 
@@ -96,7 +96,7 @@ def rooted(reconstruction: Tensor, target: Tensor) -> Tensor:
 
 
 def relative(reconstruction: Tensor, target: Tensor) -> Tensor:
-    """Divides by the mean error of the batch, so that images feel each other."""
+    """Divides by the mean error of the batch, so that images influence each other."""
     squared = (reconstruction - target) ** 2
     return squared / (1e-12 + squared.mean((-2, -1), keepdim=True))
 

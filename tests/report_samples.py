@@ -6,7 +6,8 @@ has a part that a seed shares over its arms, as paired training has. Pictures ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,13 @@ from scipy.ndimage import gaussian_filter, zoom
 from sklearn.datasets import load_digits
 
 from reports.page.evidence import Environment, Evidence
+from vae.arms import Arm
+from vae.factors import Value
 
-PLAIN = "half-logvar"
+BASE = Arm()
+PIXELS = 784
 LOSSES = ("bce", "mse", "mae")
 BETAS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
-FACTORS = {"sum": 1.0, "mean": 39.2}  # beta_eff / beta
 RATES = {
     "bce": (54.9, 41.5, 33.4, 24.7, 15.7, 8.8),
     "mse": (38.4, 27.8, 19.0, 11.7, 5.8, 2.2),
@@ -72,49 +75,60 @@ def cells(
     reductions: Sequence[str] = ("sum", "mean"),
     betas: Sequence[float] = BETAS,
     seeds: int = 8,
-    claimed: Sequence[tuple[str, str, float, str]] = (),
+    claimed: Sequence[Arm] = (),
+    further: Mapping[str, Sequence[Value]] | None = None,
 ) -> pd.DataFrame:
     """The frame of a made-up study, one row per cell, all of them done.
 
-    claimed: arms that claims added: loss, reduction, beta, posterior.
+    claimed: arms that claims added. further: factors beyond loss, reduction and beta that the grid varies, by name.
     """
     rng = np.random.default_rng(7)
     shared = rng.standard_normal((seeds, 6))
-    grid = [(loss, reduction, beta, PLAIN) for loss in losses for reduction in reductions for beta in betas]
+    further = further or {}
+    grid = [
+        Arm.of({"loss": loss, "reduction": reduction, "beta": beta, **dict(zip(further, values))})
+        for values in product(*further.values())
+        for loss in losses
+        for reduction in reductions
+        for beta in betas
+    ]
     return pd.DataFrame(
         [
-            _cell(arm, "grid" if arm in grid else "claims", seed, shared[seed], rng)
+            _cell(arm, further, "grid" if arm in grid else "claims", seed, shared[seed], rng)
             for arm in (*grid, *claimed)
             for seed in range(seeds)
         ]
     )
 
 
-def _cell(arm: tuple[str, str, float, str], origin: str, seed: int, shared: Any, rng: Any) -> dict[str, Any]:
-    loss, reduction, beta, posterior = arm
-    beta_eff = beta * FACTORS[reduction]
-    name = f"{loss}-{reduction}-b{beta:g}" + ("" if posterior == PLAIN else f"-{posterior}")
+def _cell(arm: Arm, further: Iterable[str], origin: str, seed: int, shared: Any, rng: Any) -> dict[str, Any]:
+    beta_eff = arm.effective_beta(PIXELS)
+    # Fewer latents act as a larger beta, labels as a smaller one.
+    weight = beta_eff * (20 / arm["model.latents"]) ** 0.5 * (0.8 if arm["model.conditional"] else 1.0)
+    name = arm.label(BASE)
     return {
-        "loss": loss,
-        "reduction": reduction,
-        "beta": beta,
+        "loss": arm.loss,
+        "reduction": arm.reduction,
+        "beta": arm.beta,
         "beta_eff": beta_eff,
         "seed": seed,
         "status": "done",
-        **metrics_of(loss, beta_eff, shared, rng.standard_normal(6)),
-        "posterior": posterior,
+        **{factor: arm[factor] for factor in further},
+        **metrics_of(arm.loss, weight, shared, rng.standard_normal(6)),
+        "posterior": arm.posterior,
         "arm": name,
         "origin": origin,
         "key": f"{name}-s{seed}",
         "reason": "",
         "seconds": 24.0 + float(rng.normal()),
-        "init_hash": f"i{seed}",
+        "init_hash": f"i{seed}-{arm['model.latents']}-{arm['model.conditional']}",
         "order_hash": f"o{seed}",
+        "noise_hash": f"n{seed}-{arm['model.latents']}",
     }
 
 
 def fail(frame: pd.DataFrame, key: str, reason: str) -> pd.DataFrame:
-    """The frame with one cell failed: its metrics NaN, its reason told."""
+    """The frame with one cell failed: its metrics NaN, its reason recorded."""
     frame = frame.copy()
     row = frame["key"] == key
     frame.loc[row, list(metrics_of("bce", 1.0, np.zeros(6), np.zeros(6)))] = np.nan
@@ -142,11 +156,11 @@ def pictures(frame: pd.DataFrame, images: int = 10) -> dict[str, dict[str, np.nd
     """Pictures of each arm's first seed: digits of 28 × 28, softer where the rate is lower."""
     digits = np.stack([zoom(d / 16, 3.5, order=3).clip(0, 1) for d in load_digits().images[: 2 * images]])
     originals, others = digits[:images], digits[images:]
-    found = {}
-    for row in frame[(frame["seed"] == 0) & (frame["status"] == "done")].to_dict("records"):
-        spread = 0.3 + 2.2 * np.exp(-row["rate"] / 15)
-        found[row["key"]] = _pictures_of(originals, others, spread, row["loss"] == "mae")
-    return found
+    first = frame[(frame["seed"] == 0) & (frame["status"] == "done")].to_dict("records")
+    return {
+        row["key"]: _pictures_of(originals, others, 0.3 + 2.2 * np.exp(-row["rate"] / 15), row["loss"] == "mae")
+        for row in first
+    }
 
 
 def _pictures_of(originals: Any, others: Any, spread: float, hard: bool) -> dict[str, np.ndarray]:
@@ -187,14 +201,9 @@ def environment() -> Environment:
     )
 
 
-def study(
-    seeds: int = 8,
-    betas: Sequence[float] = BETAS,
-    claimed: Sequence[tuple[str, str, float, str]] = (),
-    **changes: Any,
-) -> Evidence:
+def study(seeds: int = 8, betas: Sequence[float] = BETAS, **changes: Any) -> Evidence:
     """A whole made-up study with one failed and one missing cell; changes: fields of `Evidence`."""
-    everything = cells(betas=betas, seeds=seeds, claimed=claimed)
+    everything = cells(betas=betas, seeds=seeds)
     planned = everything[["key", "arm", "seed"]]
     frame = fail(everything, "mae-sum-b4-s1", "Loss became NaN in epoch 3; a smaller learning rate may help.")
     frame = frame[frame["key"] != "mse-mean-b2-s2"].reset_index(drop=True)
@@ -207,5 +216,23 @@ def study(
         "pictures": pictures(frame),
         "environment": environment(),
         "planned": planned,
+    }
+    return Evidence(**(fields | changes))
+
+
+FURTHER: Mapping[str, Sequence[Value]] = {"model.latents": (2, 10, 20), "model.conditional": (False, True)}
+
+
+def further_study(seeds: int = 3, betas: Sequence[float] = (0.5, 1.0, 4.0), **changes: Any) -> Evidence:
+    """A made-up study over latents × conditional × beta × loss."""
+    frame = cells(("bce", "mae"), ("sum",), betas, seeds, further=FURTHER)
+    fields: dict[str, Any] = {
+        "study": "latents",
+        "title": "Latents and labels",
+        "frame": frame,
+        "history": history(frame),
+        "pictures": pictures(frame),
+        "planned": frame[["key", "arm", "seed"]],
+        "environment": environment(),
     }
     return Evidence(**(fields | changes))

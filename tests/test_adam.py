@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vae import Training
 from vae.training.adam import Adam
+from vae.training.settings import Training
 
 
 @pytest.fixture(autouse=True)
@@ -15,17 +15,16 @@ def seeded() -> None:
 
 
 SHAPES = [(3, 2, 5), (3, 7)]
+USUAL, OTHER = Training(), Training(learning_rate=0.1, weight_decay=0.3, adam_eps=1e-3)
 
 
-@pytest.mark.parametrize("training", [Training(), Training(learning_rate=0.1, weight_decay=0.3, adam_eps=1e-3)])
-def test_every_arm_steps_as_torch_steps_it(training: Training) -> None:
+@pytest.mark.parametrize("training", [[USUAL] * 3, [OTHER] * 3, [USUAL, OTHER, OTHER], [OTHER, USUAL, OTHER]])
+def test_every_arm_steps_as_torch_steps_it_with_its_own_settings(training: list[Training]) -> None:
     leaves = [torch.randn(shape, dtype=torch.float64) for shape in SHAPES]
     alone = [[leaf[arm].clone() for leaf in leaves] for arm in range(3)]
     reference = [
-        torch.optim.Adam(
-            arm, lr=training.learning_rate, weight_decay=training.weight_decay, eps=training.adam_eps, foreach=False
-        )
-        for arm in alone
+        torch.optim.Adam(arm, lr=own.learning_rate, weight_decay=own.weight_decay, eps=own.adam_eps, foreach=False)
+        for arm, own in zip(alone, training)
     ]
     optimiser = Adam(leaves, training)
     for _ in range(4):
@@ -41,9 +40,10 @@ def test_every_arm_steps_as_torch_steps_it(training: Training) -> None:
                 torch.testing.assert_close(leaf[arm], its_leaf, rtol=1e-12, atol=1e-15)
 
 
-def test_an_arm_that_is_forgotten_stays_at_zero_and_the_others_go_on() -> None:
+@pytest.mark.parametrize("other", [USUAL, OTHER])
+def test_a_frozen_arm_stays_at_zero_and_the_others_go_on(other: Training) -> None:
     leaves = [torch.randn(shape) for shape in SHAPES]
-    optimiser = Adam(leaves, Training(weight_decay=0.1))
+    optimiser = Adam(leaves, [OTHER, OTHER, other])
     for round_ in range(3):
         for leaf in leaves:
             leaf.grad = torch.ones_like(leaf)
@@ -52,7 +52,7 @@ def test_an_arm_that_is_forgotten_stays_at_zero_and_the_others_go_on() -> None:
         before = leaves[0].clone()
         optimiser.step()
         if not round_:
-            optimiser.forget(1)
+            optimiser.freeze(1)
         assert not torch.equal(leaves[0][[0, 2]], before[[0, 2]])
     assert not any(bool(leaf[1].any()) for leaf in leaves)
 
@@ -61,5 +61,5 @@ def test_a_leaf_without_a_gradient_stays() -> None:
     leaves = [torch.randn(shape) for shape in SHAPES]
     before = leaves[1].clone()
     leaves[0].grad = torch.ones_like(leaves[0])
-    Adam(leaves, Training()).step()
+    Adam(leaves, [USUAL, OTHER, USUAL]).step()
     assert torch.equal(leaves[1], before)

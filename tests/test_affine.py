@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vae.training import layers as rooms
+from vae.training import layers
 from vae.training.layers import Affine, BFloat16Affine, OneDNNAffine, affine
 
 IMAGES, INPUTS, OUTPUTS = 6, 5, 7
@@ -38,24 +38,24 @@ def test_a_layer_is_what_autograd_says(
     expected = expected.relu() if relu else expected
     expected.backward(gradient)
     layer = affine(weight, precision)(weight, bias, torch.empty_like(bias), relu=relu)
-    found = layer.forward(inputs)
+    outputs = layer.forward(inputs)
     to_inputs = layer.backward(gradient.clone())
-    seen = (found.to(dtype), layer.weight.grad, layer.bias_gradient, to_inputs.to(dtype))
-    wanted = (expected.detach(), *(leaf.grad for leaf in leaves))
-    for one, other in zip(seen, wanted):
-        torch.testing.assert_close(one, other, rtol=tolerance, atol=4 * tolerance)
+    actual = (outputs.to(dtype), layer.weight.grad, layer.bias_gradient, to_inputs.to(dtype))
+    torch.testing.assert_close(
+        actual, (expected.detach(), *(leaf.grad for leaf in leaves)), rtol=tolerance, atol=4 * tolerance
+    )
 
 
 def test_the_routine_follows_the_precision_the_arms_and_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     def kind(arms: int, dtype: torch.dtype, precision: str) -> type[Affine]:
         return affine(tensors(arms, dtype)[0], precision)
 
-    monkeypatch.setattr(rooms, "has_onednn", lambda device: True)
+    monkeypatch.setattr(layers, "has_onednn", lambda device: True)
     assert kind(1, torch.float32, "float32") is OneDNNAffine
     assert kind(2, torch.float32, "float32") is Affine
     assert kind(1, torch.float64, "float64") is Affine
     assert kind(1, torch.float32, "bfloat16") is BFloat16Affine
-    monkeypatch.setattr(rooms, "has_onednn", lambda device: False)
+    monkeypatch.setattr(layers, "has_onednn", lambda device: False)
     assert kind(1, torch.float32, "float32") is Affine
 
 
@@ -73,5 +73,5 @@ def test_memory_is_kept_between_steps_and_given_back_when_asked() -> None:
     first = layer.forward(inputs).data_ptr()
     layer.backward(gradient)
     assert layer.forward(inputs).data_ptr() == first
-    layer.forget()
+    layer.release()
     assert layer.weight.grad is None

@@ -1,4 +1,4 @@
-"""The rooms and their arrows: who may import whom, and how large a room may grow."""
+"""The packages and who may import whom; what can be imported where a heavy library is missing; what starts at once."""
 
 from __future__ import annotations
 
@@ -6,23 +6,32 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).parent.parent
 
-# ablations -> reports -> {vae, tracking}; vae and tracking import nothing of ours.
+# ablations -> reports -> {vae, tracking}; vae and tracking import nothing else of ours.
 MAY_IMPORT = {
     "ablations": {"ablations", "reports", "vae", "tracking"},
     "reports": {"reports", "vae", "tracking"},
     "tracking": {"tracking"},
     "vae": {"vae"},
 }
+# Inside reports, what lies below imports nothing that lies above; executors know nothing of the driver.
+LAYERS = (
+    ("reports.numbers", "reports.validation"),
+    ("reports.claims",),
+    ("reports.judging",),
+    ("reports.page",),
+)
 # So that the models, the metrics and the bench run wherever torch does.
 FORBIDDEN = {"mlflow", "pydantic", "pandas"}
-MAX_LINES = 400
-MAX_FUNCTION = 60
+# What help and usage errors do not wait for.
+HEAVY = {"torch", "pydantic", "pandas", "mlflow", "numpy"}
+LONGEST_FUNCTION = 50
 
 FILES = sorted(path for package in MAY_IMPORT for path in (REPOSITORY / package).rglob("*.py"))
 LIGHT = sorted([*(REPOSITORY / "vae").rglob("*.py"), *REPOSITORY.glob("ablations/bench.py")])
@@ -38,71 +47,181 @@ def name(path: Path) -> str:
     return path.relative_to(REPOSITORY).as_posix()
 
 
-def imports(tree: ast.AST, package: str) -> Iterator[str]:
-    """Every module that a file imports, at its top, inside a function, or by a name in a string.
+MODULES = {module(path): path for path in FILES}
 
-    package: the dotted name of the package the file lies in, which relative imports start from.
-    """
+
+def package_of(path: Path) -> str:
+    """The dotted name of the package a file lies in, which relative imports start from."""
+    return module(path) if path.name == "__init__.py" else module(path).rpartition(".")[0]
+
+
+def from_modules(node: ast.ImportFrom, package: str) -> Iterator[str]:
+    """What `from x import y` imports: the module x.y where there is one, or else x."""
+    base = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+    source = ".".join([*base, *filter(None, [node.module])])
+    yield from (full if (full := f"{source}.{alias.name}") in MODULES else source for alias in node.names)
+
+
+def imports(tree: ast.AST, package: str) -> set[str]:
+    """Every module that a file imports, at its top, inside a function, or by a name in a string."""
+    modules: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            yield ".".join([*base, *filter(None, [node.module])])
+            modules |= set(from_modules(node, package))
         elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             called = ast.unparse(node.func).rpartition(".")[2]
             if called in {"import_module", "__import__", "importorskip"}:
-                yield str(node.args[0].value)
+                modules.add(str(node.args[0].value))
+    return modules
 
 
-def imported_rooms(path: Path) -> set[str]:
-    package = module(path) if path.name == "__init__.py" else module(path).rpartition(".")[0]
-    return {found.partition(".")[0] for found in imports(ast.parse(path.read_text()), package)}
+def needed_first(tree: ast.Module, package: str) -> set[str]:
+    """The modules that must be there before this one: those imported outside functions, and not for types alone."""
+    waiting: list[ast.AST] = list(tree.body)
+    modules: set[str] = set()
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            modules |= imports(ast.Module([node], []), package)
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            waiting += node.orelse
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            waiting += ast.iter_child_nodes(node)
+    return modules
+
+
+def imported(path: Path) -> set[str]:
+    return imports(ast.parse(path.read_text()), package_of(path))
 
 
 def test_imports_are_found_wherever_they_stand() -> None:
     code = """
 import vae.data as d, os
+from vae.metrics import catalogue, UNITS
 def late():
     from tracking.schema import FINAL
     from . import sibling
-    from .. import above
+    from .. import arms
     from ..room.corner import thing
     importlib.import_module("mlflow.tracking")
+if TYPE_CHECKING:
+    import pandas
+else:
+    import json
+class Lazy:
+    import csv
 """
-    found = ["vae.data", "os", "tracking.schema", "vae.metrics", "vae", "vae.room.corner", "mlflow.tracking"]
-    assert sorted(imports(ast.parse(code), "vae.metrics")) == sorted(found)
+    tree = ast.parse(code)
+    first = {"vae.data", "os", "vae.metrics.catalogue", "vae.metrics", "json", "csv"}
+    others = {"tracking.schema", "vae.arms", "vae.room.corner", "mlflow.tracking", "pandas"}
+    assert imports(tree, "vae.metrics") == first | others
+    assert needed_first(tree, "vae.metrics") == first
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_arrows_point_one_way(path: Path) -> None:
-    room = name(path).partition("/")[0]
-    ours = imported_rooms(path) & set(MAY_IMPORT)
-    assert ours <= MAY_IMPORT[room], f"{name(path)} imports {sorted(ours - MAY_IMPORT[room])}"
+    package = name(path).partition("/")[0]
+    ours = {found.partition(".")[0] for found in imported(path)} & set(MAY_IMPORT)
+    assert ours <= MAY_IMPORT[package], f"{name(path)} imports {sorted(ours - MAY_IMPORT[package])}"
+
+
+def layer(dotted: str) -> int | None:
+    """The number of the layer that a module lies in; None for one outside the layers."""
+    for number, parts in enumerate(LAYERS):
+        if any(dotted == part or dotted.startswith(f"{part}.") for part in parts):
+            return number
+    return None
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if name(path).startswith("reports/")], ids=name)
+def test_arrows_inside_reports_point_down(path: Path) -> None:
+    own = layer(module(path))
+    assert own is not None or path.name == "__init__.py", f"{name(path)} lies in no layer"
+    above = {found for found in imported(path) if (layer(found) or 0) > (own or 0)}
+    assert not above
+
+
+def test_executors_know_nothing_of_who_calls_them() -> None:
+    callers = {"ablations.driver", "ablations.cli", "ablations.plan", "ablations.records", "tracking", "mlflow"}
+    for path in (REPOSITORY / "ablations" / "executors").glob("*.py"):
+        assert not {found for found in imported(path) if found in callers or found.partition(".")[0] in callers}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Imports inside functions do not count: they are there to break a circle, or to put a heavy import off."""
+    graph = {
+        dotted: (needed_first(ast.parse(path.read_text()), package_of(path)) & MODULES.keys()) - {dotted}
+        for dotted, path in MODULES.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
 
 
 @pytest.mark.parametrize("path", LIGHT, ids=name)
-def test_light_rooms_name_no_heavy_library(path: Path) -> None:
-    assert not imported_rooms(path) & FORBIDDEN
+def test_light_modules_name_no_heavy_library(path: Path) -> None:
+    assert not {found.partition(".")[0] for found in imported(path)} & FORBIDDEN
 
 
-def test_light_rooms_can_be_imported_where_heavy_libraries_are_missing() -> None:
+def python(code: str, folder: Path = REPOSITORY) -> str:
+    """What a process of its own prints."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_light_modules_can_be_imported_where_heavy_libraries_are_missing() -> None:
     """What they import imports none either: tried in a process that cannot find them."""
-    code = f"""
+    python(f"""
 import importlib, sys
 
 sys.modules.update(dict.fromkeys({sorted(FORBIDDEN)}))  # None: importing it fails, looking for it finds nothing
 for module in {[module(path) for path in LIGHT if path.stem != "__main__"]}:
     importlib.import_module(module)
-"""
-    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+""")
+
+
+def test_the_command_line_itself_imports_nothing_heavy() -> None:
+    assert python(f"import sys, ablations.cli; print(sorted({HEAVY} & set(sys.modules)))").strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--help"], 0),
+        (["run", "--help"], 0),
+        (["measure", "--help"], 0),
+        (["run", "--sees", "3"], 2),
+        (["rnu"], 2),
+        (["run", "digist"], 2),
+        (["measure", "digist"], 2),
+        (["plan", "elsewhere/mine.toml"], 2),
+    ],
+)
+def test_help_and_mistakes_come_at_once(arguments: list[str], code: int, tmp_path: Path) -> None:
+    """Nothing heavy is imported for them. (Where arguments are parsed, Typer itself imports pydantic, in 50 ms.)"""
+    printed = python(
+        f"""
+import sys
+sys.path.insert(0, {str(REPOSITORY)!r})
+from ablations import cli
+sys.argv = ["ablate", *{arguments}]
+try:
+    cli.main()
+except SystemExit as end:
+    assert (end.code or 0) == {code}, end.code
+print(sorted({HEAVY - {"pydantic"}} & set(sys.modules)))
+""",
+        tmp_path,
+    )
+    assert printed.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
-def test_rooms_stay_small(path: Path) -> None:
-    text = path.read_text()
-    assert len(text.splitlines()) <= MAX_LINES
-    functions = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+def test_functions_stay_short(path: Path) -> None:
+    functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
     lengths = {node.name: (node.end_lineno or node.lineno) - node.lineno + 1 for node in functions}
-    assert {name: length for name, length in lengths.items() if length > MAX_FUNCTION} == {}
+    assert {name: length for name, length in lengths.items() if length > LONGEST_FUNCTION} == {}

@@ -27,8 +27,8 @@ COLOUR = RNG.integers(0, 256, (5, 9, 8, 3), dtype=np.uint8)
 
 def saved(folder: Path, **arrays: Any) -> Path:
     """An .npz file with two good splits, unless others are given; None takes one away."""
-    found = {"train": TRAIN, "test": TEST, **arrays}
-    np.savez(folder / "x.npz", **{key: array for key, array in found.items() if array is not None})
+    contents = {"train": TRAIN, "test": TEST, **arrays}
+    np.savez(folder / "x.npz", **{key: array for key, array in contents.items() if array is not None})
     return folder / "x.npz"
 
 

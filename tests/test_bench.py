@@ -19,8 +19,8 @@ from vae import UserError
 def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     path = tmp_path_factory.mktemp("bench") / "bench.json"
     assert bench.main(["--quick", "--dataset", "digits", "--arms", "3", "--device", "cpu", "--json", str(path)]) == 0
-    found: dict[str, object] = json.loads(path.read_text())
-    return found
+    written: dict[str, object] = json.loads(path.read_text())
+    return written
 
 
 def test_every_row_is_timed_and_compared(result: dict[str, object]) -> None:
@@ -64,10 +64,10 @@ sys.exit(bench.main(["--quick", "--data-dir", "nowhere", "--arms", "1", "--json"
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "b.json").read_text())
-    assert found["machine"]["dataset"] == "made-up"
-    assert found["machine"]["network"] == "784-400-20"
-    assert found["ssim_images_per_second"] is None
+    written = json.loads((tmp_path / "b.json").read_text())
+    assert written["machine"]["dataset"] == "made-up"
+    assert written["machine"]["network"] == "784-400-20"
+    assert written["ssim_images_per_second"] is None
 
 
 def test_the_eleven_products_of_a_step() -> None:
@@ -80,21 +80,21 @@ def test_the_eleven_products_of_a_step() -> None:
 
 def test_no_clock_runs_while_operands_are_made_or_work_is_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """The order of things in every row that times products: operands, the device at rest, and only then the clock."""
-    said: list[str] = []
+    calls: list[str] = []
 
     def noted(name: str) -> None:
         original = getattr(bench, name)
-        monkeypatch.setattr(bench, name, lambda *given: (said.append(name), original(*given))[1])
+        monkeypatch.setattr(bench, name, lambda *given: (calls.append(name), original(*given))[1])
 
     for name in ("operands", "clock", "side_by_side"):
         noted(name)
     monkeypatch.setattr(bench, "product", lambda a, b: a @ b.T)
     setting = bench.Setting(bench.made_up(130), 4, 2, 64, 3, torch.device("cpu"))
     assert bench.products_as_called(setting) > 0
-    assert said == ["operands", "clock", "side_by_side", "clock"]
-    said.clear()
+    assert calls == ["operands", "clock", "side_by_side", "clock"]
+    calls.clear()
     assert bench.products_by_bmm(setting, torch.float32) > 0
-    assert said == ["operands", "clock", "clock"]
+    assert calls == ["operands", "clock", "clock"]
 
 
 def test_the_clock_waits_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The catalogue says enough of every metric, and what it says of range and direction is true; so is the README."""
+"""The catalogue: what its file may hold, and that ranges, directions and the README are true of the metrics."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from torch import Tensor
 
 from tests.image_samples import blurred, mnist_test, uniform
 from vae import metrics
-from vae.metrics.catalogue import CATALOGUE, Direction, Metric, Where
+from vae.errors import UserError
+from vae.losses import LOSSES
+from vae.metrics.catalogue import CATALOGUE, HEADLINE, Metric, Owner, load
 from vae.metrics.picture import damages, readings, save
 from vae.metrics.transfer import transfer
 
-PICTURE = Path(metrics.__file__).parent / "what-metrics-say.png"
-each = pytest.mark.parametrize("entry", CATALOGUE.values(), ids=CATALOGUE.keys())
+FIGURE = Path(metrics.__file__).parent / "what-metrics-say.png"
+every_entry = pytest.mark.parametrize("entry", CATALOGUE.values(), ids=CATALOGUE.keys())
 
 # The columns of a study's frame. A name that is missing here, or there, is a broken promise to whoever reads a frame.
 NAMES = {
@@ -42,14 +44,11 @@ def test_names_are_the_frames_columns_and_in_order() -> None:
     assert all(name == entry.name for name, entry in CATALOGUE.items())
 
 
-@each
-def test_entries_say_all_there_is_to_say(entry: Metric) -> None:
-    assert entry.direction in get_args(Direction)
-    assert entry.where in get_args(Where)
-    assert entry.low < entry.high
+@every_entry
+def test_texts_and_ranges_of_entries(entry: Metric) -> None:
     assert not (entry.direction == "closer to 1" and not entry.low <= 1 <= entry.high)
-    texts = {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry) if field.type == "str"}
-    assert all(text.strip() == text and text for text in texts.values())
+    texts = [getattr(entry, field.name) for field in dataclasses.fields(entry) if field.type == "str"]
+    assert all(text.strip() == text for text in texts)
     assert entry.about.endswith(".")
     assert not entry.fools.endswith(".")
     assert len(entry.label) <= 28
@@ -58,6 +57,89 @@ def test_entries_say_all_there_is_to_say(entry: Metric) -> None:
 def test_labels_tell_metrics_apart() -> None:
     labels = [entry.label for entry in CATALOGUE.values()]
     assert len(set(labels)) == len(labels)
+
+
+def test_headline_metrics_are_ranked_from_one() -> None:
+    assert [CATALOGUE[name].headline for name in HEADLINE] == list(range(1, len(HEADLINE) + 1))
+
+
+def test_owners_are_losses() -> None:
+    assert set(get_args(Owner)) - {""} <= set(LOSSES)
+
+
+# What the file may hold.
+
+MINIMAL = """
+[haze]
+label = "haze"
+about = "Mean of the background."
+where = "reconstructions"
+unit = "1"
+direction = "lower"
+low = 0
+high = 1
+source = "nobody"
+fools = "a grey original"
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    (folder / "some.toml").write_text(text)
+    return folder / "some.toml"
+
+
+def test_optional_keys_have_defaults(tmp_path: Path) -> None:
+    metric = load(written(tmp_path, MINIMAL))["haze"]
+    assert (metric.own_objective, metric.headline, metric.version) == ("", 0, 1)
+    assert not metric.depends_on_size
+    assert not metric.always
+    assert (metric.low, metric.high) == (0.0, 1.0)
+    assert type(metric.low) is float
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("unit", "units", r"'units' is not a key of a metric\. Did you mean 'unit'\?"),
+        ("unit", "zebra", r"'zebra' is not a key of a metric\.$"),
+        ('source = "nobody"', "", "the key 'source' is missing$"),
+        ('"lower"', '"lowest"', r"direction='lowest' is not one of \['higher', .*\]\. Did you mean 'lower'\?"),
+        ('"reconstructions"', '"images"', r"where='images' is not one of \['reconstructions', 'samples', "),
+        ("low = 0", "low = 1", "low=1 must be below high=1$"),
+        ("low = 0", "low = nan", "low=nan must be below high=1$"),
+        ("low = 0", "low = true", "low=True must be a number, or inf or -inf"),
+        ("low = 0", 'low = "0"', "low='0' must be a number"),
+        ("high", 'own_objective = "msee"\nhigh', r"own_objective='msee' is not one of .* Did you mean 'mse'\?"),
+        ("high", "headline = -1\nhigh", "headline=-1 must be a whole number, 0 or more"),
+        ("high", "version = 0\nhigh", "version=0 must be a whole number, 1 or more"),
+        ("high", "always = 1\nhigh", "always=1 must be true or false"),
+        ('"haze"', '""', "label='' must be text"),
+        ('"haze"', "3", "label=3 must be text"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_file_metric_and_key(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(UserError, match=rf"^some\.toml, \[haze\]: {message}"):
+        load(written(tmp_path, MINIMAL.replace(old, new, 1)))
+
+
+def test_what_is_no_table_or_no_toml_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^some\.toml, \[haze\] is 3: it must be a table"):
+        load(written(tmp_path, "haze = 3"))
+    with pytest.raises(UserError, match=r"^some\.toml is not valid TOML: Expected"):
+        load(written(tmp_path, "[haze"))
+
+
+def test_reading_the_catalogue_imports_no_torch() -> None:
+    code = "import sys, vae.metrics.catalogue; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_the_package_gives_every_public_name_and_no_other() -> None:
+    assert all(hasattr(metrics, name) for name in metrics.__all__)
+    assert metrics.CATALOGUE is CATALOGUE
+    with pytest.raises(AttributeError, match=r"'vae\.metrics' has no attribute 'zebra'"):
+        metrics.zebra  # type: ignore[attr-defined] # noqa: B018
 
 
 def test_an_entry_cannot_be_changed() -> None:
@@ -127,19 +209,19 @@ def test_the_least_acutance_and_the_largest_blur_are_each_others() -> None:
     assert reading.item() == pytest.approx(CATALOGUE["sigma_eq"].high, abs=0.01)
 
 
-# The README and its picture.
+# The README and its figure.
 
 
 @pytest.fixture(scope="module")
-def says(mnist_root: Path) -> dict[str, dict[str, float]]:
-    """damage -> ruler -> reading, of the digit that the README shows."""
+def damaged_readings(mnist_root: Path) -> dict[str, dict[str, float]]:
+    """damage -> metric -> reading, of the digit that the README shows."""
     digit = mnist_test(mnist_root)[1]
     return {name: readings(picture, digit) for name, picture in damages(digit).items()}
 
 
 @pytest.mark.mnist
-def test_what_the_readme_says_of_the_digit_is_so(says: dict[str, dict[str, float]]) -> None:
-    original, blur, haze, shift, noise, binarised = says.values()
+def test_what_the_readme_states_of_the_digit_is_true(damaged_readings: dict[str, dict[str, float]]) -> None:
+    original, blur, haze, shift, noise, binarised = damaged_readings.values()
     assert blur["acutance ratio"] < 0.5
     assert blur["gain at .25 cycles/px"] < 0.5
     assert blur["coherence at .25 cycles/px"] > 0.99
@@ -147,10 +229,10 @@ def test_what_the_readme_says_of_the_digit_is_so(says: dict[str, dict[str, float
     assert haze["SSIM inverted"] > 0.98
     assert haze["acutance ratio"] == pytest.approx(1, abs=0.07)
     assert haze["ink ratio"] > 1.5
-    for ruler in ("acutance, 1/px", "equivalent blur, px", "blur effect, 11 px", "blur effect, 5 px"):
-        assert shift[ruler] == pytest.approx(original[ruler], abs=2e-3)
-    for ruler in ("SSIM", "SSIM inverted", "PSNR, dB", "foreground recall"):
-        assert shift[ruler] == min(damage[ruler] for damage in says.values())
+    for metric in ("acutance, 1/px", "equivalent blur, px", "blur effect, 11 px", "blur effect, 5 px"):
+        assert shift[metric] == pytest.approx(original[metric], abs=2e-3)
+    for metric in ("SSIM", "SSIM inverted", "PSNR, dB", "foreground recall"):
+        assert shift[metric] == min(damage[metric] for damage in damaged_readings.values())
     assert shift["MTF50, cycles/px"] < 0.3
     assert shift["gain at .25 cycles/px"] == pytest.approx(1, abs=1e-9)
     assert shift["coherence at .25 cycles/px"] < 0.5
@@ -160,18 +242,18 @@ def test_what_the_readme_says_of_the_digit_is_so(says: dict[str, dict[str, float
 
 
 @pytest.mark.mnist
-def test_the_picture_in_the_readme_shows_todays_readings(says: dict[str, dict[str, float]]) -> None:
-    """It carries them as text: pixels would differ with the version of the font."""
-    with Image.open(PICTURE) as kept:
+def test_the_figure_in_the_readme_shows_todays_readings(damaged_readings: dict[str, dict[str, float]]) -> None:
+    """From its metadata: pixels would differ with the version of the font."""
+    with Image.open(FIGURE) as kept:
         shown = json.loads(kept.info["readings"])
-    assert list(shown) == list(says)
-    for damage, expected in says.items():
+    assert list(shown) == list(damaged_readings)
+    for damage, expected in damaged_readings.items():
         assert shown[damage] == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
-def test_the_picture_is_small_and_the_readme_shows_it() -> None:
-    assert PICTURE.stat().st_size < 200_000
-    assert f"]({PICTURE.name})" in (PICTURE.parent / "README.md").read_text()
+def test_the_figure_is_small_and_the_readme_shows_it() -> None:
+    assert FIGURE.stat().st_size < 200_000
+    assert f"]({FIGURE.name})" in (FIGURE.parent / "README.md").read_text()
 
 
 def test_a_blank_digit_can_be_drawn_and_saved_too(tmp_path: Path) -> None:
@@ -181,7 +263,7 @@ def test_a_blank_digit_can_be_drawn_and_saved_too(tmp_path: Path) -> None:
         assert math.isnan(json.loads(drawn.info["readings"])["original"]["acutance, 1/px"])
 
 
-def test_the_picture_says_how_it_is_called() -> None:
+def test_drawing_without_a_file_name_prints_the_usage() -> None:
     done = subprocess.run([sys.executable, "-m", "vae.metrics.picture"], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr == "Usage: python -m vae.metrics.picture OUT.png\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.claims.load import Claim, claims_from_json, claims_hash, load_claims, needed_arms, parse_claims
-from reports.claims.selectors import Arm, same_arm
+from reports.claims.kinds import KINDS
+from reports.claims.load import Claim, claims_from_json, claims_hash, load_claims, parse_claims
+from reports.claims.needs import needed_arms
+from reports.claims.selectors import Selector
+from vae.arms import Arm, same_arm, sum_twin
 from vae.errors import UserError
-from vae.objectives import effective_beta
+from vae.factors import factor, factors, same_value
+from vae.models import FAMILIES
 
 IDS = [
     "better-than-bce",
@@ -56,8 +61,8 @@ b = { loss = "bce", reduction = "sum", beta = 1 }
 """
 
 
-def mnist_beta(reduction: str, beta: float) -> float:
-    return effective_beta(reduction, beta, batch=128, pixels=784, latents=20)
+def mnist_beta(arm: Arm) -> float:
+    return arm.effective_beta(784)
 
 
 def parsed(text: str) -> tuple[Claim, ...]:
@@ -80,7 +85,7 @@ def test_the_margins_are_the_ones_fixed_before_any_run() -> None:
 
 def test_the_anchor_is_the_published_one() -> None:
     (claim,) = load_claims("anchor")
-    assert (claim.kind, claim.legs[0].reference, claim.legs[0].margin) == ("anchor", 105.6, 0.5)
+    assert (claim.kind, claim.legs[0].reference, claim.legs[0].margin) == (KINDS["anchor"], 105.6, 0.5)
 
 
 def test_several_files_are_one_list_and_a_path_is_a_source_too(tmp_path: Path) -> None:
@@ -212,7 +217,7 @@ MISTAKES = {
     "against two things": (swap(B, f"{B}\nreference = 0"), rf"{HERE}: b and reference given: .* exactly one of"),
     "an open arm": (
         swap(B, 'b = { loss = "mse", reduction = "sum" }'),
-        rf"{HERE}: selector .*'mse'.* must name one arm: loss, reduction and beta",
+        rf"{HERE}: selector .*'mse'.* must name one arm: loss and beta",
     ),
     "tuned first arm": (
         swap(
@@ -312,31 +317,110 @@ def test_a_file_that_is_no_toml(tmp_path: Path, content: bytes) -> None:
         load_claims(mine)
 
 
+# Selectors.
+
+OTHER: dict[str, Any] = {
+    "loss": "mae",
+    "reduction": "mean",
+    "beta": 3.5,
+    "posterior": "log-std",
+    "model.family": "conv",
+    "model.latents": 3,
+    "model.conditional": True,
+    "training.last_batch": "keep",
+    "training.clip_norm": 2.5,
+    "training.precision": "float64",
+}
+
+
+def another(name: str) -> Any:
+    """A value of that factor that is not its default."""
+    default = factor(name).default
+    if name in OTHER:
+        return OTHER[name]
+    if isinstance(default, tuple):
+        return [2 * item for item in default]
+    assert isinstance(default, int | float)
+    return 2 * default if default else 0.25
+
+
+def base_for(name: str) -> Arm:
+    """A base whose family has the factor."""
+    return Arm(family=next(family for family in FAMILIES if factor(name).applies(family)))
+
+
+@pytest.mark.parametrize("name", factors())
+def test_every_factor_can_be_selected_and_comes_back_from_json(name: str) -> None:
+    base = base_for(name)
+    selector = Selector.of({"loss": "bce", "reduction": "sum", "beta": 1, name: another(name)})
+    wanted = base.replace({name: another(name)})
+    assert selector.matches(wanted, base)
+    assert selector.arm(base, mnist_beta) == wanted
+    assert selector.matches(base, base) == same_value(wanted.get(name), base.get(name))
+    assert Selector.of(json.loads(json.dumps(selector.to_dict()))) == selector
+
+
+@pytest.mark.parametrize("name", [name for name in factors() if name not in ("loss", "reduction", "beta")])
+def test_what_a_selector_leaves_out_is_the_bases(name: str) -> None:
+    base = base_for(name)
+    other, selector = base.replace({name: another(name)}), Selector.of({"loss": "bce", "beta": 1})
+    assert selector.matches(base, base)
+    assert not selector.matches(other, base)
+    assert selector.matches(other, other)
+
+
+def test_tables_may_be_nested_and_numbers_are_the_same_to_rounding() -> None:
+    nested = Selector.of({"loss": "bce", "beta": 1, "model": {"latents": 2}, "training": {"learning_rate": 3e-4}})
+    assert nested == Selector.of({"model.latents": 2, "training.learning_rate": 0.0003, "loss": "bce", "beta": 1.0})
+    assert nested.matches(Arm(latents=2, learning_rate=3e-4 * (1 + 1e-12)), Arm())
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"model.latent": 2},
+            r"unknown key 'model\.latent' \(= 2\); allowed: \[.*\]\. Did you mean 'model\.latents'\?",
+        ),
+        ({"model": {"latent": 2}}, r"unknown key 'model\.latent'"),
+        ({"latents": 2}, r"unknown key 'latents' .* Did you mean 'model\.latents'\?"),
+        ({"model.latents": 0}, "latents=0 must be a whole number, 1 or more"),
+        ({"training.learning_rate": "fast"}, "learning_rate='fast' must be a finite number"),
+        ({"model.family": "mlp", "model.channels": [8]}, "channels is no option of family='mlp'"),
+        ({"beta": True}, "beta=True must be a finite number"),
+    ],
+)
+def test_a_selector_that_names_nothing_is_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Selector.of(given)
+
+
+def test_without_a_reduction_a_selector_names_the_sum_arm_and_in_twins_every_other() -> None:
+    (claim,) = parsed(GOOD.replace(', reduction = "sum"', ""))
+    assert (claim,) == parsed(GOOD)
+    twin = GOOD.replace(B, "twin = true").replace(', reduction = "sum", beta = 1', "").replace("greater", "equivalent")
+    (claim,) = parsed(twin)
+    assert claim.legs[0].a == Selector.of({"loss": "mae"})
+
+
 # Which arms claims pull into a plan.
 GRID = [
-    {"loss": loss, "reduction": reduction, "beta": beta}
+    Arm(loss, reduction=reduction, beta=beta)
     for loss in ("bce", "mse", "mae")
     for reduction in ("sum", "mean")
     for beta in (0.1, 0.25, 0.5, 1, 2, 4)
 ]
 
 
-def needed(grid: list[dict[str, Any]], *sources: str) -> list[Arm]:
-    arms = needed_arms(load_claims(*sources), grid, effective_beta=mnist_beta)
-    assert all(arm["origin"] == "claims" for arm in arms)
-    return [Arm.of(arm) for arm in arms]
+def needed(grid: list[Arm], *sources: str, base: Arm | None = None) -> list[Arm]:
+    return needed_arms(load_claims(*sources), grid, base=base or Arm(), effective_beta=mnist_beta)
 
 
 def test_the_notes_pull_what_the_notes_grid_lacks() -> None:
     arms = needed(GRID, "notes")
-    labels = {arm.label for arm in arms}
-    twins = {
-        f"{loss}-sum-b{mnist_beta('mean', beta):g}"
-        for loss in ("bce", "mse", "mae")
-        for beta in (0.1, 0.25, 0.5, 1, 2, 4)
-    }
+    labels = {arm.label() for arm in arms}
+    twins = {sum_twin(arm, mnist_beta(arm)).label() for arm in GRID if arm.reduction == "mean"}
     assert twins <= labels
-    assert {"bce-sum-b1-full-logvar", "bce-sum-b1-log-std"} <= labels
     assert labels - twins == {"bce-sum-b1-full-logvar", "bce-sum-b1-log-std"} | {
         f"{loss}-mean-b0.0255102" for loss in ("bce", "mse", "mae")
     }
@@ -344,38 +428,59 @@ def test_the_notes_pull_what_the_notes_grid_lacks() -> None:
 
 
 def test_every_mean_arm_has_its_twin_in_the_end() -> None:
-    everything = [Arm.of(arm) for arm in GRID] + needed(GRID, "notes")
+    everything = GRID + needed(GRID, "notes")
     for arm in everything:
         if arm.reduction == "mean":
-            twin = Arm(arm.loss, "sum", mnist_beta("mean", arm.beta), arm.posterior)
-            assert any(same_arm(twin, other) for other in everything), arm.label
+            assert any(same_arm(sum_twin(arm, mnist_beta(arm)), other) for other in everything), arm.label()
 
 
 def test_a_lone_arm_is_given_all_that_the_claims_compare() -> None:
-    labels = {arm.label for arm in needed([{"loss": "bce", "reduction": "sum", "beta": 1}], "notes")}
+    labels = {arm.label() for arm in needed([Arm()], "notes")}
     assert {"bce-mean-b1", "mae-sum-b1", "mse-sum-b1", "mse-sum-b0.1", "mae-sum-b4", "bce-sum-b39.2"} <= labels
     assert "bce-sum-b1" not in labels
 
 
+def test_what_is_pulled_keeps_the_bases_other_values() -> None:
+    base = Arm(latents=3, learning_rate=3e-4)
+    arms = needed([base], "notes", base=base)
+    assert {(arm["model.latents"], arm["training.learning_rate"]) for arm in arms} == {(3, 3e-4)}
+    beside = Arm(latents=5)  # of the grid, and no arm of a claim
+    assert needed([base, beside], "notes", base=base) == arms
+
+
+def test_claims_of_other_factors_pull_those_arms() -> None:
+    text = GOOD.replace(B, B.replace(" }", ', model = { latents = 2 }, "training.learning_rate" = 3e-4 }'))
+    arms = needed_arms(parsed(text), [], base=Arm(), effective_beta=mnist_beta)
+    assert [arm.label() for arm in arms] == ["mae-sum-b1", "mse-sum-b1-latents2-lr0.0003"]
+
+
+def test_a_claim_of_another_familys_option_is_refused_by_its_id() -> None:
+    text = GOOD.replace(B, B.replace(" }", ', "model.channels" = [8, 16] }'))
+    message = "claim 'mae-sharper' does not suit this study: channels is no option of family='mlp'"
+    with pytest.raises(UserError, match=message):
+        needed_arms(parsed(text), [], base=Arm(), effective_beta=mnist_beta)
+    (_, conv) = needed_arms(parsed(text), [], base=Arm(family="conv"), effective_beta=mnist_beta)
+    assert conv["model.channels"] == (8, 16)
+
+
 def test_a_curve_of_two_betas_is_left_as_it_is() -> None:
-    grid = [{"loss": loss, "reduction": "sum", "beta": beta} for loss in ("bce", "mse", "mae") for beta in (0.5, 1.0)]
+    grid = [Arm(loss, beta=beta) for loss in ("bce", "mse", "mae") for beta in (0.5, 1.0)]
     betas = {arm.beta for arm in needed(grid, "notes") if arm.loss == "mae" and arm.reduction == "sum"}
     assert betas == set()
 
 
 @pytest.mark.parametrize("beta", [1, 1.0, 1 + 1e-12])
 def test_an_arm_that_is_there_is_not_asked_for_again(beta: float) -> None:
-    arms = [{"loss": "bce", "reduction": "sum", "beta": beta, "posterior": "half-logvar"}]
-    assert needed(arms, "anchor") == []
+    assert needed([Arm(beta=beta)], "anchor") == []
 
 
 @given(st.sets(st.sampled_from(range(len(GRID))), max_size=8))
 def test_what_is_pulled_is_enough_and_never_double(chosen: set[int]) -> None:
     grid = [GRID[i] for i in sorted(chosen)]
     arms = needed(grid, "notes")
-    everything = [Arm.of(arm) for arm in grid] + arms
+    everything = grid + arms
     assert not any(same_arm(a, b) for i, a in enumerate(everything) for b in everything[:i])
-    assert needed([arm.fields() for arm in everything], "notes") == []
+    assert needed(everything, "notes") == []
 
 
 def test_a_metric_outside_the_catalogue_is_refused_in_the_bundled_file_too() -> None:

@@ -1,4 +1,4 @@
-"""The reader of pictures: accurate, trained once, the same bits again, cached as plain arrays by content."""
+"""The classifier: accurate, trained once, the same bits again, cached as plain arrays by content."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def digits() -> ImageData:
 
 
 @pytest.fixture(scope="module")
-def reader(digits: ImageData) -> Classifier:
+def classifier(digits: ImageData) -> Classifier:
     return trained_classifier(digits.train, labels_of(digits.train_labels), digest=digits.digest)
 
 
@@ -47,41 +47,41 @@ def stripes(count: int = 60, *shape: int) -> tuple[Tensor, Tensor]:
     return images, labels
 
 
-def test_it_reads_97_percent_of_digits_and_lightly_blurred_ones(digits: ImageData, reader: Classifier) -> None:
+def test_it_reads_97_percent_of_digits_and_lightly_blurred_ones(digits: ImageData, classifier: Classifier) -> None:
     labels = labels_of(digits.test_labels)
-    assert legibility(reader.read(digits.test).classes, labels) >= 0.97
+    assert legibility(classifier.read(digits.test).classes, labels) >= 0.97
     blurred = torch.from_numpy(gaussian_filter(digits.test.numpy(), (0, 0.4, 0.4)))
-    assert legibility(reader.read(0.7 * blurred).classes, labels) >= 0.95
+    assert legibility(classifier.read(0.7 * blurred).classes, labels) >= 0.95
 
 
 @pytest.mark.mnist
 def test_it_reads_99_percent_of_mnist(mnist_root: Path) -> None:
     mnist = load("mnist", mnist_root, download=False)
-    reader = trained_classifier(mnist.train, labels_of(mnist.train_labels), digest=mnist.digest)
-    assert legibility(reader.read(mnist.test).classes, labels_of(mnist.test_labels)) >= 0.99
+    classifier = trained_classifier(mnist.train, labels_of(mnist.train_labels), digest=mnist.digest)
+    assert legibility(classifier.read(mnist.test).classes, labels_of(mnist.test_labels)) >= 0.99
 
 
-def test_a_reading_has_64_features_and_a_score_per_class_in_order(digits: ImageData, reader: Classifier) -> None:
+def test_a_reading_has_64_features_and_a_score_per_class_in_order(digits: ImageData, classifier: Classifier) -> None:
     many = digits.test.repeat(4, 1, 1)[:1203]  # more than are read at once
-    whole, last = reader.read(many), reader.read(many[-3:])
+    whole, last = classifier.read(many), classifier.read(many[-3:])
     assert whole.features.shape == (1203, 64)
     assert whole.scores.shape == (1203, 10)
     assert (whole.features >= 0).all()
     torch.testing.assert_close(whole.features[-3:], last.features, rtol=1e-4, atol=1e-5)
     assert not whole.features.requires_grad
-    assert reader.read(many[:0]).features.shape == (0, 64)
-    assert reader.read(many[:2].double()).features.dtype == torch.float32
+    assert classifier.read(many[:0]).features.shape == (0, 64)
+    assert classifier.read(many[:2].double()).features.dtype == torch.float32
 
 
 def test_features_have_a_mean_square_of_one_so_distances_mean_the_same_in_every_set(
-    digits: ImageData, reader: Classifier
+    digits: ImageData, classifier: Classifier
 ) -> None:
-    features = reader.read(digits.train[:1000]).features
+    features = classifier.read(digits.train[:1000]).features
     assert float(features.square().mean()) == pytest.approx(1, rel=1e-4)
 
 
-def test_scaling_the_features_changes_no_score(digits: ImageData, reader: Classifier) -> None:
-    network, images = deepcopy(reader.network), digits.train[:200]
+def test_scaling_the_features_changes_no_score(digits: ImageData, classifier: Classifier) -> None:
+    network, images = deepcopy(classifier.network), digits.train[:200]
     with torch.no_grad():
         for parameter in network.get_submodule("hidden").parameters():
             parameter.mul_(3)
@@ -98,11 +98,11 @@ def test_the_same_bits_again_whatever_the_threads_and_the_ambient_stream(digits:
         torch.set_num_threads(threads)
         torch.manual_seed(seed)
         try:
-            found = trained_classifier(digits.train, labels_of(digits.train_labels), digest=digest, recipe=recipe)
+            trained = trained_classifier(digits.train, labels_of(digits.train_labels), digest=digest, recipe=recipe)
             assert torch.get_num_threads() == threads
         finally:
             torch.set_num_threads(before)
-        return found.fingerprint
+        return trained.fingerprint
 
     first = fingerprint(1, 0)
     ambient = torch.random.get_rng_state()
@@ -167,17 +167,17 @@ def test_a_cached_file_that_cannot_be_read_is_replaced(tmp_path: Path, damage: s
 @pytest.mark.parametrize("shape", [(9, 12), (7, 7), (31, 18), (3, 9, 12), (3, 40, 33)])
 def test_any_size_grey_or_colour(shape: tuple[int, ...]) -> None:
     images, labels = stripes(60, *shape)
-    reader = trained_classifier(images, labels, digest="stripes", recipe=replace(SHORT, least_steps=60))
-    assert reader.image_shape == shape
-    assert reader.read(images).features.shape == (60, 64)
-    assert legibility(reader.read(images).classes, labels) == 1
+    classifier = trained_classifier(images, labels, digest="stripes", recipe=replace(SHORT, least_steps=60))
+    assert classifier.image_shape == shape
+    assert classifier.read(images).features.shape == (60, 64)
+    assert legibility(classifier.read(images).classes, labels) == 1
 
 
 def test_it_learns_where_gradients_are_switched_off() -> None:
     images, labels = stripes()
     with torch.no_grad():
-        reader = trained_classifier(images, labels, digest="stripes", recipe=replace(SHORT, least_steps=60))
-    assert legibility(reader.read(images).classes, labels) == 1
+        classifier = trained_classifier(images, labels, digest="stripes", recipe=replace(SHORT, least_steps=60))
+    assert legibility(classifier.read(images).classes, labels) == 1
 
 
 IMAGES, LABELS = stripes(6)
@@ -203,9 +203,9 @@ def test_what_cannot_be_learned_from(images: Tensor, labels: Tensor, message: st
 
 @pytest.mark.parametrize("shape", [(6, 12, 9), (6, 3, 9, 12), (9, 12)])
 def test_pictures_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
-    reader = trained_classifier(IMAGES, LABELS, digest="stripes", recipe=replace(SHORT, least_steps=1))
+    classifier = trained_classifier(IMAGES, LABELS, digest="stripes", recipe=replace(SHORT, least_steps=1))
     with pytest.raises(UserError, match=r"this classifier reads \(n, 9, 12\)"):
-        reader.read(torch.zeros(shape))
+        classifier.read(torch.zeros(shape))
 
 
 def test_a_cache_that_is_no_folder_is_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 
 from vae.training.threads import cache_bytes, side_by_side
 
-PATIENCE = 20.0  # seconds after which a task that nobody stopped gives up
+LONGEST_WAIT = 20.0  # seconds after which a task that nobody stopped gives up
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -61,7 +61,7 @@ def test_what_a_task_raises_is_raised_and_stops_the_others() -> None:
         raise ZeroDivisionError("task 1")
 
     def waiting(stopped: Event) -> None:
-        if not stopped.wait(PATIENCE):
+        if not stopped.wait(LONGEST_WAIT):
             outlived.set()
 
     with pytest.raises(ZeroDivisionError, match="task 1"):
@@ -75,7 +75,7 @@ def test_an_interrupt_stops_all_tasks() -> None:
     outlived = Event()
 
     def waiting(stopped: Event) -> None:
-        if not stopped.wait(PATIENCE):
+        if not stopped.wait(LONGEST_WAIT):
             outlived.set()
 
     timer = Timer(0.2, signal.pthread_kill, (main_thread().ident, signal.SIGINT))

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
-from vae.datasets.load import ImageData, load
+from vae.datasets.load import NAMES, ImageData, load
 from vae.errors import UserError
 
 # Contents, so these never change: a change here changes every result.
@@ -36,9 +36,8 @@ def test_digits_are_scikit_learns_each_once(digits: ImageData) -> None:
     assert digits.train_labels is not None
     assert digits.test_labels is not None
     labels = torch.cat([digits.train_labels, digits.test_labels])
-    mine = sorted(tuple(row) for row in torch.cat([ours, labels[:, None]], dim=1).tolist())
-    theirs = sorted(tuple(row) for row in np.c_[bunch.data, bunch.target].tolist())
-    assert mine == theirs
+    loaded = sorted(tuple(row) for row in torch.cat([ours, labels[:, None]], dim=1).tolist())
+    assert loaded == sorted(tuple(row) for row in np.c_[bunch.data, bunch.target].tolist())
 
 
 def test_digits_splits_have_the_same_mix_of_classes(digits: ImageData) -> None:
@@ -91,10 +90,10 @@ def test_digest_names_what_is_really_used(digits: ImageData) -> None:
         {"size": 9},
         {"colour": True},
     ]
-    found = [load("digits", **option).digest for option in options]  # type: ignore[arg-type]
-    assert len({*found, digits.digest}) == len(options) + 1
+    digests = [load("digits", **option).digest for option in options]  # type: ignore[arg-type]
+    assert len({*digests, digits.digest}) == len(options) + 1
     assert load("digits", train=1437, test=360, held_out=0, size=8).digest == digits.digest
-    assert all(re.fullmatch(r"[0-9a-f]{16}", each) for each in found)
+    assert all(re.fullmatch(r"[0-9a-f]{16}", digest) for digest in digests)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f8"])
@@ -144,7 +143,7 @@ REFUSED: list[tuple[dict[str, object], str]] = [
 
 
 @pytest.mark.parametrize(("options", "message"), REFUSED, ids=[str(options) for options, _ in REFUSED])
-def test_impossible_wishes_are_refused_by_name_and_value(options: dict[str, object], message: str) -> None:
+def test_impossible_options_are_refused_by_name_and_value(options: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=f"^{re.escape(message)}"):
         load("digits", **options)  # type: ignore[arg-type]
 
@@ -224,4 +223,4 @@ def test_mnist_from_arrays_has_the_same_digest(mnist_root: Path, tmp_path: Path)
 def test_the_root_is_an_argument_or_the_environment(mnist_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ABLATE_DATA", str(mnist_root))
     assert load("mnist", train=3, test=2).digest == load("mnist", str(mnist_root), train=3, test=2).digest
-    assert load.NAMES == ("digits", "mnist", "fashion-mnist", "kmnist")
+    assert NAMES == ("digits", "mnist", "fashion-mnist", "kmnist")

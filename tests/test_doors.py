@@ -73,8 +73,8 @@ def refused(capsys: pytest.CaptureFixture[str], folder: Path, arguments: Sequenc
         ("seeds='0-99999999999'", "the range '0-99999999999' is longer than 10,000 seeds"),
         ("model.latents=1000000000000", "weights need 5,751,848 GiB to train"),
         ("model.hidden=[1000000000000]", "weights need 2,294,779 GiB to train"),
-        ("grid.beta=['1']", "grid.beta.0='1': input should be a valid number"),
-        ("grid.beta=[true]", "grid.beta.0=True: input should be a valid number"),
+        ("grid.beta=['1']", "[grid] beta='1' must be a finite number, 0 or more"),
+        ("grid.beta=[true]", "[grid] beta=True must be a finite number, 0 or more"),
         ("training.epochs='3'", "epochs='3' must be a whole number"),
         ("training.epochs=true", "epochs=True must be a whole number"),
         ("training.epoch=3", "the key 'training.epoch' is not known"),
@@ -107,6 +107,9 @@ def test_a_study_is_refused_by_its_value(
         (("plan", "--only", "beta=true"), "--only beta=True"),
         (("report", "a", "b", "--fail-on", "refuted"), "--fail-on has no meaning for a comparison"),
         (("report", "never.v2"), "does not exist"),
+        (("measure", *SMALL), "does not exist. Run a study first"),
+        (("plan", "--only", "latents=3"), "--only='latents' is not one of ['loss', 'reduction', 'beta', 'posterior']"),
+        (("plan", "--set", "grid.model.latents=[]"), "model.latents=[] is an empty list, so the grid has no arm"),
     ],
 )
 def test_an_option_is_refused_by_its_value(

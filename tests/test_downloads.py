@@ -9,7 +9,6 @@ import re
 import socket
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -118,10 +117,8 @@ def test_a_mirror_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(downloads, "TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setattr(datasets.KMNIST, "mirrors", [f"http://127.0.0.1:{silent.getsockname()[1]}/"])
-        start = time.monotonic()
         with pytest.raises(UserError, match=r"could not be downloaded \(.*timed out\)"):
             load("kmnist", tmp_path)
-    assert time.monotonic() - start < 3
     assert list(tmp_path.iterdir()) == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from ablations import evaluation, measures
 from ablations.evaluation import Evaluator, epoch_scores
 from ablations.sections import Evaluation
 from vae.metrics.catalogue import CATALOGUE
+from vae.models import build
 from vae.training.precision import tensor_cores
 from vae.training.stack import Stack
 
@@ -29,24 +31,25 @@ def images():
 @pytest.fixture(scope="module")
 def evaluator(images, tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
-    return Evaluator(images, SETTINGS, conditional=False, cache=cache, device=torch.device("cpu"))
+    return Evaluator(images, SETTINGS, cache=cache, device=torch.device("cpu"))
 
 
-def trained(images, *arms: vae.Objective, classes: int = 0, epochs: int = 25) -> Stack:
-    build = lambda: vae.VAE(images.image_shape, 4, classes, hidden=(24,))  # noqa: E731
-    stack = Stack.create(build, arms, dataset=images.name, seed=3)
-    for _ in vae.fit(stack, images, vae.Training(epochs=epochs, batch_size=32)):
+def trained(images, *arms: vae.Arm, epochs: int = 25) -> Stack:
+    arms = tuple(arm.replace(latents=4, hidden=(24,), epochs=epochs, batch_size=32) for arm in arms)
+    template = partial(build, arms[0], images.image_shape, images.n_classes)
+    stack = Stack.create(template, arms, dataset=images.name, seed=3)
+    for _ in vae.fit(stack, images):
         pass
     return stack
 
 
 @pytest.fixture(scope="module")
 def stack(images):
-    return trained(images, vae.Objective("bce"), vae.Objective("continuous-bernoulli"))
+    return trained(images, vae.Arm("bce"), vae.Arm("continuous-bernoulli"))
 
 
 def test_every_metric_is_in_the_catalogue_and_within_its_range(stack, evaluator):
-    found = evaluator.measure(stack.module(0), stack.objectives[0], seed=3).metrics
+    found = evaluator.measure(stack.module(0), stack.arms[0], seed=3).metrics
     assert set(found) <= set(CATALOGUE)
     assert set(CATALOGUE) - set(found) == {"class_accuracy"}
     for name, value in found.items():
@@ -54,7 +57,7 @@ def test_every_metric_is_in_the_catalogue_and_within_its_range(stack, evaluator)
 
 
 def test_sums_add_up(stack, evaluator):
-    found = evaluator.measure(stack.module(0), stack.objectives[0], seed=3).metrics
+    found = evaluator.measure(stack.module(0), stack.arms[0], seed=3).metrics
     assert found["neg_elbo"] == pytest.approx(found["bce"] + found["rate"], rel=1e-12)
     pixels = 64
     assert found["nll_gaussian"] == pytest.approx(found["mse"] + pixels / 2 * math.log(math.pi), rel=1e-5)
@@ -63,21 +66,21 @@ def test_sums_add_up(stack, evaluator):
 
 
 def test_a_cell_measured_twice_reads_the_same(stack, evaluator):
-    one, two = (evaluator.measure(stack.module(0), stack.objectives[0], seed=3) for _ in range(2))
+    one, two = (evaluator.measure(stack.module(0), stack.arms[0], seed=3) for _ in range(2))
     assert one.metrics == two.metrics
     assert all(np.array_equal(one.pictures[name], two.pictures[name]) for name in one.pictures)
 
 
-def test_a_decoder_is_judged_by_its_own_mean(stack, evaluator):
+def test_a_decoder_is_measured_at_its_own_mean(stack, evaluator):
     """A continuous-Bernoulli decoder's mean is not the sigmoid of its logits; read so, it is much worse."""
-    model, own = stack.module(1), stack.objectives[1]
+    model, own = stack.module(1), stack.arms[1]
     right = evaluator.measure(model, own, seed=3).metrics
-    wrong = evaluator.measure(model, vae.Objective("bce"), seed=3).metrics
+    wrong = evaluator.measure(model, own.replace(loss="bce"), seed=3).metrics
     assert right["mse"] < wrong["mse"]
 
 
 def test_pictures_are_bytes_one_test_image_of_each_class_first(stack, evaluator, images):
-    found = evaluator.measure(stack.module(0), stack.objectives[0], seed=3).pictures
+    found = evaluator.measure(stack.module(0), stack.arms[0], seed=3).pictures
     assert found["originals"].shape == found["reconstructions"].shape == (10, 8, 8)
     assert found["originals"].dtype == found["samples"].dtype == np.uint8
     expected = [int((images.test_labels == k).nonzero()[0]) for k in range(10)]
@@ -116,12 +119,12 @@ def test_parts_are_all_images_in_order_none_of_them_small_or_large(count, each):
 @pytest.mark.parametrize("arm", [0, 1])
 def test_a_cell_measured_in_parts_reads_the_same_to_the_last_bit(stack, tmp_path, arm, monkeypatch):
     images = vae.load("digits", train=600, test=300, held_out=70)
-    judge = Evaluator(images, SETTINGS, conditional=False, cache=tmp_path, device=torch.device("cpu"))
-    model, objective = stack.module(arm), stack.objectives[arm]
-    whole = judge.measure(model, objective, seed=3)
+    evaluator = Evaluator(images, SETTINGS, cache=tmp_path, device=torch.device("cpu"))
+    model, own = stack.module(arm), stack.arms[arm]
+    whole = evaluator.measure(model, own, seed=3)
     monkeypatch.setattr(measures, "AT_ONCE", 1)
     assert len(measures.parts(300, 1)) == 4
-    apart = judge.measure(model, objective, seed=3)
+    apart = evaluator.measure(model, own, seed=3)
     assert whole.metrics == apart.metrics
     assert all(np.array_equal(whole.pictures[name], apart.pictures[name]) for name in whole.pictures)
 
@@ -130,41 +133,41 @@ def test_a_gpu_measures_in_full_float32(stack, images, evaluator, monkeypatch):
     """Scores and metrics, while the switches are as training leaves them; told by those that a GPU would obey."""
     seen, inside = [], evaluation.exact_products
     monkeypatch.setattr(evaluation, "exact_products", lambda device: inside(torch.device("cuda")))
-    forward, decode = evaluation.Engine.forward, measures.Trained.logits
+    forward, decode = evaluation.Engine.forward, measures.TrainedModel.logits
 
     def noted(original):
-        def spy(*arguments):
+        def spy(*arguments, **options):
             seen.append((torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32))
-            return original(*arguments)
+            return original(*arguments, **options)
 
         return spy
 
     monkeypatch.setattr(evaluation.Engine, "forward", noted(forward))
-    monkeypatch.setattr(measures.Trained, "logits", noted(decode))
+    monkeypatch.setattr(measures.TrainedModel, "logits", noted(decode))
     with tensor_cores(torch.device("cuda")):
         epoch_scores(stack, images, 50)
-        evaluator.measure(stack.module(0), stack.objectives[0], seed=3)
+        evaluator.measure(stack.module(0), stack.arms[0], seed=3)
     assert len(seen) >= 2
     assert set(seen) == {("highest", False)}
 
 
 def test_a_conditional_model_is_sampled_by_class_and_scored_by_what_is_read(images, tmp_path):
-    judge = Evaluator(images, SETTINGS, conditional=True, cache=tmp_path, device=torch.device("cpu"))
-    stack = trained(images, vae.Objective("bce", beta=0.5), classes=10, epochs=30)
-    found = judge.measure(stack.module(0), stack.objectives[0], seed=3)
+    evaluator = Evaluator(images, SETTINGS, cache=tmp_path, device=torch.device("cpu"))
+    stack = trained(images, vae.Arm("bce", beta=0.5, conditional=True), epochs=30)
+    found = evaluator.measure(stack.module(0), stack.arms[0], seed=3)
     assert found.metrics["class_accuracy"] > 0.5
     assert found.pictures["samples"].shape == (20, 8, 8)
 
 
-def test_images_without_labels_are_measured_without_a_reader(tmp_path):
+def test_images_without_labels_are_measured_without_a_classifier(tmp_path):
     generator = torch.Generator().manual_seed(0)
     np.savez(
         tmp_path / "own.npz",
         **{k: torch.rand(n, 9, 12, generator=generator).numpy() for k, n in (("train", 80), ("test", 30))},
     )
     images = vae.load(tmp_path / "own.npz")
-    judge = Evaluator(images, SETTINGS, conditional=False, cache=tmp_path, device=torch.device("cpu"))
-    stack = trained(images, vae.Objective("mse"), epochs=1)
-    found = judge.measure(stack.module(0), stack.objectives[0], seed=3)
+    evaluator = Evaluator(images, SETTINGS, cache=tmp_path, device=torch.device("cpu"))
+    stack = trained(images, vae.Arm("mse"), epochs=1)
+    found = evaluator.measure(stack.module(0), stack.arms[0], seed=3)
     assert "legibility" not in found.metrics
     assert found.pictures["reconstructions"].shape == (10, 9, 12)

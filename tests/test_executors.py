@@ -11,12 +11,16 @@ import numpy as np
 import pytest
 import torch
 
+from ablations import estimate
 from ablations import plan as planning
-from ablations.executors.local import CellResult, EpochDone, Workshop, run_stack, run_stacks
+from ablations.executors import local
+from ablations.executors.events import CellResult, EpochDone
+from ablations.executors.local import Local
 from ablations.grid import Cell
 from ablations.plan import Plan
+from ablations.setup import Setup
 from ablations.study import checked
-from vae.objectives import Objective
+from vae.arms import Arm
 from vae.training.stack import Stack
 
 TABLE = {
@@ -56,39 +60,53 @@ def cache(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def results(plan, cache, tmp_path, monkeypatch):
-    """Runs the objectives as one stack of seed 0 and returns results by label."""
+def setup(plan, cache) -> Setup:
+    return setup_of(plan, cache)
+
+
+def setup_of(plan: Plan, cache: Path) -> Setup:
+    return Setup.of(plan.study, plan.images, torch.device("cpu"), cache=cache)
+
+
+@pytest.fixture
+def results(setup, tmp_path, monkeypatch):
+    """Runs arms of the study's model and training in one stack of seed 0 and returns results by label."""
     (tmp_path / "own_losses.py").write_text(OWN)
     monkeypatch.syspath_prepend(str(tmp_path))
-    shop = planning.workshop(plan, torch.device("cpu"), cache)
 
-    def run(*objectives: Objective) -> dict[str, CellResult]:
-        events = run_stack(shop, [Cell(each, 0) for each in objectives])
+    def run(*arms: Arm) -> dict[str, CellResult]:
+        events = Local(setup).train(cells_of(setup, *arms))
         return {event.cell.label: event for event in events if isinstance(event, CellResult)}
 
     return run
 
 
-def test_events_come_epoch_by_epoch_and_one_result_for_every_cell(plan, cache):
-    shop = planning.workshop(plan, torch.device("cpu"), cache)
-    events = list(run_stacks(shop, planning.cut(plan, shop)))
+def cells_of(setup: Setup, *arms: Arm) -> list[Cell]:
+    """Cells of seed 0, with the objectives of these arms."""
+    base = setup.study.base
+    objectives = ({name: arm[name] for name in ("loss", "reduction", "beta", "posterior")} for arm in arms)
+    return [Cell(base.replace(each), 0, arm_label=base.replace(each).label(base)) for each in objectives]
+
+
+def test_events_come_epoch_by_epoch_and_one_result_for_every_cell(plan, setup):
+    events = list(Local(setup).train(plan.cells))
     assert [(e.seed, e.epoch) for e in events if isinstance(e, EpochDone)] == [(0, 1), (0, 2), (1, 1), (1, 2)]
-    found = [e for e in events if isinstance(e, CellResult)]
-    assert [result.cell for result in found] == list(plan.cells)
-    assert all(len(result.history) == 2 and not result.failed for result in found)
+    results = [event for event in events if isinstance(event, CellResult)]
+    assert [result.cell for result in results] == list(plan.cells)
+    assert all(len(result.trained.history) == 2 and not result.failed for result in results)
 
 
 def test_a_loss_that_raises_fails_alone(results):
-    good = [Objective("bce"), Objective("mae", beta=2), Objective("mse")]
+    good = [Arm("bce"), Arm("mae", beta=2), Arm("mse")]
     undisturbed = results(*good)
-    found = results(good[0], Objective("own_losses:broken"), *good[1:])
-    assert found["own_losses:broken-sum-b1-s0"].failure == "RuntimeError: no such luck"
+    outcome = results(good[0], Arm("own_losses:broken"), *good[1:])
+    assert outcome["own_losses:broken-sum-b1-s0"].failure == "RuntimeError: no such luck"
     for label, result in undisturbed.items():
-        assert not found[label].failed
-        assert found[label].metrics["neg_elbo"] == pytest.approx(result.metrics["neg_elbo"], rel=1e-4)
+        assert not outcome[label].failed
+        assert outcome[label].metrics["neg_elbo"] == pytest.approx(result.metrics["neg_elbo"], rel=1e-4)
 
 
-def test_a_failed_stack_is_dead_before_its_halves_are_tried(results, plan, cache, monkeypatch):
+def test_a_failed_stack_is_dead_before_its_halves_are_tried(setup, results, monkeypatch):
     """Its own weights and those of its blocks: else a stack that ran out of memory would be retried without any."""
     made, alive, cut_off = [], [], Stack.select
 
@@ -96,26 +114,25 @@ def test_a_failed_stack_is_dead_before_its_halves_are_tried(results, plan, cache
         made.extend(weakref.ref(each) for each in (stack, *stack.parameters.values()))
         return stack
 
-    class Watching(Workshop):
+    class Watching(Setup):
         def new_stack(self, cells):
             alive.append(sum(each() is not None for each in made))
             return watched(super().new_stack(cells))
 
     monkeypatch.setattr(Stack, "select", lambda stack, arms: watched(cut_off(stack, arms)))
-    shop = planning.workshop(plan, torch.device("cpu"), cache)
-    shop = Watching(shop.study, shop.images, shop.evaluator, shop.device)
-    arms = [Objective("bce"), Objective("mae"), Objective("own_losses:broken"), Objective("mse")]
-    found = [each for each in run_stack(shop, [Cell(each, 0) for each in arms]) if isinstance(each, CellResult)]
-    assert [each.failed for each in found] == [False, False, True, False]
+    watching = Watching(setup.study, setup.images, setup.evaluator, setup.device)
+    arms = [Arm("bce"), Arm("mae"), Arm("own_losses:broken"), Arm("mse")]
+    events = [event for event in Local(watching).train(cells_of(setup, *arms)) if isinstance(event, CellResult)]
+    assert [event.failed for event in events] == [False, False, True, False]
     assert len(alive) == 5  # all four, two, two, and the latter one by one
     assert alive == [0] * 5
 
 
 def test_a_diverged_arms_history_says_nothing_of_the_test_images(results):
-    found = results(Objective("bce"), Objective("own_losses:exploding"))
-    for row in found["own_losses:exploding-sum-b1-s0"].history:
+    outcome = results(Arm("bce"), Arm("own_losses:exploding"))
+    for row in outcome["own_losses:exploding-sum-b1-s0"].trained.history:
         assert all(math.isnan(value) for name, value in row.items() if name.startswith(("train_", "test_")))
-    assert all(math.isfinite(value) for row in found["bce-sum-b1-s0"].history for value in row.values())
+    assert all(math.isfinite(value) for row in outcome["bce-sum-b1-s0"].trained.history for value in row.values())
 
 
 @pytest.mark.parametrize(("generated", "missing"), [(5, {"coverage"}), (1, {"coverage", "kid", "frechet"})])
@@ -126,45 +143,65 @@ def test_a_few_labelled_pictures_are_measured_by_what_a_few_can_tell(tmp_path, c
     np.savez(tmp_path / "few.npz", **arrays, **labels)
     table = TABLE | {"dataset": str(tmp_path / "few.npz"), "images": {}, "seeds": "0"}
     few = planning.prepare(checked(table | {"evaluation": {"generated": generated, "iwae_samples": 2}}, "few"))
-    found = list(run_stacks(planning.workshop(few, torch.device("cpu"), cache), [few.cells]))
-    for result in (each for each in found if isinstance(each, CellResult)):
+    for result in (event for event in Local(setup_of(few, cache)).train(few.cells) if isinstance(event, CellResult)):
         assert result.failure == ""
         compared = {name: result.metrics[name] for name in ("kid", "frechet", "coverage", "class_entropy")}
         assert {name for name, value in compared.items() if math.isnan(value)} == missing
 
 
 def test_an_arm_that_diverges_says_when_and_leaves_the_others_bit_identical(results):
-    sound = [Objective("bce"), Objective("mae")]
-    undisturbed = results(*sound, Objective("own_losses:calm"))
-    found = results(*sound, Objective("own_losses:exploding"))
-    assert found["own_losses:exploding-sum-b1-s0"].failure.startswith("diverged in epoch 1 at step ")
-    for label in (f"{each.label}-s0" for each in sound):
+    sound = [Arm("bce"), Arm("mae")]
+    undisturbed = results(*sound, Arm("own_losses:calm"))
+    outcome = results(*sound, Arm("own_losses:exploding"))
+    assert outcome["own_losses:exploding-sum-b1-s0"].failure.startswith("diverged in epoch 1 at step ")
+    for label in (f"{arm.label()}-s0" for arm in sound):
         for name, value in undisturbed[label].state.items():
-            assert torch.equal(value, found[label].state[name])
+            assert torch.equal(value, outcome[label].state[name])
 
 
 def test_the_same_seed_twice_is_the_same_to_the_last_bit(results):
-    one, two = (results(Objective("bce"), Objective("mse", beta=0.5)) for _ in range(2))
+    one, two = (results(Arm("bce"), Arm("mse", beta=0.5)) for _ in range(2))
     for label, result in one.items():
         assert result.metrics == pytest.approx(two[label].metrics, rel=0, abs=0, nan_ok=True)
-        assert result.init_hash == two[label].init_hash
+        assert result.trained.hashes == two[label].trained.hashes
         assert all(torch.equal(value, two[label].state[name]) for name, value in result.state.items())
 
 
-def test_arms_of_a_seed_share_their_streams_and_seeds_do_not(plan, cache):
-    shop = planning.workshop(plan, torch.device("cpu"), cache)
-    found = [e for e in run_stacks(shop, [plan.cells[:2], plan.cells[2:]]) if isinstance(e, CellResult)]
-    hashes = {(result.cell.seed, result.init_hash, result.order_hash) for result in found}
+def test_arms_of_a_seed_share_their_streams_and_seeds_do_not(plan, setup):
+    results = [event for event in Local(setup).train(plan.cells) if isinstance(event, CellResult)]
+    hashes = {(result.cell.seed, *result.trained.hashes.values()) for result in results}
     assert len(hashes) == 2
+    assert len({value for _, *values in hashes for value in values}) == 6
 
 
-def test_stacks_are_cut_to_what_fits(plan, cache, monkeypatch):
-    shop = planning.workshop(plan, torch.device("cpu"), cache)
-    monkeypatch.setattr(planning, "WIDEST", 1)
-    assert [len(stack) for stack in planning.cut(plan, shop)] == [1, 1, 1, 1]
+def test_arms_of_other_shapes_share_the_batch_order_of_their_seed(setup):
+    base = setup.study.base
+    arms = [base, base.replace(latents=2), base.replace(hidden=(7,)), base.replace(learning_rate=3e-4)]
+    events = Local(setup).train([Cell(arm, 0) for arm in arms])
+    hashes = {event.cell.arm: event.trained.hashes for event in events if isinstance(event, CellResult)}
+    assert len({hashes[arm]["order_hash"] for arm in arms}) == 1
+    assert len({hashes[arm]["init_hash"] for arm in arms}) == 3  # one of each model
+    assert len({hashes[arm]["noise_hash"] for arm in arms}) == 2  # one of each number of latents
 
 
-def test_an_estimate_is_a_time_and_nothing_left_takes_none(plan, cache):
-    shop = planning.workshop(plan, torch.device("cpu"), cache)
-    assert 0 < planning.estimate(plan, shop, batches_timed=2) < 600
-    assert planning.estimate(replace(plan, done=frozenset(plan.cells)), shop) == 0
+def test_stacks_are_of_one_shape_and_cut_to_what_fits(plan, setup, monkeypatch):
+    cells = [replace(cell, arm=cell.arm.replace(latents=n)) for cell in plan.cells for n in (2, 5)]
+    stacks = Local(setup).stacks(cells)
+    assert [len(stack) for stack in stacks] == [2, 2, 2, 2]
+    assert all(len({cell.arm.shape for cell in stack}) == 1 for stack in stacks)
+    assert {cell for stack in stacks for cell in stack} == set(cells)
+    monkeypatch.setattr(local, "WIDEST", 1)
+    assert [len(stack) for stack in Local(setup).stacks(plan.cells)] == [1, 1, 1, 1]
+
+
+def test_an_estimate_is_a_time_and_nothing_left_takes_none(plan, setup, monkeypatch):
+    monkeypatch.setattr(estimate, "BATCHES", 2)
+    seconds = estimate.seconds_left(plan, setup)
+    assert seconds > 0
+    half = replace(plan, done=frozenset(plan.cells[:2]))
+    assert estimate.seconds_left(half, setup) > 0
+    assert estimate.seconds_left(replace(plan, done=frozenset(plan.cells)), setup) == 0
+    monkeypatch.setattr(estimate, "_probe", lambda plan, setup, cells: (10.0, 1.0))
+    assert estimate.seconds_left(plan, setup) == 44
+    kept = dict.fromkeys(plan.cells[:3])
+    assert estimate.seconds_left(replace(plan, kept=kept), setup) == 10 + 4  # kept weights are only measured

@@ -1,9 +1,10 @@
-"""Figures: what is drawn is what was measured, in the one colour of its loss, legible on both papers."""
+"""Figures: what is drawn is what was measured, in the one colour of its loss, legible in both themes."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import matplotlib as mpl
 import matplotlib.colors
@@ -15,8 +16,8 @@ from matplotlib.figure import Figure
 
 from reports.page import canvas, figures, pictures, tables
 from reports.page.effects import MARKERS, differences_plot, effect
-from reports.page.gallery import plates
 from reports.page.palette import LOSS_MARKS, TONES, VERDICT_SIGNS, colour, mark, themed
+from reports.page.report_figures import report_figures
 from tests import report_samples as samples
 from tests import verdict_samples
 
@@ -42,7 +43,7 @@ def lines_of(figure: Figure, tone: str) -> list[mpl.lines.Line2D]:
     return [line for line in drawn if mpl.colors.to_hex(line.get_color()) == colour(tone)]
 
 
-# Light on paper
+# Contrast
 
 
 def luminance(tone: str) -> float:
@@ -61,7 +62,7 @@ def contrast(one: str, other: str) -> float:
 @pytest.mark.parametrize(
     "name", [name for name in TONES if name not in ("paper", "ground", "raised", "rule", "region")]
 )
-def test_words_and_lines_stand_out_on_their_paper(name: str, theme: str) -> None:
+def test_words_and_lines_have_contrast_with_their_background(name: str, theme: str) -> None:
     tone = getattr(TONES[name], theme)
     # 4.5 for what is read, 3 for what is only drawn: the thresholds of WCAG 2.2, AA.
     least = 3.0 if name in LOSS_MARKS or name.startswith("spare") else 4.5
@@ -77,7 +78,7 @@ def test_colour_is_never_the_only_cue() -> None:
     assert len(set(MARKERS.values())) == 4
 
 
-def test_no_two_tones_are_equal_since_a_page_tells_them_by_their_value() -> None:
+def test_no_two_tones_are_equal_since_themes_replace_them_by_value() -> None:
     lights = [tone.light for tone in TONES.values()]
     assert len(set(lights)) == len(lights)
 
@@ -103,8 +104,8 @@ def test_each_mean_is_drawn_where_it_lies(means: pd.DataFrame) -> None:
 
 
 def draw_effect(frame: pd.DataFrame) -> Figure:
-    record = verdict_samples.compare(frame, "mae-acutance", "greater", "ssim", ("mae-sum-b1", "mse-sum-b1"), 0.005)
-    return effect([record.to_dict()], ["MAE − MSE"])
+    verdict = verdict_samples.compared(frame, "ssim", ("mae-sum-b1", "mse-sum-b1"), 0.005)
+    return effect([verdict], ["MAE − MSE"])
 
 
 def draw_training(frame: pd.DataFrame) -> Figure:
@@ -116,7 +117,7 @@ def draw_training(frame: pd.DataFrame) -> Figure:
             for epoch in (1, 2, 3)
         ]
     )
-    return figures.training(curve, "train_loss", "training loss (nats)")
+    return figures.training(curve, "training loss (nats)")
 
 
 def draw_transfer(frame: pd.DataFrame) -> Figure:
@@ -128,7 +129,7 @@ def draw_transfer(frame: pd.DataFrame) -> Figure:
 DRAWINGS: dict[str, Callable[[pd.DataFrame, pd.DataFrame], Figure]] = {
     "beta": lambda frame, means: figures.metric_against_beta(means, "rate"),
     "effective beta": lambda frame, means: figures.metric_against_effective_beta(means, "rate"),
-    "rate": lambda frame, means: figures.rate_distortion(frame, means, ["ssim", "bce"]),
+    "rate": lambda frame, means: figures.against_rate(frame, means, ["ssim", "bce"]),
     "training": lambda frame, means: draw_training(frame),
     "transfer": lambda frame, means: draw_transfer(frame),
 }
@@ -162,9 +163,9 @@ def test_drawing_leaves_no_window_and_no_setting_behind(frame: pd.DataFrame, mea
 
 def test_ticks_are_written_in_full(frame: pd.DataFrame) -> None:
     # Coordinates are cut to a hundredth of a point; numbers that are read must not be.
-    record = verdict_samples.compare(frame, "mae-acutance", "equivalent", "ssim", ("mae-sum-b1", "mse-sum-b1"), 1)
-    small = {"effect": 0.0012, "ci_low": 0.0005, "ci_high": 0.0019, "region": [-0.0041, 0.0041], "per_seed": {}}
-    text = svg(effect([record.to_dict() | small], ["SSIM"]))
+    verdict = verdict_samples.compared(frame, "ssim", ("mae-sum-b1", "mse-sum-b1"), 1, "equivalent")
+    small = replace(verdict, effect=0.0012, ci_low=0.0005, ci_high=0.0019, region=(-0.0041, 0.0041), per_seed={})
+    text = svg(effect([small], ["SSIM"]))
     ticks = re.findall(r">(−?0\.\d+)<", text)
     assert "0.002" in [tick.rstrip("0") for tick in ticks]
     assert len(set(ticks)) == len(ticks) >= 4
@@ -194,31 +195,31 @@ def test_one_beta_makes_no_curve(frame: pd.DataFrame) -> None:
     assert figures.rate_curves(frame[frame["beta"] == 1.0], "ssim").empty
 
 
-# Verdicts as pictures
+# Verdicts as figures
 
 
 @pytest.mark.parametrize("kind", ["greater", "less", "equivalent"])
 def test_an_effect_plot_shows_zero_the_margin_the_interval_and_every_seed(frame: pd.DataFrame, kind: str) -> None:
     arms = ("mae-sum-b1", "bce-sum-b1")
-    record = verdict_samples.compare(frame, "mae-acutance", kind, "acutance_ratio", arms, 0.02).to_dict()
-    ax = effect([record], ["MAE − BCE"]).axes[0]
+    verdict = verdict_samples.compared(frame, "acutance_ratio", arms, 0.02, kind)
+    ax = effect([verdict], ["MAE − BCE"]).axes[0]
     low, high = ax.get_xlim()
-    seen = [0.0, record["ci_low"], record["ci_high"], *record["per_seed"].values()]
-    seen += [end for end in record["region"] if end is not None]
-    assert low < min(seen) < max(seen) < high
-    assert any(list(line.get_xdata()) == [record["effect"]] for line in ax.lines)
+    visible = [0.0, verdict.ci_low, verdict.ci_high, *verdict.per_seed.values()]
+    visible += [end for end in verdict.region or () if end is not None]
+    assert low < min(visible) < max(visible) < high
+    assert any(list(line.get_xdata()) == [verdict.effect] for line in ax.lines)
     assert any(len(line.get_xdata()) == 5 for line in ax.lines)
     assert "acutance ratio" in ax.get_xlabel()
 
 
 def test_comparisons_in_different_units_share_no_axis(frame: pd.DataFrame) -> None:
     arms = ("mae-sum-b1", "bce-sum-b1")
-    rows = [verdict_samples.compare(frame, "mae-acutance", "less", m, arms, 0.5).to_dict() for m in ("rate", "ssim")]
-    assert len(effect(rows, ["a", "b"]).axes) == 2
-    assert len(effect([rows[0], rows[0]], ["a", "b"]).axes) == 1
+    verdicts = [verdict_samples.compared(frame, metric, arms, 0.5, "less") for metric in ("rate", "ssim")]
+    assert len(effect(verdicts, ["a", "b"]).axes) == 2
+    assert len(effect([verdicts[0], verdicts[0]], ["a", "b"]).axes) == 1
 
 
-def test_differences_of_two_studies_stand_beside_zero() -> None:
+def test_differences_of_two_studies_are_drawn_with_their_unit() -> None:
     rows = pd.DataFrame(
         {"arm": ["a", "b"], "loss": ["bce", "mse"], "mean": [1.0, -2.0], "low": [0.5, -3], "high": [2, 1]}
     )
@@ -246,14 +247,14 @@ def test_a_strip_is_its_images_pixel_by_pixel(shape: tuple[int, ...]) -> None:
     sheet = pictures.strip(images)
     assert sheet.shape == (6, 3 * 5 + 2, 4)
     expected = images[1] if len(shape) == 3 else np.moveaxis(images[1], 0, -1)
-    found = sheet[:, 6:11, :3]
-    np.testing.assert_array_equal(found[..., 0] if len(shape) == 3 else found, expected)
+    drawn = sheet[:, 6:11, :3]
+    np.testing.assert_array_equal(drawn[..., 0] if len(shape) == 3 else drawn, expected)
     assert (sheet[:, 5, 3] == 0).all()
 
 
 def test_a_study_without_pictures_history_or_verdicts_still_has_its_figures(means: pd.DataFrame) -> None:
     evidence = samples.study(seeds=2, betas=BETAS, pictures={}, history=samples.history(samples.cells(seeds=1), 1))
-    sections = [plate.section for plate in plates(evidence, means, ())]
+    sections = [figure.section for figure in report_figures(evidence, means, ())]
     assert "beta" in sections
     assert "transfer" not in sections
     assert "training" not in sections

@@ -43,7 +43,7 @@ def touch(folder: Path, names: Iterable[str]) -> None:
         path.touch()
 
 
-def found(folder: Path) -> dict[str, bool]:
+def in_test_split(folder: Path) -> dict[str, bool]:
     """Name of each picture, and whether it is in the test split."""
     listing = find(folder)
     splits = ((listing.train, False), (listing.test, True))
@@ -64,9 +64,9 @@ def test_adding_pictures_moves_none(new: set[str]) -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         touch(folder, FORTY)
-        before, order = found(folder), find(folder)
+        before, order = in_test_split(folder), find(folder)
         touch(folder, {f"{stem}.jpg" for stem in new})
-        after, listing = found(folder), find(folder)
+        after, listing = in_test_split(folder), find(folder)
         assert before.items() <= after.items()
         assert [path for path in listing.train.paths if path in order.train.paths] == list(order.train.paths)
 
@@ -132,20 +132,20 @@ def test_a_flat_folder_has_no_labels(tmp_path: Path) -> None:
 
 def test_other_files_and_links_in_a_circle_are_passed_over(tmp_path: Path) -> None:
     fill(tmp_path, FORTY)
-    plain = found(tmp_path)
+    plain = in_test_split(tmp_path)
     touch(tmp_path, [".hidden.png", ".cache/x.png", "notes.txt", "Thumbs.db", "empty/readme.md", "a/b/deeper.png"])
     (tmp_path / "self").symlink_to(tmp_path)
     (tmp_path / "up").symlink_to(tmp_path.parent)
     (tmp_path / "here").symlink_to(tmp_path / "there")
     (tmp_path / "there").symlink_to(tmp_path / "here")
     os.mkfifo(tmp_path / "pipe.png")
-    assert found(tmp_path) == plain
+    assert in_test_split(tmp_path) == plain
     assert load(tmp_path).image_shape == (10, 13)
 
 
 def test_suffixes_are_read_in_any_case(tmp_path: Path) -> None:
     touch(tmp_path, [f"{i}{suffix}" for i in range(20) for suffix in (".PNG", ".JpG", ".tiff", ".webp")])
-    assert len(found(tmp_path)) == 80
+    assert len(in_test_split(tmp_path)) == 80
 
 
 # Every kind of picture

@@ -63,9 +63,9 @@ def test_frechet_between_known_gaussians_equals_the_matrix_root(seed: int) -> No
     (mean_x, cov_x), (mean_y, cov_y) = gaussian(seed), gaussian(seed + 10)
     root = linalg.sqrtm((cov_x @ cov_y).numpy()).real
     expected = float((mean_x - mean_y).square().sum() + cov_x.trace() + cov_y.trace()) - 2 * np.trace(root)
-    found = generation.frechet_gaussian(mean_x, cov_x, mean_y, cov_y)
-    assert found == pytest.approx(expected, rel=1e-9)
-    assert generation.frechet_gaussian(mean_y, cov_y, mean_x, cov_x) == pytest.approx(found, rel=1e-9)
+    distance = generation.frechet_gaussian(mean_x, cov_x, mean_y, cov_y)
+    assert distance == pytest.approx(expected, rel=1e-9)
+    assert generation.frechet_gaussian(mean_y, cov_y, mean_x, cov_x) == pytest.approx(distance, rel=1e-9)
 
 
 def test_frechet_between_gaussians_with_one_set_of_axes_is_exact() -> None:
@@ -131,10 +131,10 @@ def test_class_entropy_and_legibility_by_hand() -> None:
 
 
 @given(read=st.lists(st.integers(0, 4), min_size=1, max_size=40))
-def test_class_entropy_has_its_bounds_and_forgets_the_names(read: list[int]) -> None:
-    found = generation.class_entropy(torch.tensor(read), 5)
-    assert 0 <= found <= math.log(len(set(read))) + 1e-12
-    assert generation.class_entropy(4 - torch.tensor(read), 5) == pytest.approx(found, abs=1e-12)
+def test_class_entropy_has_its_bounds_whatever_the_classes_are_called(read: list[int]) -> None:
+    entropy = generation.class_entropy(torch.tensor(read), 5)
+    assert 0 <= entropy <= math.log(len(set(read))) + 1e-12
+    assert generation.class_entropy(4 - torch.tensor(read), 5) == pytest.approx(entropy, abs=1e-12)
 
 
 def test_an_accelerator_is_given_larger_blocks() -> None:
@@ -142,7 +142,7 @@ def test_an_accelerator_is_given_larger_blocks() -> None:
     assert (on_cpu, elsewhere) == (156, 5)
 
 
-def test_every_measure_gets_worse_with_every_blur() -> None:
+def test_every_metric_gets_worse_with_every_blur() -> None:
     digits = load("digits")
     assert digits.train_labels is not None
     assert digits.test_labels is not None

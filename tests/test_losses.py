@@ -30,8 +30,8 @@ def examples(scale: float = 3.0) -> tuple[torch.Tensor, torch.Tensor]:
 
 def autograd(name: str, logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     leaf = logits.clone().requires_grad_(True)
-    (found,) = torch.autograd.grad(loss(name).distortion(leaf, x).sum(), leaf)
-    return found
+    (gradient,) = torch.autograd.grad(loss(name).distortion(leaf, x).sum(), leaf)
+    return gradient
 
 
 @given(numbers, pixels)
@@ -57,9 +57,9 @@ def test_losses_agree_with_torch_and_sum_over_pixels_alone() -> None:
         "mae": F.l1_loss(torch.sigmoid(logits), targets, reduction="none"),
     }
     for name, costs in torch_has.items():
-        found = loss(name).distortion(logits, x)
-        assert found.shape == (ARMS, IMAGES)
-        torch.testing.assert_close(found, costs.sum(-1), rtol=1e-12, atol=1e-12)
+        distortions = loss(name).distortion(logits, x)
+        assert distortions.shape == (ARMS, IMAGES)
+        torch.testing.assert_close(distortions, costs.sum(-1), rtol=1e-12, atol=1e-12)
 
 
 def test_calibrated_losses_are_the_likelihoods_at_their_best_scale() -> None:
@@ -67,7 +67,7 @@ def test_calibrated_losses_are_the_likelihoods_at_their_best_scale() -> None:
     logits, x = examples()
     error = torch.sigmoid(logits) - x
     for name, power in (("gaussian-calibrated", 2), ("laplace-calibrated", 1)):
-        found = loss(name).distortion(logits, x).sum(-1)
+        distortions = loss(name).distortion(logits, x).sum(-1)
         for arm in range(ARMS):
             best = error[arm].abs().pow(power).mean().pow(1 / power)
             for scale in (0.9, 1.0, 1.1):
@@ -76,7 +76,9 @@ def test_calibrated_losses_are_the_likelihoods_at_their_best_scale() -> None:
                 else:
                     density = torch.distributions.Laplace(torch.sigmoid(logits[arm]), scale * best)
                 cost = -density.log_prob(x).sum()
-                assert cost == pytest.approx(float(found[arm]), rel=1e-12) if scale == 1 else cost > found[arm]
+                assert (
+                    cost == pytest.approx(float(distortions[arm]), rel=1e-12) if scale == 1 else cost > distortions[arm]
+                )
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -147,11 +149,11 @@ def test_an_edited_loss_has_another_digest(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("name", ["gaussian-calibrated", "laplace-calibrated"])
 def test_a_batch_that_is_matched_exactly_has_a_finite_cost_and_no_slope(name: str) -> None:
-    each, logits = LOSSES[name], torch.zeros(2, 3, 5, requires_grad=True)
-    cost = each.distortion(logits, torch.full((3, 5), 0.5))
+    calibrated, logits = LOSSES[name], torch.zeros(2, 3, 5, requires_grad=True)
+    cost = calibrated.distortion(logits, torch.full((3, 5), 0.5))
     cost.sum().backward()
     assert torch.isfinite(cost).all()
     assert logits.grad is not None
     assert not logits.grad.any()
-    assert each.gradient is not None
-    assert not each.gradient(torch.zeros(2, 3, 5), torch.full((3, 5), 0.5)).any()
+    assert calibrated.gradient is not None
+    assert not calibrated.gradient(torch.zeros(2, 3, 5), torch.full((3, 5), 0.5)).any()

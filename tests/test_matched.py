@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.judging.curves import Curve, common_rates, matched
+from reports.judging.curves import Curve, common_rates, curves_by_seed, matched
 from vae.errors import UserError
 
 BETAS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
@@ -38,9 +38,9 @@ def test_curves_straight_in_log_beta_are_met_exactly() -> None:
 
 
 def test_the_points_themselves_are_met_ends_included() -> None:
-    found = curve(BCE)
-    assert found.beta_at(list(BCE)) == pytest.approx(BETAS, rel=1e-9)
-    assert found.at(list(BCE)) == pytest.approx(found.values, rel=1e-9)
+    bce = curve(BCE)
+    assert bce.beta_at(list(BCE)) == pytest.approx(BETAS, rel=1e-9)
+    assert bce.at(list(BCE)) == pytest.approx(bce.values, rel=1e-9)
 
 
 def test_a_metric_of_the_rate_alone_is_equal_at_equal_rate_far_below_the_margin() -> None:
@@ -69,9 +69,9 @@ def test_beta_is_interpolated_in_its_logarithm() -> None:
 
 def test_between_points_the_metric_never_overshoots() -> None:
     steps = Curve((1.0, 2.0, 3.0, 4.0), (40.0, 30.0, 20.0, 10.0), (0.0, 0.0, 1.0, 1.0))
-    found = steps.at(list(np.linspace(10, 40, 61)))
-    assert found.min() >= -1e-12
-    assert found.max() <= 1 + 1e-12
+    values = steps.at(list(np.linspace(10, 40, 61)))
+    assert values.min() >= -1e-12
+    assert values.max() <= 1 + 1e-12
 
 
 def test_nothing_is_extrapolated() -> None:
@@ -113,6 +113,18 @@ def test_without_a_common_rate_there_is_nothing() -> None:
 def test_points_may_come_in_any_order() -> None:
     points = list(zip(BETAS, BCE, curve(BCE).values))
     assert Curve.through(reversed(points)) == curve(BCE)
+
+
+def test_curves_of_seeds_are_those_of_their_points_whatever_the_order_of_the_rows() -> None:
+    rows = [(seed, *point) for seed in (1, 0) for point in zip(BETAS, BCE, curve(BCE, 0.1 * seed).values)]
+    assert curves_by_seed(reversed(rows)) == {0: curve(BCE), 1: curve(BCE, 0.1)}
+
+
+def test_rows_that_no_curve_can_hold_are_skipped() -> None:
+    good = [(0, 1.0, 20.0, 0.8), (0, 4.0, 10.0, 0.6)]
+    bad = [(0, 0.0, 30.0, 0.9), (0, 2.0, math.nan, 0.7), (0, 3.0, 12.0, math.nan), (1, 1.0, 20.0, 0.8)]
+    assert curves_by_seed([*good, *bad, (0, 1.0, 99.0, 0.1)]) == curves_by_seed(good)
+    assert list(curves_by_seed(good)) == [0]
 
 
 @pytest.mark.parametrize(

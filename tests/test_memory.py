@@ -11,10 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from vae import VAE, ImageData, Training, UserError, load
+from vae import VAE, ImageData, UserError, load
 from vae.models import ConvVAE
 from vae.training import memory
 from vae.training.memory import activation_bytes, arms_that_fit, free_bytes, stack_bytes
+from vae.training.settings import Training
 
 MIB = 2**20
 
@@ -26,9 +27,9 @@ import torch
 from ablations import evaluation, measures
 from ablations.evaluation import Evaluator, epoch_scores, measuring_bytes
 from ablations.sections import Evaluation
-from vae import VAE, ImageData, Objective, Stack, Training, fit
-from vae.training.memory import stack_bytes
+from vae import VAE, Arm, ImageData, Stack, fit
 from vae.models import ConvVAE
+from vae.training.memory import stack_bytes
 
 torch.set_num_threads(2)
 
@@ -36,36 +37,36 @@ def made_up(count, tests, *shape):
     images = torch.rand(count, *shape)
     return ImageData("made-up", images, torch.rand(tests, *shape), None, None, images[:0], digest="")
 
-def run(data, arms, build, training, scored=0):
-    stack = Stack.create(build, [Objective(beta=1 + i) for i in range(arms)], dataset="made-up", seed=0)
-    for _ in fit(stack, data, training):
+def run(data, arms, build, arm, scored=0):
+    stack = Stack.create(build, [arm.replace(beta=1 + i) for i in range(arms)], dataset="made-up", seed=0)
+    for _ in fit(stack, data):
         epoch_scores(stack, data, scored)
 
-def peak():  # of this program: ru_maxrss would remember the test runner it was forked from
+def peak():  # of this program: ru_maxrss includes the test runner that it was forked from
     fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(fields["VmHWM"].split()[0]) * 1024
 
 small = made_up(300, 600, 28, 28)
-run(small, 1, lambda: VAE((28, 28), 2, hidden=(2,)), Training(epochs=1), 9)  # what torch loads at its first step
+run(small, 1, lambda: VAE((28, 28), 2, hidden=(2,)), Arm(epochs=1), 9)  # what torch loads at its first step
 """
 
 TRAINED = """
-data, training = made_up(300, 600, *{shape}), Training(epochs=2, precision="{precision}")
+data, arm = made_up(300, 600, *{shape}), Arm(epochs=1, precision="{precision}")
 before = peak()
-run(data, {arms}, lambda: {model}, training, {scored})
-print(stack_bytes({model}, {arms}, data, training), peak() - before)
+run(data, {arms}, lambda: {model}, arm, {scored})
+print(stack_bytes({model}, {arms}, data, arm.training), peak() - before)
 """
 
 MEASURED = """
 measures.sharpness_scores = measures.similarity_scores = lambda *_: dict()  # slow, and in pieces of their own
 evaluation.transfer = lambda *_: None
-Evaluator._pictures = lambda *_: dict()
+evaluation._OneCell._pictures = lambda *_: dict()
 data, model = made_up(200, 900, 3, 64, 64), {model}
 settings = Evaluation(generated=50, iwae_images=3, iwae_samples=2)
-one = Evaluator(data, settings, conditional=False, cache=Path("unused"), device=torch.device("cpu"))
+one = Evaluator(data, settings, cache=Path("unused"), device=torch.device("cpu"))
 one.originals
 before = peak()
-one.measure(model, Objective(), 0)
+one.measure(model, Arm(), 0)
 print(measuring_bytes(model, data, settings, torch.device("cpu")), peak() - before)
 """
 
@@ -98,7 +99,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         (24, (28, 28), "VAE((28, 28), 20, hidden=(400,))", "float32", 0),
         (24, (28, 28), "VAE((28, 28), 20, hidden=(400,))", "bfloat16", 0),
         (24, (28, 28), "ConvVAE((28, 28), 20)", "float32", 0),
-        (24, (8, 8), "VAE((8, 8), 4, hidden=(3000,))", "float32", 600),  # the widest place is no picture
+        (24, (8, 8), "VAE((8, 8), 4, hidden=(3000,))", "float32", 600),  # the widest layer is not the images
         (24, (28, 28), "ConvVAE((28, 28), 20)", "float32", 600),
     ],
 )

@@ -1,4 +1,4 @@
-"""What all rulers share: shapes, types, batches, pieces, memory, and what they refuse."""
+"""What all metrics of images share: shapes, types, batches, pieces, memory, and what they refuse."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from vae.errors import UserError
 from vae.metrics import images
 from vae.metrics.transfer import transfer
 
-Ruler = Callable[..., Tensor]
-ALONE: dict[str, Ruler] = {
+Function = Callable[..., Tensor]
+ALONE: dict[str, Function] = {
     "acutance": metrics.acutance,
     "blur_effect": metrics.blur_effect,
     "blur_effect_5": partial(metrics.blur_effect, h_size=5),
 }
-PAIRED: dict[str, Ruler] = {
+PAIRED: dict[str, Function] = {
     "acutance_ratio": metrics.acutance_ratio,
     "edge_contrast": metrics.edge_contrast,
     "ink_ratio": metrics.ink_ratio,
@@ -34,12 +34,12 @@ PAIRED: dict[str, Ruler] = {
     "ssim_inverted": metrics.ssim_inverted,
     "psnr": metrics.psnr,
 }
-RULERS = ALONE | PAIRED
-ruler_of_each = pytest.mark.parametrize("name", RULERS)
+FUNCTIONS = ALONE | PAIRED
+every_function = pytest.mark.parametrize("name", FUNCTIONS)
 
 
 def read(name: str, *shape: int, change: Callable[[Tensor], Tensor] = lambda x: x) -> Tensor:
-    """The ruler on noise of this shape; `change` is applied to each picture first."""
+    """The metric of noise of this shape; `change` is applied to each picture first."""
     x, y = (uniform(*shape, seed=seed) for seed in (1, 2))
     return ALONE[name](change(x)) if name in ALONE else PAIRED[name](change(x), change(y))
 
@@ -47,15 +47,15 @@ def read(name: str, *shape: int, change: Callable[[Tensor], Tensor] = lambda x: 
 # One value per picture.
 
 
-@ruler_of_each
+@every_function
 @pytest.mark.parametrize("lead", [(), (4,), (4, 3), (2, 1, 3), (0,), (3, 0)])
 def test_leading_sizes_are_kept(name: str, lead: tuple[int, ...]) -> None:
-    found = read(name, *lead, 12, 17)
-    assert found.shape == lead
-    assert found.dtype == torch.float64
+    values = read(name, *lead, 12, 17)
+    assert values.shape == lead
+    assert values.dtype == torch.float64
 
 
-@ruler_of_each
+@every_function
 def test_a_picture_reads_the_same_alone_and_in_any_piece(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five pictures, two at a time, the last piece short, against one by one."""
     monkeypatch.setattr(images, "_PIECE_ON_CPU", 2 * 12 * 17 + 5)
@@ -64,15 +64,15 @@ def test_a_picture_reads_the_same_alone_and_in_any_piece(name: str, monkeypatch:
     torch.testing.assert_close(together, alone, rtol=1e-12, atol=1e-12)
 
 
-@ruler_of_each
+@every_function
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float8_e4m3fn])
 def test_every_floating_type_is_read_as_the_float64_it_stands_for(name: str, dtype: torch.dtype) -> None:
-    found = read(name, 3, 12, 17, change=lambda x: x.to(dtype))
-    assert torch.equal(found, read(name, 3, 12, 17, change=lambda x: x.to(dtype).double()))
-    assert found.dtype == torch.float64
+    values = read(name, 3, 12, 17, change=lambda x: x.to(dtype))
+    assert torch.equal(values, read(name, 3, 12, 17, change=lambda x: x.to(dtype).double()))
+    assert values.dtype == torch.float64
 
 
-@ruler_of_each
+@every_function
 def test_layout_and_gradients_do_not_matter(name: str) -> None:
     strided = read(name, 3, 12, 17, change=lambda x: x.permute(2, 0, 1).contiguous().permute(1, 2, 0))
     torch.testing.assert_close(strided, read(name, 3, 12, 17), rtol=1e-12, atol=1e-12)
@@ -102,7 +102,7 @@ print((peak() - before) / 2**20)
 
 
 def test_ten_thousand_pictures_take_a_small_part_of_a_gigabyte() -> None:
-    """All rulers, one after another, in a process of their own: the highest resident memory, in MiB."""
+    """All metrics, one after another, in a process of their own: the highest resident memory, in MiB."""
     root = Path(__file__).parent.parent
     done = subprocess.run([sys.executable, "-c", MEASURE], cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -142,23 +142,23 @@ def test_pictures_are_refused_by_name_and_value(picture: object, message: str) -
 
 
 @pytest.mark.parametrize("name", PAIRED)
-def test_pairs_are_refused_by_the_name_of_the_culprit(name: str) -> None:
-    ruler, good = PAIRED[name], x3
+def test_pairs_are_refused_by_the_name_of_the_wrong_one(name: str) -> None:
+    function, good = PAIRED[name], x3
     first, second = ("x", "y") if name in {"ssim", "ssim_inverted", "psnr"} else ("reconstruction", "original")
     with pytest.raises(UserError, match=rf"^{second} reaches from 1\.5 to 1\.5"):
-        ruler(good, good + 1)
+        function(good, good + 1)
     with pytest.raises(UserError, match=rf"^{first} is torch\.int32"):
-        ruler(good.int(), good)
+        function(good.int(), good)
     with pytest.raises(
         UserError, match=rf"^{first} is \(3, 12, 9\) and {second} is \(2, 12, 9\); .* nothing is broadcast"
     ):
-        ruler(good, good[:2])
+        function(good, good[:2])
     with pytest.raises(UserError, match=rf"{first} is \(3, 1, 12, 9\) and .* Did you mean {first}\.squeeze\(-3\)\?"):
-        ruler(good[:, None], good)
+        function(good[:, None], good)
     with pytest.raises(UserError, match=rf"Did you mean {second}\.squeeze\(-3\)\?"):
-        ruler(good, good[:, None])
+        function(good, good[:, None])
     with pytest.raises(UserError, match=rf"{first} is on cpu and {second} on meta; they must be on one device"):
-        ruler(good, good.to("meta"))
+        function(good, good.to("meta"))
 
 
 def test_transfer_is_checked_as_the_others() -> None:
@@ -172,5 +172,5 @@ def test_pairs_may_differ_in_type() -> None:
 
 
 def test_the_result_counts_pictures_even_where_a_measure_returns_more() -> None:
-    found = images.per_image(lambda x: x.sum(dim=-1), torch.ones(2, 3, 5, 4))
-    assert np.array_equal(found.numpy(), np.full((2, 3, 5), 4.0))
+    sums = images.per_image(lambda x: x.sum(dim=-1), torch.ones(2, 3, 5, 4))
+    assert np.array_equal(sums.numpy(), np.full((2, 3, 5), 4.0))

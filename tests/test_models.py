@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from vae.arms import Arm
 from vae.errors import UserError
 from vae.losses import LOSSES
-from vae.models import FAMILIES, VAE, ConvVAE, Reconstructor, one_hot, with_labels
+from vae.models import FAMILIES, VAE, ConvVAE, Reconstructor, build, one_hot, with_labels
+from vae.training.stack import check_stackable
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +53,7 @@ def test_shapes(family: str, shape: tuple[int, ...], classes: int) -> None:
 
 @every_family
 @conditional_or_not
-def test_images_do_not_feel_each_other(family: str, classes: int) -> None:
+def test_images_do_not_influence_each_other(family: str, classes: int) -> None:
     each, y, x = model(family, (8, 8), classes).double(), labels(classes), torch.rand(IMAGES, 8, 8).double()
     order = torch.tensor([3, 1, 4, 0, 2])
     mean, spread = each.encode(x, y)
@@ -107,6 +109,27 @@ def test_hidden_layers_are_mirrored() -> None:
     }
 
 
+@every_family
+@conditional_or_not
+def test_a_model_is_built_as_its_arm_says(family: str, classes: int) -> None:
+    built = build(Arm(family=family, latents=LATENTS, conditional=bool(classes)), (8, 9), CLASSES)
+    expected = model(family, (8, 9), classes)
+    assert type(built) is FAMILIES[family]
+    assert (built.image_shape, built.latents, built.classes) == ((8, 9), LATENTS, classes)
+    assert {n: v.shape for n, v in built.named_parameters()} == {n: v.shape for n, v in expected.named_parameters()}
+    check_stackable(built)
+
+
+def test_a_model_has_the_options_of_its_arm() -> None:
+    assert build(Arm(hidden=(11, 7)), (4, 5), 0).get_parameter("encoder.1.weight").shape == (7, 11)
+    assert build(Arm(family="conv", channels=(2, 3)), (4, 5), 0).get_parameter("encoder.1.weight").shape[:2] == (3, 2)
+
+
+def test_a_conditional_arm_needs_labelled_images() -> None:
+    with pytest.raises(UserError, match="conditional=true needs a dataset with labels, and this one has none"):
+        build(Arm(conditional=True), (8, 8), classes=0)
+
+
 @given(st.integers(4, 40), st.integers(4, 40))
 def test_convolutions_take_any_sides(height: int, width: int) -> None:
     each = ConvVAE((height, width), 2, channels=(2, 3))
@@ -142,7 +165,7 @@ def test_what_makes_no_model_is_refused(family: str, arguments: dict[str, Any], 
         FAMILIES[family](**arguments)
 
 
-def test_a_reconstructor_draws_the_mean_of_its_own_loss() -> None:
+def test_a_reconstructor_shows_the_mean_of_its_own_loss() -> None:
     model, x = VAE((8, 8), LATENTS, hidden=(5,)), torch.rand(IMAGES, 8, 8)
     logits = model.decode(model.encode(x)[0])
     assert torch.equal(Reconstructor(model)(x), torch.sigmoid(logits))

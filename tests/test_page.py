@@ -16,18 +16,18 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from reports.claims.load import parse_claims
-from reports.judging.judge import judge
-from reports.judging.verdict import SCHEMA, SCHEMA_VERSION, WORDS
+from reports.claims.places import MATCHED, NOMINAL, OVERALL
+from reports.judging.verdict import INCONCLUSIVE, SCHEMA, SCHEMA_VERSION, SUPPORTED, WORDS
 from reports.page.build import ReportPaths, build
+from reports.page.claim_sections import claim_sections
+from reports.page.claim_tables import firmness, names
 from reports.page.compare import write_comparison
-from reports.page.dossiers import dossiers, firmness, names
 from reports.page.evidence import Environment, Evidence
 from reports.page.palette import VERDICT_SIGNS
 from tests import report_samples as samples
 from tests import verdict_samples
+from vae.arms import Arm
 from vae.errors import UserError
-from vae.metrics.catalogue import CATALOGUE
 
 GOLDEN = Path(__file__).parent / "golden"
 BETAS = (0.1, 1.0, 2.0, 4.0)
@@ -85,7 +85,7 @@ def page(report: ReportPaths) -> Page:
 # Whole
 
 
-def test_every_file_is_there_and_none_is_half_written(report: ReportPaths, evidence: Evidence) -> None:
+def test_every_file_is_there_and_none_is_unfinished(report: ReportPaths, evidence: Evidence) -> None:
     folder = report.html.parent
     assert all(path.exists() for path in (report.html, report.markdown, report.verdicts, report.results))
     assert not list(folder.rglob("*.tmp"))
@@ -108,7 +108,8 @@ def test_verdicts_json_has_its_documented_schema(report: ReportPaths, evidence: 
     content = json.loads(report.verdicts.read_text(encoding="utf-8"))
     assert set(content) == {"schema", "alpha", "study", "dataset", "claims_hash", "notes", "verdicts"}
     assert content["schema"] == SCHEMA_VERSION
-    assert content["verdicts"] == list(evidence.verdicts)
+    assert content["alpha"] == 0.05
+    assert content["verdicts"] == [verdict.to_dict() for verdict in evidence.verdicts]
 
     def check(record: dict[str, Any]) -> None:
         assert set(record) == set(SCHEMA)
@@ -122,12 +123,14 @@ def test_verdicts_json_has_its_documented_schema(report: ReportPaths, evidence: 
 
 def test_the_page_says_the_verdicts_of_the_file(report: ReportPaths, page: Page) -> None:
     content = json.loads(report.verdicts.read_text(encoding="utf-8"))["verdicts"]
-    said = {a["id"].removeprefix("claim-"): a["data-verdict"] for a in page.all("article")}
-    assert said == {record["claim"]["id"]: record["verdict"] for record in content}
+    answers = {record["claim"]["id"]: record for record in reversed(content)}  # of a claim, the first counts
+    shown = {a["id"].removeprefix("claim-"): a["data-verdict"] for a in page.all("article")}
+    assert shown == {claim: record["verdict"] for claim, record in answers.items()}
+    assert set(shown.values()) == set(WORDS)
     text = " ".join(page.text)
-    assert all(record["sentence"] in text for record in content)
+    assert all(record["sentence"] in text for record in answers.values())
     markdown = report.markdown.read_text(encoding="utf-8")
-    assert all(f"### {name}: {word}" in markdown for name, word in said.items())
+    assert all(f"### {claim}: {word}" in markdown for claim, word in shown.items())
 
 
 def test_a_report_of_a_whole_grid_stays_small(report: ReportPaths) -> None:
@@ -206,7 +209,7 @@ def test_a_verdict_is_a_word_and_a_sign_and_not_a_colour_alone(page: Page) -> No
 # Honest
 
 
-def test_what_is_failed_or_missing_is_told(page: Page) -> None:
+def test_what_is_failed_or_missing_is_reported(page: Page) -> None:
     text = re.sub(r"\s+", " ", " ".join(page.text))
     assert "Of 120 planned cells, 118 are done, 1 failed and 1 is missing." in text
     assert "mse-mean-b2: seed 2" in text
@@ -223,15 +226,15 @@ def test_no_column_that_one_loss_is_trained_on_can_be_sorted_by(page: Page) -> N
 
 def test_hostile_words_are_shown_and_never_run(tmp_path: Path) -> None:
     frame = samples.fail(samples.cells(("bce", "mae"), ("sum",), (1.0, 4.0), seeds=5), "mae-sum-b4-s1", HOSTILE)
-    arms = ("mae-sum-b1", "bce-sum-b1")
-    record = verdict_samples.compare(frame, "mae-acutance", "greater", "ssim", arms, 0.02).to_dict()
-    record["claim"]["quote"] = record["sentence"] = record["label"] = HOSTILE
+    verdict = verdict_samples.compared(frame, "ssim", ("mae-sum-b1", "bce-sum-b1"), 0.02)
+    claim = replace(verdict.claim, quote=HOSTILE)
+    verdict = replace(verdict, claim=claim, sentence=HOSTILE, label=HOSTILE, evidence=(HOSTILE,), reason=HOSTILE)
     hostile = Evidence(
         study="s",
         frame=frame,
         title=HOSTILE,
         description=HOSTILE,
-        verdicts=[record | {"evidence": [HOSTILE], "reason": HOSTILE}],
+        verdicts=(verdict,),
         environment=Environment(dataset=HOSTILE, versions={HOSTILE: HOSTILE}),
         notes=(HOSTILE,),
         study_file=HOSTILE,
@@ -304,51 +307,105 @@ def test_a_report_that_breaks_off_leaves_the_last_one_whole(
 # Claims as a reader meets them
 
 
-def test_verdicts_of_the_judge_become_dossiers() -> None:
-    frame = samples.cells(seeds=6, betas=(0.25, 0.5, 1.0, 2.0))
-    arm = {"reduction": "sum", "beta": 1}
-    claim = {
-        "id": "sharper",
-        "quote": "MAE is of larger acutance",
-        "kind": "greater",
-        "places": ["nominal", "matched-rate"],
-        "metric": "acutance_ratio",
-        "a": {"loss": "mae", **arm},
-        "b": {"loss": "mse", **arm},
-        "margin": 0.02,
-        "reason": "seen",
-    }
-    found = judge(parse_claims({"claim": [claim]}, file="t"), frame, catalogue=CATALOGUE)
-    (dossier,) = dossiers([verdict.to_dict() for verdict in found])
-    assert dossier.verdict == "supported"
-    assert dossier.head["place"] == "overall"
-    assert [leaf["place"] for leaf in dossier.leaves] == ["nominal", "matched-rate"]
-    assert [name.rpartition(", ")[2] for name in names(dossier.leaves)] == ["as named", "at equal rate"]
-    assert firmness(dossier).startswith("No comparison changes its verdict")
+def test_a_claim_of_two_places_is_answered_by_both_together(evidence: Evidence) -> None:
+    section = next(section for section in claim_sections(evidence.verdicts) if section.id == "mae-acutance")
+    assert section.verdict == SUPPORTED
+    assert section.answer.place == OVERALL
+    assert [single.place for single in section.comparisons] == [NOMINAL, NOMINAL, MATCHED, MATCHED]
+    endings = [name.rpartition(", ")[2] for name in names(section.comparisons)]
+    assert endings == ["as named", "as named", "at equal rate", "at equal rate"]
+    assert firmness(section).startswith("No comparison changes its verdict")
 
 
-def test_a_picture_shows_the_comparisons_nearest_to_another_verdict(evidence: Evidence) -> None:
-    legs = []
-    for p in range(12):
-        leg = verdict_samples.compare(evidence.frame, "mse-blurs", "less", "ssim", ("mse-sum-b4", "mse-sum-b1"), 0.1)
-        legs.append(replace(leg, label=f"leg {p}", p_in_adj=p / 1000))
-    (dossier,) = dossiers([verdict_samples.joined(tuple(legs), "nominal", "All.").to_dict()])
-    assert [leaf["label"] for leaf in dossier.pictured] == [f"leg {p}" for p in range(4, 12)]
-    assert dossier.unpictured == "8 of 12 comparisons: those nearest to another verdict."
+def test_a_figure_shows_the_comparisons_closest_to_another_verdict(evidence: Evidence) -> None:
+    leg = verdict_samples.compared(evidence.frame, "ssim", ("mse-sum-b1", "mse-sum-b4"), 0.1)
+    legs = tuple(replace(leg, label=f"leg {p}", p_in_adj=p / 1000) for p in range(12))
+    (section,) = claim_sections([replace(leg, legs=legs)])
+    assert [single.label for single in section.drawn] == [f"leg {p}" for p in range(4, 12)]
+    assert section.drawn_note == "8 of 12 comparisons: those closest to a different verdict."
+
+
+def test_the_seeds_that_would_decide_are_given_once(evidence: Evidence) -> None:
+    leg = verdict_samples.compared(evidence.frame, "ssim", ("mse-sum-b1", "mse-sum-b4"), 0.1)
+    opened = replace(leg, verdict=INCONCLUSIVE, seeds_to_settle=14, sentence="One of two parts is open.")
+    told = replace(opened, sentence="Not yet told apart from the margin; about 12 seeds would settle it.")
+    assert [section.seeds_needed[:14] for section in claim_sections([opened])] == ["About 14 seeds"]
+    assert [section.seeds_needed for section in (*claim_sections([told]), *claim_sections([leg]))] == ["", ""]
 
 
 def test_two_studies_side_by_side(evidence: Evidence, tmp_path: Path) -> None:
-    changed = [dict(record) for record in evidence.verdicts]
-    changed[0]["verdict"] = "inconclusive"
+    first, *others = evidence.verdicts
     fewer = evidence.frame[evidence.frame["arm"] != "bce-sum-b2"]
-    later = replace(evidence, title="After the change", frame=fewer, verdicts=changed)
+    later = replace(
+        evidence,
+        title="After the change",
+        frame=fewer,
+        verdicts=(replace(first, verdict=INCONCLUSIVE), *others),
+        base=Arm(latents=10),
+    )
     path = write_comparison(evidence, later, tmp_path)
     text = " ".join(Page(path.read_text(encoding="utf-8")).text)
     assert "23 arms are in both studies. Of 7 claims judged in both, 6 have the same verdict" in text
     assert "better-than-bce changed" in text
     assert "Only in the first: bce-sum-b2." in text
     assert "began from the same weights" in text
+    assert "The studies differ in latents: 20 latents in the first, 10 latents in the second." in text
     assert len(pd.read_csv(tmp_path / "differences.csv")["arm"].unique()) == 23
+
+
+# A study that varies more than loss, reduction, beta and posterior
+
+
+@pytest.fixture(scope="module")
+def further(tmp_path_factory: pytest.TempPathFactory) -> ReportPaths:
+    evidence = samples.further_study()
+    verdict = verdict_samples.compared(
+        evidence.frame[evidence.frame["arm"].isin(["mae-sum-b1", "bce-sum-b1"])],
+        "acutance_ratio",
+        ("mae-sum-b1", "bce-sum-b1"),
+        0.02,
+    )
+    return build(replace(evidence, verdicts=(verdict,)), tmp_path_factory.mktemp("further"))
+
+
+def test_each_varied_factor_has_a_column_and_a_fact(further: ReportPaths) -> None:
+    page = Page(further.html.read_text(encoding="utf-8"))
+    titles = [text.strip() for text in page.text]
+    assert {"latents", "conditional", "latents, varied", "conditional, varied"} <= set(titles)
+    assert "2, 10 and 20 (base: 20)" in titles
+    assert "false and true (base: false)" in titles
+    arms = pd.read_csv(further.tables / "arms.csv")
+    of_arm = arms.drop_duplicates("arm").set_index("arm")
+    assert len(of_arm) == 36
+    assert of_arm.loc["mae-sum-b4-latents2-conditional", "model.latents"] == 2
+    assert of_arm.loc["mae-sum-b4", "model.latents"] == 20
+    assert {"model.latents", "model.conditional"} <= set(pd.read_csv(further.results).columns)
+
+
+def test_captions_name_the_base_that_figures_and_tables_keep_to(further: ReportPaths) -> None:
+    clause = "Other settings as in the study’s base: 20 latents, without labels."
+    text = further.markdown.read_text(encoding="utf-8")
+    captions = re.findall(r"!\[(.*?)\]\(figures/(.*?)\.svg\)", text)
+    drawn = {name: caption for caption, name in captions}
+    kept = [name for name in drawn if re.search(r"against-(beta|rate)|transfer|training", name)]
+    assert len(kept) > 12
+    assert all(drawn[name].endswith(clause) for name in kept)
+    assert drawn["against-latents"].endswith("Other settings as in the study’s base: without labels.")
+    page = " ".join(Page(further.html.read_text(encoding="utf-8")).text)
+    assert f"SSIM by loss, reduction and β: mean ± 95 % interval, n = 3 seeds. {clause}" in page
+    assert f"At one β: sum, β = 1; mean ± 95 % interval, n = 3 seeds. {clause}" in page
+    assert len(pd.read_csv(further.tables / "ssim.csv")) == 6  # two losses, three betas
+
+
+def test_where_no_arm_has_the_base_nothing_is_drawn_against_beta_and_the_page_says_so(tmp_path: Path) -> None:
+    paths = build(samples.further_study(seeds=2, base=Arm(latents=5), pictures={}), tmp_path)
+    text = paths.markdown.read_text(encoding="utf-8")
+    assert "No arm of the grid has the settings of the study’s base (5 latents, without labels)" in text
+    assert not [path for path in paths.figures.iterdir() if re.search("against-(beta|rate)|training", path.name)]
+
+
+def test_a_study_of_the_usual_factors_names_no_base(report: ReportPaths) -> None:
+    assert "base" not in report.markdown.read_text(encoding="utf-8")
 
 
 # A small report, word for word
@@ -360,35 +417,35 @@ def small() -> Evidence:
     )
     planned = samples.cells(("bce", "mae"), ("sum", "mean"), (0.5, 1.0), seeds=6)[["key", "arm", "seed"]]
     arms = ("mae-sum-b1", "bce-sum-b1")
-    records = [
-        verdict_samples.compare(frame, "mae-acutance", "greater", "acutance_ratio", arms, 0.02).to_dict(),
-        verdict_samples.compare(frame, "better-than-bce", "greater", "ssim", arms, 0.005).to_dict(),
-    ]
+    verdicts = (
+        verdict_samples.compared(frame, "acutance_ratio", arms, 0.02, name="sharper"),
+        verdict_samples.compared(frame, "ssim", arms, 0.005, name="better"),
+    )
     return Evidence(
         study="small",
         title="A small study",
         description="Two losses, two reductions, two betas.",
         frame=frame,
-        verdicts=records,
+        verdicts=verdicts,
         planned=planned[planned["key"] != "bce-sum-b1-s5"],
         environment=samples.environment(),
         claims_hash="0f1e2d3c",
     )
 
 
-def alike(found: Any, expected: Any) -> bool:
-    """Equal, numbers to nine figures: the last bits of a sum are the machine's own."""
+def alike(content: Any, expected: Any) -> bool:
+    """Equal, numbers to nine figures: the last bits of a sum depend on the machine."""
     if isinstance(expected, dict):
-        return found.keys() == expected.keys() and all(alike(found[key], expected[key]) for key in expected)
+        return content.keys() == expected.keys() and all(alike(content[key], expected[key]) for key in expected)
     if isinstance(expected, list):
-        return len(found) == len(expected) and all(map(alike, found, expected))
-    return bool(found == pytest.approx(expected, rel=1e-9) if isinstance(expected, float) else found == expected)
+        return len(content) == len(expected) and all(map(alike, content, expected))
+    return bool(content == pytest.approx(expected, rel=1e-9) if isinstance(expected, float) else content == expected)
 
 
 def test_a_small_report_reads_as_it_did(tmp_path: Path) -> None:
     """Where the change is meant, copy the new files over those in tests/golden, and read the difference."""
     paths = build(small(), tmp_path)
-    # What the catalogue says of each metric is its own affair.
+    # The table of metrics is the catalogue's text: it is tested there.
     text = paths.markdown.read_text(encoding="utf-8").split("## Metrics")[0]
     assert text == (GOLDEN / "report.md").read_text(encoding="utf-8"), f"new text: {paths.markdown}"
     content, golden = (

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from reports.claims.load import Claim
+from reports.claims.places import MATCHED, NOMINAL
 from reports.judging.cells import Cells
 from reports.judging.differences import Measured, measure
-from reports.judging.judge import Verdict, judge
-from reports.judging.verdict import MATCHED, NOMINAL
+from reports.judging.judge import judge
+from reports.judging.verdict import Verdict
 from tests.claim_samples import NOISE, arm, around, claims, frame, one, two_arms
+from vae.arms import Arm
 
 BETAS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 RATES = {
@@ -56,7 +59,7 @@ a = { loss = "bce", reduction = "sum", beta = 1 }
 """
 
 
-def found(text: str, cells: pd.DataFrame, place: str = NOMINAL) -> list[Measured]:
+def measured_by(text: str, cells: pd.DataFrame, place: str = NOMINAL) -> list[Measured]:
     claim: Claim = claims(text)[0]
     return measure(claim, claim.legs[0], place, Cells(cells))
 
@@ -161,8 +164,8 @@ def twins(rates: tuple[float, float], gap: float, beta: float = 0.5) -> pd.DataF
 
 
 def test_every_mean_arm_meets_the_sum_arm_of_equal_beta_eff() -> None:
-    measured = found(TWIN, twins((9.0, 5.0), 0.0))
-    assert [each.label for each in measured] == ["bce-mean-b0.5 − bce-sum-b19.6", "bce-mean-b1 − bce-sum-b39.2"]
+    measured = measured_by(TWIN, twins((9.0, 5.0), 0.0))
+    assert [pair.label for pair in measured] == ["bce-mean-b0.5 − bce-sum-b19.6", "bce-mean-b1 − bce-sum-b39.2"]
     assert single(TWIN, twins((9.0, 5.0), 0.0)).verdict == "supported"
     assert single(TWIN, twins((9.0, 5.0), 0.4)).verdict == "refuted"
 
@@ -208,16 +211,16 @@ def test_a_trend_is_the_slope_on_log_beta_seed_by_seed() -> None:
     assert verdict.verdict == "supported"
     assert verdict.per_seed[0] == pytest.approx(np.polyfit(np.log(seed0["beta"]), seed0["rate"], 1)[0])
     assert "the rate of MSE falls by" in verdict.sentence
-    assert any("in no seed does a step in beta go the other way" in note for note in verdict.evidence)
+    assert any("in no seed does a step in beta go opposite to the claim" in note for note in verdict.evidence)
 
 
-def test_a_trend_the_other_way_is_refuted_and_steps_against_it_are_told() -> None:
+def test_a_trend_opposite_to_the_claim_is_refuted_and_steps_against_it_are_told() -> None:
     cells = ladder("mse")
     assert single(TREND.replace('"falls"', '"rises"'), cells).verdict == "refuted"
     cells.loc[(cells["beta"] == 1.0) & (cells["seed"] == 5), "rate"] = 30.0
     told = single(TREND, cells)
     assert told.verdict == "supported"  # as a slope; so the sentence itself must say the rest
-    assert told.sentence.endswith("but in seed 5 a step in beta goes the other way by more than 0.5.")
+    assert told.sentence.endswith("but in seed 5 a step in beta goes opposite to the claim by more than 0.5.")
 
 
 def plan_of(cells: pd.DataFrame, *extra: dict[str, object]) -> pd.DataFrame:
@@ -300,7 +303,7 @@ def test_all_cells_of_a_curve_must_have_started_alike() -> None:
 
 def test_a_number_can_be_met_at_equal_rate_too() -> None:
     text = EQUAL_RATE.replace('b = { loss = "mse", reduction = "sum", beta = 1 }', "reference = 0.7")
-    (measured,) = found(text, frame(ladder("mae"), ladder("mse")), MATCHED)
+    (measured,) = measured_by(text, frame(ladder("mae"), ladder("mse")), MATCHED)
     rates = np.array([10, 15, 20, 25, 30])
     expected = np.mean(0.93 - 0.72 * np.exp(-rates / 14)) - 0.7
     assert measured.rates == (10, 15, 20, 25, 30)
@@ -349,3 +352,97 @@ def test_an_anchor_is_decided_by_value_at_any_number_of_seeds(value: float, word
     verdict = single(ANCHOR, arm("bce-sum-1", {"neg_elbo": around(value, 0.05, seeds)}))
     assert (verdict.verdict, verdict.n, verdict.p_in, verdict.reference) == (word, seeds, None, 105.6)
     assert verdict.effect == pytest.approx(value - 105.6, abs=0.1)
+
+
+# Other factors than the objective's.
+
+
+def against(factor: str, value: object, other: object, extra: str = "") -> str:
+    """BCE at beta 1 with two values of a factor."""
+    arms = "\n".join(
+        f'{side} = {{ loss = "bce", beta = 1, "{factor}" = {setting} }}'
+        for side, setting in (("a", value), ("b", other))
+    )
+    return (
+        '[[claim]]\nid = "own"\nquote = "own"\nkind = "greater"\nmetric = "ssim"\nmargin = 0.2\nreason = "made up"\n'
+        f"{arms}\n{extra}"
+    )
+
+
+def with_values(factor: str, values: dict[Any, float], hashed: bool = True, **fields: Any) -> pd.DataFrame:
+    """BCE at beta 1 with these values of a factor: value -> how much its SSIM lies above the others'."""
+    base = np.linspace(0, 3, 8)
+    arms = []
+    for value, gain in values.items():
+        cells = arm("bce-sum-1", {"ssim": base + np.array(around(gain)) if gain else base}, **{factor: value}, **fields)
+        if hashed:  # of models of their own: weights of their own
+            cells["init_hash"] = [f"i{seed}-{value}" for seed in cells["seed"]]
+        arms.append(cells)
+    return frame(*arms)
+
+
+def test_a_claim_over_latents_is_judged_and_says_that_weights_differ() -> None:
+    cells = with_values("model.latents", {2: 1.0, 20: 0.0})
+    verdict = single(against("model.latents", 2, 20), cells)
+    assert (verdict.verdict, verdict.shared) == ("supported", ("batch order",))
+    assert verdict.arms == ("bce-sum-b1-latents2", "bce-sum-b1")
+    assert verdict.sentence.startswith(
+        "For BCE with ‘sum’ at beta 1, the SSIM of the arm with 2 latents is 1.00 higher than that of the arm with 20 "
+    )
+    assert verdict.sentence.endswith("; the arms are of different models, so their initial weights differ.")
+
+
+def test_arms_of_different_models_must_still_share_the_batch_order() -> None:
+    cells = with_values("model.latents", {2: 1.0, 20: 0.0})
+    cells.loc[(cells["model.latents"] == 2) & (cells["seed"] == 3), "order_hash"] = "other"
+    assert "the cells of seed 3 cannot be paired" in single(against("model.latents", 2, 20), cells).sentence
+
+
+def test_arms_of_one_model_with_different_weights_are_refused_and_with_the_same_are_not() -> None:
+    text, values = against("training.learning_rate", 3e-4, 1e-3), {3e-4: 1.0, 1e-3: 0.0}
+    assert "cannot be paired" in single(text, with_values("training.learning_rate", values)).sentence
+    verdict = single(text, with_values("training.learning_rate", values, hashed=False, noise_hash="n"))
+    assert (verdict.verdict, verdict.shared) == ("supported", ("initial weights", "batch order", "noise"))
+    assert "the SSIM of the arm with learning rate 0.0003 is 1.00 higher" in verdict.sentence
+    assert "weights" not in verdict.sentence
+
+
+def test_what_a_claim_does_not_name_is_the_bases() -> None:
+    cells = frame(two_arms(5.0).assign(**{"model.latents": 2}), two_arms(-5.0).assign(**{"model.latents": 20}))
+    for latents, word in ((2, "supported"), (20, "refuted")):
+        base = Arm(latents=latents)
+        cells["arm"] = [f"{row['loss']}-{row['model.latents']}" for row in cells.to_dict("records")]
+        (verdict,) = judge(claims(one()), cells, base=base)
+        assert (verdict.verdict, verdict.arms) == (word, (f"mae-{latents}", f"mse-{latents}"))
+        assert "latents" not in verdict.sentence
+
+
+def test_what_both_arms_have_and_the_base_has_not_is_named_before_them() -> None:
+    text = one().replace("beta = 1 }", "beta = 1, model = { latents = 2, conditional = true } }")
+    cells = two_arms(5.0).assign(**{"model.latents": 2, "model.conditional": True})
+    start = "With ‘sum’ at beta 1, 2 latents and labels, the SSIM of MAE is 5.00 higher than that of MSE"
+    assert single(text, cells).sentence.startswith(start)
+
+
+def test_an_arm_that_two_selectors_name_in_this_study_is_not_compared_with_itself() -> None:
+    verdict = single(
+        against("model.latents", 20, 20).replace(', "model.latents" = 20 }', " }", 1),
+        with_values("model.latents", {2: 1.0, 20: 0.0}),
+    )
+    assert verdict.verdict == "insufficient data"
+    assert "a and b are one arm in this study, bce-sum-b1" in verdict.sentence
+
+
+def test_trends_and_curves_run_through_arms_that_differ_in_beta_alone() -> None:
+    cells = frame(ladder("mse"), ladder("mse", gain=9.0, shift=30.0).assign(**{"model.latents": 2.0}))
+    assert single(TREND, cells).per_seed == single(TREND, ladder("mse")).per_seed
+    own = TREND.replace('reduction = "sum"', '"model.latents" = 2')
+    assert single(own, cells).label == "rate: slope of rate on ln beta, mse-sum-latents2"
+    assert single(own, cells).per_seed == pytest.approx(single(TREND, ladder("mse", shift=30.0)).per_seed)
+
+
+def test_numbers_that_pandas_made_floats_are_what_they_were() -> None:
+    cells = with_values("model.latents", {2: 1.0, 20: 0.0})
+    cells.loc[cells["model.latents"] == 20, "model.latents"] = math.nan  # absent: the base's
+    assert cells["model.latents"].dtype == float
+    assert single(against("model.latents", 2, 20), cells).verdict == "supported"

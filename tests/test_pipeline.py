@@ -17,7 +17,7 @@ from PIL import Image
 
 from ablations import driver
 from ablations.cli import main
-from tracking.store import open_store
+from tracking.opening import open_store
 from vae.metrics.catalogue import CATALOGUE
 
 PROMISED = (
@@ -251,6 +251,104 @@ def test_two_studies_are_compared_arm_by_arm(lab):
     assert "mae-sum-b1" in (lab / "both/compare.html").read_text()
 
 
+SHAPES = """
+[grid]
+loss = "bce"
+"model.latents" = [3, 5]
+"training.learning_rate" = [1e-3, 3e-4]
+"""
+MORE_LATENTS = """
+[[claim]]
+id = "more-latents"
+quote = "more latents cost more"
+kind = "greater"
+metric = "rate"
+margin = 0.01
+reason = "of the rate that two latents have"
+a = { loss = "bce", beta = 1, "model.latents" = 5 }
+b = { loss = "bce", beta = 1 }
+"""
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder in which a study was run that varies a model factor and a training factor."""
+    folder = tmp_path_factory.mktemp("shapes")
+    head, _, rest = STUDY.partition("[grid]")
+    (folder / "shapes.toml").write_text(head + SHAPES + "[evaluation]" + rest.partition("[evaluation]")[2])
+    (folder / "claims.toml").write_text(MORE_LATENTS)
+    done = ablate(folder, "run", "shapes.toml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 arms × 2 seeds = 8 cells, 0 done, 8 to train." in done.stdout
+    assert "Arms of one model also share initial weights" in done.stdout
+    return folder
+
+
+def test_model_and_training_factors_are_columns_and_labels(shapes):
+    cells = rows(shapes, "out/shapes")
+    assert list(cells[0])[6:8] == ["model.latents", "training.learning_rate"]
+    assert {(row["arm"], row["model.latents"], row["training.learning_rate"]) for row in cells} == {
+        ("bce-sum-b1", "3", "0.001"),
+        ("bce-sum-b1-lr0.0003", "3", "0.0003"),
+        ("bce-sum-b1-latents5", "5", "0.001"),
+        ("bce-sum-b1-latents5-lr0.0003", "5", "0.0003"),
+    }
+    starts = {(row["seed"], row["model.latents"], row["init_hash"]) for row in cells}
+    assert len(starts) == 4  # arms of one model share their initial weights
+    assert len({(row["seed"], row["order_hash"]) for row in cells}) == 2  # and all arms of a seed its batch order
+
+
+def test_a_claim_compares_shapes_and_leaves_the_base_out(shapes):
+    verdicts = json.loads((shapes / "out/shapes/verdicts.json").read_text())["verdicts"]
+    assert [verdict["claim"]["id"] for verdict in verdicts] == ["more-latents"]
+    assert "latents" in (shapes / "out/shapes/report.html").read_text()
+
+
+def test_a_plan_shows_the_factors_that_vary(shapes):
+    plan = ablate(shapes, "plan", "shapes.toml", "--only", "latents=5", "--no-probe")
+    assert "2 arms × 2 seeds = 4 cells, 4 done, 0 to train." in plan.stdout
+    assert "learning rate" in plan.stdout
+
+
+def test_other_evaluation_settings_are_measured_and_nothing_is_trained(shapes):
+    other = ["shapes.toml", "--set", "evaluation.iwae_images=6"]
+    plan = ablate(shapes, "plan", *other, "--seeds", "0-2", "--no-probe")
+    assert "12 cells, 0 done, 8 to measure again from kept weights, 4 to train." in plan.stdout
+    done = ablate(shapes, "measure", *other, "--seeds", "0-2", "--out", "again")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "8 cells measured from kept weights, none trained, in " in done.stdout
+    assert "4 cells without kept weights: ablate run shapes.toml trains them." in done.stdout
+    before, after = rows(shapes, "out/shapes"), rows(shapes, "again")
+    assert [row["ssim"] for row in after] == [row["ssim"] for row in before]
+    assert [row["neg_iwae"] for row in after] != [row["neg_iwae"] for row in before]
+    again = ablate(shapes, "measure", *other, "--no-report")
+    assert "Everything was done already; nothing was trained." in again.stdout
+
+
+def test_measuring_without_any_weights_opens_no_run_and_says_so(shapes):
+    report = (shapes / "out/shapes/report.html").read_bytes()
+    runs = ablate(shapes, "status").stdout
+    done = ablate(shapes, "measure", "shapes.toml", "--seeds", "7-8")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "8 cells without kept weights: ablate run shapes.toml trains them." in done.stdout
+    assert ablate(shapes, "status").stdout == runs
+    assert (shapes / "out/shapes/report.html").read_bytes() == report
+
+
+def test_a_run_that_was_stopped_at_once_has_no_report_and_says_so(tmp_path, monkeypatch):
+    (tmp_path / "small.toml").write_text(STUDY.replace('["claims.toml"]', "[]"))
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ablations.executors.local.Local.train", stopped)
+        assert ablate(tmp_path, "run", "small.toml").returncode == 130
+    done = ablate(tmp_path, "report", "small")
+    assert done.returncode == 2
+    assert "study='small': none of the 4 cells of its latest run has a result yet; ablate run small" in done.stderr
+
+
 @pytest.mark.parametrize("name", ["digits-conv", "digits-cvae"])
 def test_the_other_families_go_the_whole_way(tmp_path, name):
     small = {"images.train": 300, "images.test": 60, "evaluation.generated": 40, "evaluation.iwae_images": 4}
@@ -284,7 +382,7 @@ def test_the_models_are_in_the_registry_with_a_signature(lab):
     ("arguments", "message"),
     [
         (["run", "digits", "--set", "grid.loss=msee"], "Did you mean 'mse'?"),
-        (["run", "digits", "--set", "grid.beta=[-1]"], "beta=-1.0 must be a finite number"),
+        (["run", "digits", "--set", "grid.beta=[-1]"], "beta=-1 must be a finite number"),
         (["run", "digits", "--epochs", "0"], "epochs=0 must be a whole number"),
         (["run", "digits", "--seeds", ""], "names no seed"),
         (["run", "digits", "--set", "grid.loss=[]"], "the grid has no arm"),

@@ -1,11 +1,11 @@
-"""A cell's whole row, recomputed by hand: plain numpy, scikit-image and scipy where a ruler has such a twin, and the
-ruler itself, whose own tests are elsewhere, where the question is what it was given."""
+"""A cell's whole row, recomputed by hand: plain numpy, scikit-image and scipy where a metric has such a twin, and the
+metric itself, whose own tests are elsewhere, where the question is what it was given."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +24,17 @@ from vae import streams
 from vae.importance import iwae
 from vae.metrics import generation, sharpness
 from vae.metrics.transfer import transfer
+from vae.models import build
 from vae.training.stack import Stack
 
 SETTINGS = Evaluation(per_epoch_images=50, iwae_images=9, iwae_samples=6, generated=60, blur_images=20)
 SEED = 3
 TIMES = {"half-logvar": 1, "full-logvar": 2, "log-std": 2}  # the encoder's second output, as ln of the variance drawn
 ARMS = [
-    vae.Objective("bce", beta=0.2),
-    vae.Objective("mae", beta=0.2, posterior="full-logvar"),
-    vae.Objective("bce", beta=0.2, posterior="log-std"),
-    vae.Objective("continuous-bernoulli", beta=0.2),
+    vae.Arm("bce", beta=0.2),
+    vae.Arm("mae", beta=0.2, posterior="full-logvar"),
+    vae.Arm("bce", beta=0.2, posterior="log-std"),
+    vae.Arm("continuous-bernoulli", beta=0.2),
 ]
 Array = np.ndarray
 
@@ -43,9 +44,9 @@ class Hand:
     """One trained model on the test images, by hand, in float64 from the network's outputs on."""
 
     model: nn.Module
-    objective: vae.Objective
+    arm: vae.Arm
     images: vae.ImageData
-    judge: Evaluator
+    evaluator: Evaluator
 
     def noise(self, purpose: str, *shape: int) -> Tensor:
         return torch.randn(shape, generator=streams.generator(self.images.name, SEED, f"evaluation/{purpose}"))
@@ -53,14 +54,14 @@ class Hand:
     @torch.no_grad()
     def encode(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         mean, spread = self.model.encode(x, y)
-        return mean, TIMES[self.objective.posterior] * spread
+        return mean, TIMES[self.arm.posterior] * spread
 
     @torch.no_grad()
     def decode(self, z: Tensor, y: Tensor | None) -> Array:
         return self.model.decode(z, y).double().numpy()
 
     def picture(self, own: Array) -> Array:
-        if self.objective.loss != "continuous-bernoulli":
+        if self.arm.loss != "continuous-bernoulli":
             return expit(own)
         return np.where(abs(own) < 1e-3, 0.5 + own / 12, 1 / -np.expm1(-own) - 1 / own)
 
@@ -175,7 +176,7 @@ class Hand:
         }
 
     def read(self) -> dict[str, float]:
-        reader, labels = self.judge.judge.classifier, self.images.test_labels
+        reader, labels = self.evaluator.classifier.classifier, self.images.test_labels
         recon, drawn, real = (
             reader.read(torch.as_tensor(i).float()) for i in (self.at_mean, self.samples, self.images.test)
         )
@@ -230,26 +231,27 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-def trained(images: vae.ImageData, arms: list[vae.Objective], classes: int = 0) -> Stack:
-    stack = Stack.create(
-        lambda: vae.VAE(images.image_shape, 4, classes, hidden=(24,)), arms, dataset=images.name, seed=SEED
-    )
-    for _ in vae.fit(stack, images, vae.Training(epochs=20, batch_size=32, learning_rate=3e-3)):
+def trained(images: vae.ImageData, arms: list[vae.Arm]) -> Stack:
+    settings = {"latents": 4, "hidden": (24,), "epochs": 20, "batch_size": 32, "learning_rate": 3e-3}
+    arms = [arm.replace(**settings) for arm in arms]
+    template = partial(build, arms[0], images.image_shape, images.n_classes)
+    stack = Stack.create(template, arms, dataset=images.name, seed=SEED)
+    for _ in vae.fit(stack, images):
         pass
     return stack
 
 
 def compare(stack: Stack, arm: int, images: vae.ImageData, cache: Path) -> None:
-    judge = Evaluator(images, SETTINGS, conditional=stack.classes > 0, cache=cache, device=torch.device("cpu"))
-    hand = Hand(stack.module(arm).eval().requires_grad_(False), stack.objectives[arm], images, judge)
-    found, expected = judge.measure(stack.module(arm), stack.objectives[arm], SEED).metrics, hand.row()
+    evaluator = Evaluator(images, SETTINGS, cache=cache, device=torch.device("cpu"))
+    hand = Hand(stack.module(arm).eval().requires_grad_(False), stack.arms[arm], images, evaluator)
+    found, expected = evaluator.measure(stack.module(arm), stack.arms[arm], SEED).metrics, hand.row()
     assert found.keys() == expected.keys()
     assert hand.rates.mean() > 1  # a collapsed model would hide most slips
     wrong = {n: (found[n], e) for n, e in expected.items() if found[n] != pytest.approx(e, rel=2e-5, abs=2e-6)}
     assert not wrong
 
 
-@pytest.mark.parametrize("arm", range(len(ARMS)), ids=[each.label for each in ARMS])
+@pytest.mark.parametrize("arm", range(len(ARMS)), ids=[each.label() for each in ARMS])
 def test_a_row_is_what_it_is_by_hand(arm: int, images: vae.ImageData, cache: Path) -> None:
     stack = trained(images, ARMS)
     compare(stack, arm, images, cache)
@@ -264,4 +266,4 @@ def test_a_row_is_what_it_is_by_hand(arm: int, images: vae.ImageData, cache: Pat
 
 
 def test_a_conditional_models_row_is_what_it_is_by_hand(images: vae.ImageData, cache: Path) -> None:
-    compare(trained(images, [vae.Objective("mse", beta=0.1)], classes=10), 0, images, cache)
+    compare(trained(images, [vae.Arm("mse", beta=0.1, conditional=True)]), 0, images, cache)

@@ -13,14 +13,14 @@ from tests.test_verdicts import legs, single, three_arms
     ("kind", "difference", "sd", "tail"),
     [
         ("greater", -0.22, 0.6, "not more than the 0.2 that would matter."),  # the interval reaches beyond 0
-        ("greater", -0.22, 0.2, "the other way round."),  # beyond 0, and not beyond the margin
-        ("greater", -1.0, 0.2, "the other way round, by more than the 0.2 that matters."),
+        ("greater", -0.22, 0.2, "opposite to the claim."),  # beyond 0, and not beyond the margin
+        ("greater", -1.0, 0.2, "opposite to the claim, by more than the 0.2 that matters."),
         ("less", 0.22, 0.45, "not more than the 0.2 that would matter."),
-        ("less", 0.22, 0.2, "the other way round."),
-        ("less", 1.0, 0.2, "the other way round, by more than the 0.2 that matters."),
+        ("less", 0.22, 0.2, "opposite to the claim."),
+        ("less", 1.0, 0.2, "opposite to the claim, by more than the 0.2 that matters."),
     ],
 )
-def test_the_reverse_is_said_only_where_the_whole_interval_shows_it(
+def test_a_reverse_is_told_only_where_the_whole_interval_shows_it(
     kind: str, difference: float, sd: float, tail: str
 ) -> None:
     verdict = single(one(kind), two_arms(difference, sd=sd))

@@ -221,8 +221,8 @@ def test_a_picture_without_an_edge_reads_nan_and_is_counted() -> None:
 def test_companions_are_nan_only_where_the_original_has_nothing() -> None:
     blank, lit = torch.zeros(5, 4), torch.eye(5)[:, :4]
     reconstruction, original = torch.stack([blank, lit, blank]), torch.stack([lit, blank, blank])
-    for ruler in (edge_contrast, ink_ratio, foreground_recall):
-        values = ruler(reconstruction, original)
+    for metric in (edge_contrast, ink_ratio, foreground_recall):
+        values = metric(reconstruction, original)
         assert values[0] == 0.0
         assert values[1:].isnan().all()
 
@@ -257,7 +257,7 @@ def test_a_median_loses_thin_strokes_while_it_looks_sharp(mnist_test_images: Ten
     some = mnist_test_images[:500]
     jittered = torch.stack([some.roll((dy, dx), (-2, -1)) for dy in range(-2, 3) for dx in range(-2, 3)])
     median, mean = jittered.median(0).values, jittered.mean(0)
-    ratios = [acutance_ratio(each, some).nanmean().item() for each in (median, mean)]
+    ratios = [acutance_ratio(blurry, some).nanmean().item() for blurry in (median, mean)]
     assert ratios[0] > 1.5 * ratios[1]
     recall = foreground_recall(median, some).nanmean()
     assert recall < 0.75

@@ -10,16 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from ablations import grid, sections
+from ablations import grid
 from ablations import study as studies
 from ablations.grid import Cell
 from ablations.options import assignment, narrow, overrides
-from ablations.sections import Model, parse_seeds
+from ablations.sections import parse_seeds
+from ablations.studies import bundled
 from ablations.study import Study
+from vae import models
+from vae.arms import Arm, varied
 from vae.errors import UserError
+from vae.factors import Factor, factors
 
 
-@pytest.mark.parametrize("name", studies.bundled())
+@pytest.mark.parametrize("name", bundled())
 def test_every_bundled_study_loads_and_survives_being_written_out(name, tmp_path):
     study = studies.load(name)
     path = tmp_path / "again.toml"
@@ -29,9 +33,10 @@ def test_every_bundled_study_loads_and_survives_being_written_out(name, tmp_path
 
 def test_mnist_is_the_notes_own_setting():
     study = studies.load("mnist")
-    assert (study.model.hidden, study.model.latents) == ((400,), 20)
-    assert (study.training.learning_rate, study.training.batch_size, study.training.epochs) == (1e-3, 128, 10)
-    assert len(study.objectives()) == 3 * 2 * 6
+    assert (study.base["model.hidden"], study.base["model.latents"]) == ((400,), 20)
+    training = study.base.training
+    assert (training.learning_rate, training.batch_size, training.epochs) == (1e-3, 128, 10)
+    assert len(study.arms) == 3 * 2 * 6
     assert len(study.seeds) == 8
 
 
@@ -40,7 +45,7 @@ def test_mnist_is_the_notes_own_setting():
     [
         ({"grid.loss": ["msee"]}, r"digits.toml: \[grid\] loss='msee' is not one of .* Did you mean 'mse'\?"),
         ({"grid.loss": "nowhere.losses:f"}, r"the module 'nowhere.losses' cannot be imported"),
-        ({"grid.beta": [-1]}, r"beta=-1.0 must be a finite number, 0 or more"),
+        ({"grid.beta": [-1]}, r"beta=-1 must be a finite number, 0 or more"),
         ({"grid.beta": [math.nan]}, r"beta=nan must be a finite number, 0 or more"),
         ({"grid.beta": []}, r"beta=\[\] is an empty list, so the grid has no arm"),
         ({"grid.beta": [1, 1.0]}, r"beta holds 1.0 twice"),
@@ -59,7 +64,16 @@ def test_mnist_is_the_notes_own_setting():
         ({"training.precision": "float16"}, r"precision='float16' is not one of .* Did you mean 'bfloat16'\?"),
         ({"model.family": "mpl"}, r"family='mpl' is not one of .* Did you mean 'mlp'\?"),
         ({"model.channels": [8]}, r"channels is no option of family='mlp'. Did you mean 'hidden'\?"),
-        ({"model.latents": 0}, r"model.latents=0: input should be greater than or equal to 1"),
+        ({"model.latents": 0}, r"\[model\] latents=0 must be a whole number, 1 or more"),
+        ({"grid.model.latnts": 2}, r"the key 'grid.model.latnts' is not known; .* Did you mean 'model.latents'\?"),
+        ({"grid": {"model": 3}}, r"the key 'grid.model' is not known"),
+        ({"grid": 3}, r"grid=3 must be a section of keys, such as \[grid\] beta = \[1, 4\]"),
+        ({"grid.model.latents": [2, 0]}, r"\[grid\] latents=0 must be a whole number, 1 or more"),
+        ({"grid.training.learning_rate": 0}, r"\[grid\] learning_rate=0 must be a finite number, above 0"),
+        ({"grid.model.hidden": [3, 5]}, r"\[grid\] hidden=3: input should be a list"),
+        ({"grid.model.channels": [[8]]}, r"\[grid\] channels is no option of family='mlp'. Did you mean 'hidden'\?"),
+        ({"grid": {"latents": 2, "model.latents": 3}}, r"\[grid\] model.latents is given twice"),
+        ({"storage.weights": "some"}, r"storage.weights='some': input should be 'all', 'best' or 'none'"),
         ({"dataset.name": "digits"}, r"--set dataset.name: 'dataset' is a single value, not a section"),
     ],
 )
@@ -79,12 +93,12 @@ class Deep(nn.Module):
 
 @pytest.fixture
 def deep(monkeypatch):
-    monkeypatch.setattr(sections, "FAMILIES", {**sections.FAMILIES, "deep": Deep})
+    monkeypatch.setattr(models, "FAMILIES", {**models.FAMILIES, "deep": Deep})
 
 
 def test_a_new_family_brings_its_options(deep, tmp_path):
     study = studies.load("digits", {"model": {"family": "deep", "depth": 3, "widths": [5, 6]}})
-    assert study.model.build((8, 8), 0).given == (3, (5, 6), False)
+    assert models.build(study.base, (8, 8), 0).given == (3, (5, 6), False)
     (tmp_path / "again.toml").write_text(studies.to_toml(study))
     assert studies.load(str(tmp_path / "again.toml")).model == study.model
     other = studies.load("digits", {"model": {"family": "deep", "depth": 4, "widths": [5, 6]}})
@@ -111,17 +125,15 @@ def test_an_option_is_of_its_family_and_of_its_type(deep, model, message):
 
 
 def key_of(study):
-    return grid.key(study, Cell(study.objectives()[0], 0), dataset="d", data_digest="0")
+    return grid.key(study, Cell(study.arms[0], 0), dataset="d", data_digest="0")
 
 
-def test_a_new_option_of_some_family_renames_no_cell(deep):
-    """What is hashed of a model: the two options that were there when cells were first named, and what is given."""
-    plain = {"family": "mlp", "latents": 8, "conditional": False}
-    assert Model(latents=8).model_dump(mode="json") == plain | {"hidden": None, "channels": None}
-    given = Model(latents=8, hidden=[128]).model_dump(mode="json")
-    assert given == plain | {"hidden": [128], "channels": None}
-    for name in studies.bundled():
-        assert studies.load(name).model.model_dump(mode="json").keys() == given.keys()
+@pytest.mark.parametrize("name", bundled())
+def test_a_new_option_of_some_family_changes_no_key_of_another(name, monkeypatch):
+    before = key_of(studies.load(name))
+    monkeypatch.setattr(models, "FAMILIES", {**models.FAMILIES, "deep": Deep})
+    assert "model.depth" in factors()
+    assert key_of(studies.load(name)) == before
 
 
 def test_a_file_that_is_no_toml_is_named(tmp_path):
@@ -146,7 +158,7 @@ def test_seeds_written_as_text_are_read_back(seeds):
 def test_named_options_win_over_set():
     chosen = overrides(seeds="0-1", epochs=2, assignments=["training.epochs=9", "model.latents=3"])
     study = studies.load("digits", chosen)
-    assert (study.seeds, study.training.epochs, study.model.latents) == ((0, 1), 2, 3)
+    assert (study.seeds, study.training["epochs"], study.model["latents"]) == ((0, 1), 2, 3)
 
 
 @pytest.mark.parametrize("text", ["loss", "=mae", "loss="])
@@ -157,8 +169,130 @@ def test_an_option_without_key_or_value_says_how_it_is_written(text):
 
 def test_only_keeps_a_part_of_the_grid_and_refuses_what_is_not_in_it():
     study = Study(name="x", grid={"loss": ["bce", "mae"], "beta": [1, 2]})
-    assert [each.label for each in narrow(study, ["loss=mae", "beta=2"]).objectives()] == ["mae-sum-b2"]
+    assert [arm.label() for arm in narrow(study, ["loss=mae", "beta=2"]).arms] == ["mae-sum-b2"]
     with pytest.raises(UserError, match=r"--only loss=mse: the study's grid has loss=.* use --set grid.loss=mse"):
         narrow(study, ["loss=mse"])
     with pytest.raises(UserError, match=r"--only='lose' is not one of .* Did you mean 'loss'\?"):
         narrow(study, ["lose=mae"])
+
+
+EXAMPLES = {  # values that a grid may hold, two of each factor and never its default
+    "loss": ["mse", "mae"],
+    "reduction": ["mean", "batch-mean"],
+    "beta": [2, 0.5],
+    "posterior": ["full-logvar", "log-std"],
+    "model.family": ["conv", "mlp"],
+    "model.latents": [2, 5],
+    "model.conditional": [True, False],
+    "model.hidden": [[12], [12, 7]],
+    "model.channels": [[4, 6], [4]],
+    "training.epochs": [2, 3],
+    "training.batch_size": [32, 64],
+    "training.learning_rate": [3e-4, 2e-3],
+    "training.last_batch": ["keep", "drop"],
+    "training.weight_decay": [0.01, 0.1],
+    "training.clip_norm": ["none", 2],
+    "training.adam_eps": [1e-6, 1e-4],
+    "training.precision": ["float64", "bfloat16"],
+    "training.log_every": [5, 20],
+}
+
+
+def varying(name: str, **further: object) -> Study:
+    family = next(iter(factors()[name].families or ["mlp"]))
+    return Study(name="x", model={"family": family}, grid={"loss": "bce", name: EXAMPLES[name], **further})
+
+
+@pytest.mark.parametrize("each", factors().values(), ids=lambda factor: factor.name)
+def test_every_factor_can_stand_in_a_grid(each: Factor, tmp_path):
+    study = varying(each.name)
+    assert each.name in varied(study.arms)
+    assert len(study.arms) == len({arm.label(study.base) for arm in study.arms}) == 2
+    assert len({grid.key(study, Cell(arm, 0), dataset="d", data_digest="0") for arm in study.arms}) == 2
+    assert [each.parse(each.text(value)) for value in study.grid[each.name]] == list(study.grid[each.name])
+    (tmp_path / "again.toml").write_text(studies.to_toml(study))
+    again = studies.load(str(tmp_path / "again.toml"))
+    assert (again, again.arms) == (study, study.arms)
+
+
+DOTTED = """
+loss = "mae"
+"model.latents" = [2, 8]
+"training.learning_rate" = [0.002, 0.0003]
+"model.conditional" = [false, true]
+"training.last_batch" = "keep"
+"""
+NESTED = """
+loss = "mae"
+[grid.model]
+latents = [2, 8]
+conditional = [false, true]
+[grid.training]
+learning_rate = [0.002, 0.0003]
+last_batch = "keep"
+"""
+BARE = """
+loss = "mae"
+latents = [2, 8]
+conditional = [false, true]
+learning_rate = [0.002, 0.0003]
+last_batch = "keep"
+"""
+
+
+def written(tmp_path, text: str) -> str:
+    path = tmp_path / "own.toml"
+    path.write_text(f"[model]\nlatents = 8\n[training]\nlearning_rate = 0.002\n[grid]\n{text}")
+    return str(path)
+
+
+@pytest.mark.parametrize("text", [DOTTED, NESTED, BARE])
+def test_factors_of_a_grid_are_written_with_dots_or_as_tables(text: str, tmp_path):
+    study = studies.load(written(tmp_path, text))
+    assert [arm.label(study.base) for arm in study.arms] == [
+        "mae-sum-b1-latents2",
+        "mae-sum-b1-latents2-lr0.0003",
+        "mae-sum-b1-latents2-conditional",
+        "mae-sum-b1-latents2-conditional-lr0.0003",
+        "mae-sum-b1",
+        "mae-sum-b1-lr0.0003",
+        "mae-sum-b1-conditional",
+        "mae-sum-b1-conditional-lr0.0003",
+    ]
+    assert study.base["training.last_batch"] == "keep"  # the grid leaves the section's value out
+
+
+@pytest.mark.parametrize("text", [DOTTED, NESTED, BARE])
+def test_options_reach_dotted_factors_however_the_file_writes_them(text: str, tmp_path):
+    path = written(tmp_path, text)
+    for key in ("grid.model.latents", "grid.latents"):
+        assert studies.load(path, {key: [5, 9]}).grid["model.latents"] == (5, 9)
+    study = studies.load(path)
+    for option in ("model.latents=2", "latents=2"):
+        narrowed = narrow(study, [option, "learning_rate=3e-4"])
+        assert [arm["model.latents"] for arm in narrowed.arms] == [2, 2]
+        assert narrowed.grid["training.learning_rate"] == (0.0003,)
+    with pytest.raises(UserError, match=r"--only model.latents=3: the study's grid has model.latents=\[2, 8\]"):
+        narrow(study, ["model.latents=3"])
+
+
+def test_only_names_lists_and_none_as_a_grid_does():
+    study = Study(name="x", grid={"loss": "mae", "hidden": [[5], [6, 7]], "clip_norm": ["none", 2]})
+    narrowed = narrow(study, ["hidden=[6, 7]", "clip_norm=none"])
+    assert (narrowed.grid["model.hidden"], narrowed.grid["training.clip_norm"]) == (((6, 7),), (None,))
+
+
+def test_a_factor_that_a_family_lacks_is_left_out_for_its_arms():
+    families = {"family": ["mlp", "conv"], "hidden": [[5], [6]], "channels": [[4], [8], [9]]}
+    study = Study(name="x", grid={"loss": "mae", **families})
+    assert [(arm.get("model.hidden"), arm.get("model.channels")) for arm in study.arms] == [
+        ((5,), None),
+        ((6,), None),
+        (None, (4,)),
+        (None, (8,)),
+        (None, (9,)),
+    ]
+    only = narrow(study, ["family=conv"])
+    assert [arm["model.channels"] for arm in only.arms] == [(4,), (8,), (9,)]
+    assert only.base == Arm("bce", family="conv", channels=(4,))
+    assert "model.hidden" not in only.grid

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import re
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,13 +14,15 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from reports import numbers as rounding
-from reports.claims.comparability import OWN_OBJECTIVE, refusal
+from reports.claims.comparability import refusal
 from reports.page import layout, objectives, tables
+from reports.page.base import at_base, caption_clause, without_base
 from reports.page.compare import compare
 from reports.page.layout import Column, Entry, Table
 from reports.page.markup import latex, markdown
 from tests import report_samples as samples
 from tracking import schema
+from vae.arms import Arm
 from vae.metrics.catalogue import CATALOGUE
 
 PLACES = st.integers(0, 6)
@@ -39,24 +40,24 @@ def means(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def row(means: pd.DataFrame, arm: str, metric: str) -> pd.Series:
-    (found,) = [r for _, r in means[(means["arm"] == arm) & (means["metric"] == metric)].iterrows()]
-    return found
+    (only,) = [r for _, r in means[(means["arm"] == arm) & (means["metric"] == metric)].iterrows()]
+    return only
 
 
 @pytest.mark.parametrize("arm", ["bce-sum-b1", "mse-mean-b4", "mae-sum-b4"])
 def test_intervals_are_students(frame: pd.DataFrame, means: pd.DataFrame, arm: str) -> None:
     values = frame.loc[(frame["arm"] == arm) & (frame["status"] == "done"), "ssim"]
     low, high = stats.t.interval(0.95, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
-    found = row(means, arm, "ssim")
-    assert found["n"] == len(values) == (3 if arm == "mae-sum-b4" else 4)
-    assert [found["low"], found["mean"], found["high"]] == pytest.approx([low, values.mean(), high], rel=1e-12)
+    mean = row(means, arm, "ssim")
+    assert mean["n"] == len(values) == (3 if arm == "mae-sum-b4" else 4)
+    assert [mean["low"], mean["mean"], mean["high"]] == pytest.approx([low, values.mean(), high], rel=1e-12)
 
 
 def test_one_seed_has_a_mean_and_no_interval(frame: pd.DataFrame) -> None:
-    found = row(tables.arm_means(frame[frame["seed"] == 2]), "bce-sum-b1", "rate")
-    assert found["n"] == 1
-    assert math.isfinite(found["mean"])
-    assert math.isnan(found["half"])
+    mean = row(tables.arm_means(frame[frame["seed"] == 2]), "bce-sum-b1", "rate")
+    assert mean["n"] == 1
+    assert math.isfinite(mean["mean"])
+    assert math.isnan(mean["half"])
 
 
 def test_what_was_not_measured_is_left_out_and_counted(frame: pd.DataFrame) -> None:
@@ -75,49 +76,88 @@ def test_a_study_with_nothing_done_has_empty_tables(frame: pd.DataFrame) -> None
     assert objectives.at_beta(means).empty
 
 
-def test_metrics_stand_in_the_order_of_the_catalogue_and_strangers_last(frame: pd.DataFrame) -> None:
-    found = tables.metrics_in(frame.assign(a_new_metric=1.0, rate=frame["rate"]))
-    assert found[-1] == "a_new_metric"
-    assert list(found[:-1]) == [name for name in CATALOGUE if name in frame.columns]
+def test_metrics_are_in_the_order_of_the_catalogue_and_unknown_ones_last(frame: pd.DataFrame) -> None:
+    metrics = tables.metrics_in(frame.assign(a_new_metric=1.0, rate=frame["rate"]))
+    assert metrics[-1] == "a_new_metric"
+    assert list(metrics[:-1]) == [name for name in CATALOGUE if name in frame.columns]
 
 
 def test_results_keep_every_cell_in_the_order_of_the_schema(frame: pd.DataFrame) -> None:
-    found = tables.results(frame)
-    columns = list(found.columns)
+    results = tables.results(frame)
+    columns = list(results.columns)
     assert columns[: len(schema.LEADING_COLUMNS)] == list(schema.LEADING_COLUMNS)
     assert columns[-len(schema.OTHER_COLUMNS) :] == list(schema.OTHER_COLUMNS)
-    assert len(found) == len(frame)
-    (failed,) = found[found["status"] == "failed"].to_dict("records")
+    assert len(results) == len(frame)
+    (failed,) = results[results["status"] == "failed"].to_dict("records")
     assert failed["reason"] == "diverged in epoch 2"
     assert math.isnan(failed["ssim"])
 
 
 def test_same_objective_is_found_both_ways_and_within_one_loss_only() -> None:
     # beta_eff of mean is 39.2 beta, and 39.2 beta / 39.2 differs from beta by rounding.
-    twin = 4.0 / samples.FACTORS["mean"]
-    frame = samples.cells(seeds=2, betas=(1.0, 4.0), claimed=[("bce", "mean", twin, samples.PLAIN)])
+    twin = 4.0 / 39.2
+    frame = samples.cells(seeds=2, betas=(1.0, 4.0), claimed=[Arm("bce", reduction="mean", beta=twin)])
     frame = pd.concat([frame, samples.cells(("mse",), ("sum",), (39.2,), seeds=2)])
-    found = tables.same_objective(tables.arm_means(frame))
-    assert found["bce-sum-b4"] == (f"bce-mean-b{twin:g}",)
-    assert found[f"bce-mean-b{twin:g}"] == ("bce-sum-b4",)
-    assert found["mse-mean-b1"] == ("mse-sum-b39.2",)
-    assert all(arm in found[other] for arm, others in found.items() for other in others)
-    assert "bce-mean-b1" not in found
+    twins = tables.same_objective(tables.arm_means(frame))
+    assert twins["bce-sum-b4"] == (f"bce-mean-b{twin:g}",)
+    assert twins[f"bce-mean-b{twin:g}"] == ("bce-sum-b4",)
+    assert twins["mse-mean-b1"] == ("mse-sum-b39.2",)
+    assert all(arm in twins[other] for arm, others in twins.items() for other in others)
+    assert "bce-mean-b1" not in twins
 
 
 def test_grid_tables_leave_out_what_claims_added(frame: pd.DataFrame) -> None:
-    extra = samples.cells(("bce",), ("sum",), (1.0,), 4, claimed=[("bce", "sum", 7.0, samples.PLAIN)])
+    extra = samples.cells(("bce",), ("sum",), (1.0,), 4, claimed=[Arm("bce", beta=7)])
     table = layout.grid_table(tables.arm_means(extra), "rate")
     assert [column.title for column in table.columns] == ["loss", "reduction", "β = 1"]
     assert len(tables.arm_means(extra, ["rate"])) == 2
 
 
+# Further factors
+
+
+def test_rows_at_the_base_are_those_of_the_study_without_the_other_arms() -> None:
+    whole = samples.cells(("bce",), ("sum",), (1.0, 4.0), 2, further=samples.FURTHER)
+    same = at_base(whole, Arm(latents=10, conditional=True))
+    assert set(same["arm"]) == {"bce-sum-b1-latents10-conditional", "bce-sum-b4-latents10-conditional"}
+    assert len(at_base(whole, Arm(), free="model.latents")) == 3 * len(at_base(whole, Arm())) == 12
+    assert at_base(whole, Arm(latents=5)).empty
+    absent = whole.assign(**{"training.clip_norm": [np.nan, 1.0] * 12})  # no value: the base's None
+    assert len(at_base(absent, Arm())) == 2
+    spread = samples.cells(("bce",), ("sum",), (1.0,), 2, claimed=[Arm("bce", posterior="log-std")])
+    assert set(at_base(spread, Arm())["arm"]) == {"bce-sum-b1"}
+
+
+def test_arms_that_differ_in_a_further_factor_have_not_the_same_objective() -> None:
+    whole = samples.cells(("bce",), ("sum",), (1.0, 4.0), 2, further=samples.FURTHER)
+    assert tables.same_objective(tables.arm_means(whole)) == {}
+
+
+def test_factors_are_settings_and_not_metrics() -> None:
+    whole = samples.cells(("bce",), ("sum",), (1.0,), 2, further=samples.FURTHER)
+    assert not set(samples.FURTHER) & set(tables.metrics_in(whole))
+    columns = list(tables.results(whole).columns)
+    assert columns[len(schema.LEADING_COLUMNS) :][:2] == list(samples.FURTHER)
+    columns = list(tables.arm_means(whole).columns)
+    assert columns[len(tables.ARM) :][:3] == [*samples.FURTHER, "metric"]
+
+
+def test_the_caption_names_the_base_and_the_page_says_where_no_arm_has_it() -> None:
+    whole = samples.cells(("bce",), ("sum",), (1.0,), 2, further=samples.FURTHER)
+    usual = samples.cells(("bce",), ("sum",), (1.0,), 2)
+    assert caption_clause(whole, Arm()) == " Other settings as in the study’s base: 20 latents, without labels."
+    assert caption_clause(usual, Arm()) == without_base(usual, Arm()) == without_base(whole, Arm()) == ""
+    claimed = samples.cells(("bce",), ("sum",), (1.0,), 2, claimed=[Arm("bce", latents=5)], further=samples.FURTHER)
+    assert "of the study’s base (5 latents, without labels)" in without_base(claimed, Arm(latents=5))
+    assert "of the study’s base (posterior log-std)" in without_base(usual, Arm(posterior="log-std"))
+
+
 # The gate
 
 
-@pytest.mark.parametrize("metric", sorted(m for m, owner in OWN_OBJECTIVE.items() if owner in samples.LOSSES))
+@pytest.mark.parametrize("metric", sorted(m.name for m in CATALOGUE.values() if m.own_objective in samples.LOSSES))
 def test_an_own_objective_never_ranks_losses(frame: pd.DataFrame, metric: str) -> None:
-    owner = OWN_OBJECTIVE[metric]
+    owner = CATALOGUE[metric].own_objective
     means = tables.arm_means(frame.assign(**{metric: 1.0}))
     (title,) = [column for column in layout.arm_table(means, [metric]).columns if column.refusal]
     assert title.refusal.startswith(f"{metric} is what the {owner} arms are trained on: they win it by construction")
@@ -146,11 +186,11 @@ def test_the_diagonal_and_only_the_diagonal_is_marked(frame: pd.DataFrame, means
     assert (numbers["own"] == (numbers["trained"] == numbers["evaluated"])).all()
     at_beta = objectives.table_at_beta(means)
     assert marked(at_beta, objectives.OWN) == {(0, 2), (1, 3), (2, 4)}  # name and rate come first
-    found = objectives.at_rates(frame, [8.0, 15.0, 1000.0])
+    matched = objectives.at_rates(frame, [8.0, 15.0, 1000.0])
     diagonal = {(0, 1), (1, 2), (2, 3)}
-    values = np.array([[entry.value for entry in line[1:]] for line in objectives.table_at_rates(found).rows])
+    values = np.array([[entry.value for entry in line[1:]] for line in objectives.table_at_rates(matched).rows])
     won = {(int(row), column + 1) for column, row in enumerate(values.argmin(axis=0))} & diagonal
-    at_rates = objectives.table_at_rates(found)
+    at_rates = objectives.table_at_rates(matched)
     assert marked(at_rates, objectives.WON) == won != set()
     assert marked(at_rates, objectives.OWN) == diagonal - won
     assert markdown(at_rates).count("(won by construction)") == len(won)
@@ -163,15 +203,15 @@ def test_loss_by_loss_at_equal_rate_is_read_off_the_curves() -> None:
         for beta, rate in ((1.0, high), (4.0, low)):
             at = (rows["loss"] == loss) & (rows["beta"] == beta)
             rows.loc[at, ["rate", "mse", "mae", "bce"]] = [rate, 100 - rate, 200 - rate, 1.0]
-    found = objectives.at_rates(rows, [5.0, 15.0, 25.0])
-    assert found.rates == (15.0,)  # of the curve of mse, that of mae reaches all
-    values = found.rows.set_index(["trained", "evaluated"])["mean"]
+    matched = objectives.at_rates(rows, [5.0, 15.0, 25.0])
+    assert matched.rates == (15.0,)  # the curve of mse reaches no other, that of mae reaches all
+    values = matched.rows.set_index(["trained", "evaluated"])["mean"]
     assert values["mse", "mse"] == pytest.approx(85)
     assert values["mae", "mse"] == pytest.approx(85)
     assert values["mse", "mae"] == pytest.approx(185)
-    assert (found.rows["n"] == 3).all()
+    assert (matched.rows["n"] == 3).all()
     assert objectives.at_rates(rows, [25.0]).rows.empty
-    assert objectives.at_rates(rows[rows["loss"] == "mse"], [15.0]).rows.empty  # one loss has nobody to compare with
+    assert objectives.at_rates(rows[rows["loss"] == "mse"], [15.0]).rows.empty  # nothing to compare with
 
 
 # Rounding
@@ -248,27 +288,26 @@ def test_differences_of_two_studies_are_paired_by_seed(frame: pd.DataFrame) -> N
     rng = np.random.default_rng(3)
     later = frame.assign(ssim=frame["ssim"] + 0.01 + 0.002 * rng.standard_normal(len(frame)))
     later = later.sample(frac=1, random_state=1)
-    found = compare(frame, later, ["ssim"]).set_index("arm").loc["bce-sum-b1"]
-    by_seed = [each[each["arm"] == "bce-sum-b1"].set_index("seed")["ssim"] for each in (frame, later)]
+    difference = compare(frame, later, ["ssim"]).set_index("arm").loc["bce-sum-b1"]
+    by_seed = [cells[cells["arm"] == "bce-sum-b1"].set_index("seed")["ssim"] for cells in (frame, later)]
     expected = stats.ttest_rel(by_seed[1], by_seed[0].reindex(by_seed[1].index)).confidence_interval(0.95)
-    assert [found["low"], found["high"]] == pytest.approx([expected.low, expected.high], rel=1e-9)
-    assert found["same_start"]
-    assert found["mean"] == pytest.approx(found["second"] - found["first"])
+    assert [difference["low"], difference["high"]] == pytest.approx([expected.low, expected.high], rel=1e-9)
+    assert difference["same_start"]
+    assert difference["mean"] == pytest.approx(difference["second"] - difference["first"])
 
 
-def test_seeds_that_share_only_their_number_are_said_to(frame: pd.DataFrame) -> None:
-    found = compare(frame, frame.assign(init_hash="other"), ["rate"])
-    assert not found["same_start"].any()
-    assert (found["mean"] == 0).all()
+def test_seeds_that_share_only_their_number_have_no_common_start(frame: pd.DataFrame) -> None:
+    differences = compare(frame, frame.assign(init_hash="other"), ["rate"])
+    assert not differences["same_start"].any()
+    assert (differences["mean"] == 0).all()
 
 
 def test_a_cell_that_failed_in_one_study_is_in_no_pair(frame: pd.DataFrame) -> None:
-    found = compare(frame, frame, ["rate"]).set_index("arm")
-    assert found.loc["mae-sum-b4", "n"] == 3
-    assert found.loc["mae-sum-b1", "n"] == 4
+    differences = compare(frame, frame, ["rate"]).set_index("arm")
+    assert differences.loc["mae-sum-b4", "n"] == 3
+    assert differences.loc["mae-sum-b1", "n"] == 4
 
 
-def test_described_says_only_the_name_of_what_it_does_not_know() -> None:
+def test_an_unknown_metric_is_described_by_its_name() -> None:
     assert layout.described("brilliance").label == "brilliance"
     assert layout.titled("acutance") == "acutance (1/px)"
-    assert replace(layout.described("ssim"), label="x").label == "x"

@@ -22,28 +22,28 @@ RECORDS = [cell("s1", seed=1), failed("s2", seed=2), cell("s3", seed=3, metrics=
 
 def programs() -> Path:
     """The folder of PostgreSQL's programs; Debian keeps them off the PATH."""
-    found = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None)
-    if found is None:
+    initdb = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None)
+    if initdb is None:
         pytest.skip("PostgreSQL is not installed")
-    return Path(found).resolve().parent
+    return Path(initdb).resolve().parent
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """A database of its own on a free port of this machine."""
-    where, port = programs(), free_port(0)
+    folder_of_programs, port = programs(), free_port(0)
     root: dict[str, Any] = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}  # it refuses root
 
     def call(program: str, *options: str) -> None:
-        subprocess.run([where / program, *options], check=True, capture_output=True, cwd=folder, **root)
+        subprocess.run([folder_of_programs / program, *options], check=True, capture_output=True, cwd=folder, **root)
 
     with tempfile.TemporaryDirectory() as folder:  # pytest's own are closed to other users
         if root:
             shutil.chown(folder, "postgres", "postgres")
-        data, word = f"{folder}/data", Path(folder, "password")
-        word.write_text(PASSWORD)
-        word.chmod(0o644)
-        call("initdb", "-D", data, "-U", "ada", "-A", "scram-sha-256", "--pwfile", str(word), "--no-sync")
+        data, password = f"{folder}/data", Path(folder, "password")
+        password.write_text(PASSWORD)
+        password.chmod(0o644)
+        call("initdb", "-D", data, "-U", "ada", "-A", "scram-sha-256", "--pwfile", str(password), "--no-sync")
         options = f"-p {port} -k {folder} -h 127.0.0.1"
         call("pg_ctl", "-D", data, "-o", options, "-l", f"{folder}/log", "-w", "start")
         try:
@@ -64,12 +64,13 @@ def test_a_database_keeps_a_study_as_a_file_does(address: str, tmp_path: Path, m
     for store in (server, file):
         write(store)
     assert completed(server, [record.key for record in RECORDS], "lab") == {"s1", "s3"}
+    assert completed(server, {"s1": "m", "s3": ""}, "lab") == {"s3"}
     pd.testing.assert_frame_equal(read_cells(server, study="lab"), read_cells(file, study="lab"), check_exact=True)
     pd.testing.assert_frame_equal(read_history(server, study="lab"), read_history(file, study="lab"), check_exact=True)
     assert PASSWORD not in server.shown
 
 
-def test_a_database_that_refuses_is_told_in_one_sentence_without_the_password(address: str) -> None:
+def test_a_database_that_refuses_is_reported_in_one_sentence_without_the_password(address: str) -> None:
     wrong = address.replace(PASSWORD, "wr0ng")
     with pytest.raises(TrackingError, match=r"postgresql://ada:\*\*\*@127.* cannot be read as a database") as refused:
         open_store(wrong)

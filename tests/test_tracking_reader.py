@@ -64,7 +64,7 @@ def test_the_frame_is_tidy_and_exact(store: Store, study: str, writer: StudyWrit
     ]
     for record in records:
         writer.write_cell(record)
-    frame = read_cells(store, ["r3", "r1", "r2"], study, fields=("batch_size", "absent"))
+    frame = read_cells(store, ["r3", "r1", "r2"], study, parsers={"batch_size": int, "absent": float})
     assert tuple(frame.columns) == (*LEADING_COLUMNS, "rate", "ssim", "psnr", *OTHER_COLUMNS, "batch_size", "absent")
     assert frame["key"].tolist() == ["r3", "r1", "r2"]  # as asked
     assert frame["beta"].tolist() == [4.0, 0.1, 1.0]
@@ -76,11 +76,12 @@ def test_the_frame_is_tidy_and_exact(store: Store, study: str, writer: StudyWrit
     assert frame["init_hash"].tolist() == ["init0", "init2", "init3"]
     assert frame["seconds"].tolist() == [record.seconds for record in (records[2], records[0], records[1])]
     assert frame["batch_size"].tolist() == [128] * 3
+    assert frame["absent"].tolist() == [None] * 3
     np.testing.assert_array_equal(frame["rate"], [-2.5, 1 / 3, NAN])
     np.testing.assert_array_equal(frame["ssim"], [0.0, 1e-17, NAN])  # a true zero stays one
     np.testing.assert_array_equal(frame["psnr"], [31.25, NAN, NAN])
-    kinds = {name: str(frame[name].dtype) for name in ("beta", "seed", "rate", "seconds")}
-    assert kinds == {"beta": "float64", "seed": "int64", "rate": "float64", "seconds": "float64"}
+    kinds = {name: str(frame[name].dtype) for name in ("beta", "seed", "rate", "seconds", "batch_size")}
+    assert kinds == {"beta": "float64", "seed": "int64", "rate": "float64", "seconds": "float64", "batch_size": "int64"}
     assert frame.attrs["notes"] == ()
 
 
@@ -106,9 +107,9 @@ def test_missing_cells_are_refused_unless_allowed(store: Store, writer: StudyWri
     writer.start_cell("half", "half-written", fields())
     with pytest.raises(TrackingError, match=r"2 of 3 cells are not complete in sqlite:.*such as half\. Run the study"):
         read_cells(store, ["half", "here", "nowhere"])
-    found = gather(store, ["half", "here", "nowhere"])
-    assert found.missing == ("half", "nowhere")
-    assert read_cells(store, found, allow_missing=True)["key"].tolist() == ["here"]
+    gathered = gather(store, ["half", "here", "nowhere"])
+    assert gathered.missing == ("half", "nowhere")
+    assert read_cells(store, gathered, allow_missing=True)["key"].tolist() == ["here"]
 
 
 def test_a_failure_is_retried_and_superseded(store: Store, writer: StudyWriter) -> None:
@@ -124,7 +125,7 @@ def test_a_failure_is_retried_and_superseded(store: Store, writer: StudyWriter) 
     assert completed(store, ["again"]) == {"again"}
 
 
-def test_of_duplicates_the_earliest_is_read_and_the_gap_told(store: Store, study: str, writer: StudyWriter) -> None:
+def test_of_duplicates_the_earliest_is_read_and_the_gap_reported(store: Store, study: str, writer: StudyWriter) -> None:
     first = writer.write_cell(cell("twice", metrics={"rate": 24.5, "ssim": 0.75}))
     writer.write_cell(cell("twice", metrics={"rate": 24.75, "ssim": 0.75}))
     writer.write_cell(cell("equal", seed=1))
@@ -179,13 +180,20 @@ def test_an_unknown_status_or_a_foreign_cell_is_refused(store: Store, writer: St
     store.client.delete_run(run.info.run_id)
 
 
-def test_a_metric_that_only_some_cells_have_is_told(store: Store, study: str, writer: StudyWriter) -> None:
+def test_a_metric_that_only_some_cells_have_is_reported(store: Store, study: str, writer: StudyWriter) -> None:
     writer.write_cell(cell("plain", metrics={"rate": 2.0}))
     writer.write_cell(cell("conditional", seed=1, metrics={"rate": 3.0, "class_accuracy": 0.9}))
     writer.write_cell(failed("broken", seed=2))
     frame = read_cells(store, ["plain", "conditional", "broken"], study)
     np.testing.assert_array_equal(frame["class_accuracy"], [NAN, 0.9, NAN])
     assert frame.attrs["notes"] == ("class_accuracy was measured in 1 of 2 cells.",)
+
+
+def test_a_metric_that_whole_arms_lack_is_no_news(store: Store, study: str, writer: StudyWriter) -> None:
+    writer.write_cell(cell("plain", metrics={"rate": 2.0}, fields=fields() | {"arm": "plain"}))
+    with_labels = fields() | {"arm": "conditional", "seed": 1}
+    writer.write_cell(cell("labels", metrics={"rate": 3.0, "class_accuracy": 0.9}, fields=with_labels))
+    assert read_cells(store, ["plain", "labels"], study).attrs["notes"] == ()
 
 
 def test_thousands_of_cells_come_page_by_page(
@@ -229,7 +237,7 @@ def test_pictures_are_read_without_pickle(store: Store, writer: StudyWriter) -> 
         read_pictures(store, ["p2"])
 
 
-def test_a_moved_folder_is_told(store: Store, study: str, writer: StudyWriter) -> None:
+def test_a_moved_folder_is_reported(store: Store, study: str, writer: StudyWriter) -> None:
     shutil.rmtree(folder_of(store, writer.write_cell(cell("moved"))))
     with pytest.raises(TrackingError, match=r"history.json of cell .* is not at file:///.*Was the folder moved"):
         read_history(store, ["moved"], study)
@@ -237,11 +245,11 @@ def test_a_moved_folder_is_told(store: Store, study: str, writer: StudyWriter) -
 
 def test_what_is_gathered_once_serves_every_reader(store: Store, study: str, writer: StudyWriter) -> None:
     writer.write_cell(cell("once"))
-    found = gather(store, ["once"], study)
-    assert isinstance(found, Gathered)
-    pd.testing.assert_frame_equal(read_cells(store, found), read_cells(store, ["once"], study))
-    pd.testing.assert_frame_equal(read_history(store, found), read_history(store, ["once"], study))
-    assert set(read_pictures(store, found)) == {"once"}
+    gathered = gather(store, ["once"], study)
+    assert isinstance(gathered, Gathered)
+    pd.testing.assert_frame_equal(read_cells(store, gathered), read_cells(store, ["once"], study))
+    pd.testing.assert_frame_equal(read_history(store, gathered), read_history(store, ["once"], study))
+    assert set(read_pictures(store, gathered)) == {"once"}
 
 
 def test_a_study_is_described_by_its_latest_invocation(store: Store, study: str, writer: StudyWriter) -> None:
@@ -255,7 +263,7 @@ def test_a_study_is_described_by_its_latest_invocation(store: Store, study: str,
     assert info.tags["ablate.study"] == info.study == study
     assert info.finished is not None
     assert abs((info.started - before).total_seconds()) < 60
-    assert [each.run_id for each in studies(store) if each.study == study] == [second.parent_id, writer.parent_id]
+    assert [run.run_id for run in studies(store) if run.study == study] == [second.parent_id, writer.parent_id]
     with pytest.raises(TrackingError, match=rf"was never run in sqlite:.*Did you mean '{study}'\?"):
         study_info(store, study[:-1])
 

@@ -22,17 +22,20 @@ from tracking import (
     completed,
     free_port,
     gather,
+    kept,
     links,
     open_store,
     open_study,
     read_cells,
     read_history,
     read_pictures,
+    read_weights,
     study_info,
     ui_command,
 )
 
 RECORDS = [cell("s1", seed=1), failed("s2", seed=2), cell("s3", seed=3, metrics={"rate": 1 / 3, "psnr": float("nan")})]
+WEIGHTS = b"safetensors"
 FILES: dict[str, str | bytes | Path] = {"study.toml": "name = 'digits'"}
 
 
@@ -41,7 +44,7 @@ def write(store: Store, study: str) -> str:
     with open_study(store, study, {"epochs": 3, "note": ""}, FILES) as writer:
         for record in RECORDS:
             writer.write_cell(record)
-        live = cell("s4", seed=4)
+        live = cell("s4", seed=4, measures="m", weights=WEIGHTS)
         run_id = writer.start_cell(live.key, live.name, live.fields)
         writer.log_epoch(run_id, live.history[0])
         writer.write_cell(live, run_id)
@@ -91,15 +94,18 @@ def test_a_server_keeps_a_study_as_a_file_does(local: Store, address: str, capfd
     parent = write(remote, "over http")
     keys = [record.key for record in RECORDS] + ["s4"]
     assert completed(remote, keys, "over http") == {"s1", "s3", "s4"}
-    there, here = read_cells(remote, study="over http"), read_cells(local, study="on disk")
-    pd.testing.assert_frame_equal(there, here, check_exact=True)
+    remote_cells, local_cells = read_cells(remote, study="over http"), read_cells(local, study="on disk")
+    pd.testing.assert_frame_equal(remote_cells, local_cells, check_exact=True)
     pd.testing.assert_frame_equal(
         read_history(remote, study="over http"), read_history(local, study="on disk"), check_exact=True
     )
-    theirs = read_pictures(remote, gather(remote, study="over http"))
-    ours = read_pictures(local, gather(local, study="on disk"))
-    assert theirs.keys() == ours.keys() == {"s1", "s3", "s4"}
-    np.testing.assert_array_equal(theirs["s3"]["samples"], ours["s3"]["samples"], strict=True)
+    remote_pictures = read_pictures(remote, gather(remote, study="over http"))
+    local_pictures = read_pictures(local, gather(local, study="on disk"))
+    assert remote_pictures.keys() == local_pictures.keys() == {"s1", "s3", "s4"}
+    np.testing.assert_array_equal(remote_pictures["s3"]["samples"], local_pictures["s3"]["samples"], strict=True)
+    assert completed(remote, {"s3": "m", "s4": "m"}, "over http") == {"s4"}
+    for store, study in ((remote, "over http"), (local, "on disk")):
+        assert read_weights(store, kept(store, ["s3", "s4"], study)["s4"]) == WEIGHTS
     assert study_info(remote, "over http").artifacts == dict(FILES)
     run = remote.client.get_run(parent)
     assert run.info.artifact_uri.startswith("mlflow-artifacts:/")
@@ -108,7 +114,7 @@ def test_a_server_keeps_a_study_as_a_file_does(local: Store, address: str, capfd
         read_history(local, study="over http")  # past the server, from the database behind it
 
 
-def test_a_missing_file_on_a_server_is_told_apart_from_a_lost_server(address: str) -> None:
+def test_a_missing_file_on_a_server_is_distinguished_from_a_lost_server(address: str) -> None:
     remote = open_store(address)
     with open_study(remote, "files", {}, {}) as writer:
         writer.write_cell(cell("bare", pictures={}))
@@ -118,18 +124,18 @@ def test_a_missing_file_on_a_server_is_told_apart_from_a_lost_server(address: st
 def test_the_ui_shows_a_local_study_and_its_pictures(local: Store, address: str) -> None:
     with urllib.request.urlopen(address, timeout=30) as page:
         assert b"MLflow" in page.read()
-    found = local.client.search_runs(
+    runs = local.client.search_runs(
         [local.client.get_experiment_by_name("on disk").experiment_id], "tags.`ablate.key` = 's1'"
     )
-    query = urllib.parse.urlencode({"path": "pictures/grid.png", "run_uuid": found[0].info.run_id})
+    query = urllib.parse.urlencode({"path": "pictures/grid.png", "run_uuid": runs[0].info.run_id})
     with urllib.request.urlopen(f"{address}/get-artifact?{query}", timeout=30) as picture:
         assert picture.read() == b"\x89PNGs1"
 
 
 def test_links_lead_to_the_runs_and_to_the_arms_alone(local: Store) -> None:
-    found = {each.study: each for each in links(local, "http://127.0.0.1:5000", "rate")}
+    pages = {page.study: page for page in links(local, "http://127.0.0.1:5000", "rate")}
     experiment = local.client.get_experiment_by_name("on disk").experiment_id
-    assert found["on disk"].runs == f"http://127.0.0.1:5000/#/experiments/{experiment}/runs"
-    query = dict(urllib.parse.parse_qsl(found["on disk"].arms.split("?")[1]))
+    assert pages["on disk"].runs == f"http://127.0.0.1:5000/#/experiments/{experiment}/runs"
+    query = dict(urllib.parse.parse_qsl(pages["on disk"].arms.split("?")[1]))
     runs = local.client.search_runs([experiment], query["searchFilter"], order_by=[f"{query['orderByKey']} DESC"])
     assert [run.info.run_name for run in runs] == ["mae-sum-b1"]  # with a filter that MLflow understands

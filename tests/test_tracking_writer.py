@@ -34,8 +34,8 @@ from tracking import (
     read_pictures,
     studies,
 )
-from tracking.sweep import is_dead, this_process
-from tracking.values import as_text, history_rows, history_text, join_names, split_names
+from tracking.dead_runs import is_dead, this_process
+from tracking.values import as_text, history_of, history_text, join_names, split_names
 
 NAN, INF = float("nan"), float("inf")
 
@@ -54,7 +54,7 @@ def writer(store: Store, request: pytest.FixtureRequest) -> Iterator[StudyWriter
 
 
 def rows(store: Store, query: str, *values: str) -> list[Any]:
-    """What the database itself says, past MLflow."""
+    """What the database itself holds, without MLflow."""
     with closing(sqlite3.connect(store.path or "")) as database:
         return database.execute(query, values).fetchall()
 
@@ -104,7 +104,7 @@ def test_a_cell_is_one_child_as_mlflow_and_its_ui_see_it(store: Store, writer: S
     assert {(point.step, point.value) for point in history} == {
         (row["epoch"], row["train_loss"]) for row in record.history
     }
-    assert sorted(each.path for each in store.client.list_artifacts(run.info.run_id)) == [
+    assert sorted(file.path for file in store.client.list_artifacts(run.info.run_id)) == [
         "history.json",
         "pictures",
         "pictures.npz",
@@ -243,17 +243,14 @@ def test_an_arm_carries_its_interval(store: Store, writer: StudyWriter) -> None:
     assert run.data.tags.items() >= {"ablate.kind": "arm", "mlflow.parentRunId": writer.parent_id}.items()
 
 
-def test_the_parent_closes_as_it_ended(store: Store, tmp_path: Path) -> None:
-    (tmp_path / "figures").mkdir()
-    (tmp_path / "figures" / "a.svg").write_text("<svg/>")
+def test_the_parent_closes_as_it_ended(store: Store) -> None:
     writer = open_study(store, "endings", {}, {})
     writer.write_cell(cell("end1"))
     writer.write_cell(failed("end2"))
     started = writer.start_cell("end3", "never written", fields())
-    writer.finish("FAILED", report=tmp_path)
+    writer.finish("FAILED")
     run = store.client.get_run(writer.parent_id)
     assert (run.info.status, run.data.metrics) == ("FAILED", {"cells_done": 1.0, "cells_failed": 1.0})
-    assert Path(store.client.download_artifacts(writer.parent_id, "report/figures/a.svg")).read_text() == "<svg/>"
     assert store.client.get_run(started).info.status == "KILLED"
     for error, status in ((KeyboardInterrupt, "KILLED"), (RuntimeError, "FAILED")):
         with pytest.raises(error), open_study(store, "endings", {}, {}) as opened:
@@ -261,7 +258,7 @@ def test_the_parent_closes_as_it_ended(store: Store, tmp_path: Path) -> None:
         assert store.client.get_run(opened.parent_id).info.status == status
 
 
-def test_a_deleted_experiment_is_told(store: Store) -> None:
+def test_a_deleted_experiment_is_reported(store: Store) -> None:
     with open_study(store, "gone", {}, {}) as writer:
         writer.write_cell(cell("gone"))
     store.client.delete_experiment(writer.experiment_id)
@@ -271,12 +268,12 @@ def test_a_deleted_experiment_is_told(store: Store) -> None:
 
 
 def test_runs_of_a_dead_process_are_closed_and_others_left_alone(store: Store) -> None:
-    alive = open_study(store, "sweep", {}, {})
-    dead = open_study(store, "sweep", {}, {})
+    alive = open_study(store, "orphans", {}, {})
+    dead = open_study(store, "orphans", {}, {})
     child = dead.start_cell("orphan", "orphan", fields())
     host, pid, _ = this_process().rsplit(":", 2)
     store.client.set_tag(dead.parent_id, "ablate.process", f"{host}:{pid}:12345")  # the id was given out again
-    open_study(store, "sweep", {}, {}).finish()
+    open_study(store, "orphans", {}, {}).finish()
     status = {run_id: store.client.get_run(run_id).info.status for run_id in (alive.parent_id, dead.parent_id, child)}
     assert status == {alive.parent_id: "RUNNING", dead.parent_id: "KILLED", child: "KILLED"}
     assert is_dead(f"{socket.gethostname()}:999999999:1")
@@ -313,10 +310,10 @@ def test_names_are_cut_between_names_and_the_cut_is_known(names: list[str], limi
 
 @given(st.lists(st.fixed_dictionaries({"epoch": st.integers(0, 10**6)}, optional={"a": st.floats(), "b": st.floats()})))
 def test_a_history_comes_back_to_the_last_bit(history: list[dict[str, float]]) -> None:
-    back = list(history_rows(history_text(history)))
-    sent = [(row["epoch"], name, row[name]) for row in history for name in row if name != "epoch"]
-    assert [row[:2] for row in back] == [row[:2] for row in sent]
-    assert np.array_equal([row[2] for row in back], [row[2] for row in sent], equal_nan=True)
+    back = history_of(history_text(history))
+    assert [row.keys() for row in back] == [row.keys() for row in history]
+    for row, written in zip(back, history, strict=True):
+        assert np.array_equal([row[name] for name in written], list(written.values()), equal_nan=True)
 
 
 KILLED = """
@@ -363,11 +360,11 @@ def test_a_kill_at_any_moment_leaves_a_cell_done_or_undone(tmp_path: Path) -> No
     assert codes[10_000] == 0
     store = local_store(tmp_path)
     records = {f"cut{point}": cell(f"cut{point}", seed=point) for point in points}
-    finished = completed(store, records, "killed")
+    finished = completed(store, list(records), "killed")
     assert "cut1" not in finished
     assert "cut10000" in finished
     assert finished >= {f"cut{point}" for point, code in codes.items() if code == 0}
-    seen = read_cells(store, records, "killed", allow_missing=True)
+    seen = read_cells(store, list(records), "killed", allow_missing=True)
     assert set(seen["key"]) == finished  # whatever counts as done reads without a hole
     with open_study(store, "killed", {}, {}) as writer:
         for key in set(records) - finished:
@@ -385,6 +382,6 @@ def check_whole(store: Store, records: list[CellRecord]) -> None:
     pictures = read_pictures(store, keys)
     for record in records:
         assert frame.loc[record.key, list(METRICS)].to_dict() == record.metrics
-        mine = history[history["key"] == record.key]
-        assert len(mine) == 2 * len(record.history)
+        rows = history[history["key"] == record.key]
+        assert len(rows) == 2 * len(record.history)
         assert np.array_equal(pictures[record.key]["unit_rate"], record.pictures["unit_rate"])

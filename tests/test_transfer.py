@@ -97,7 +97,7 @@ def test_half_plane_rings_are_the_whole_planes(seed: int, height: int, width: in
     assert len(passed.h) == max(height, width) // 2 + 1
     for ring in range(len(passed.h)):
         here = rings == ring
-        xx, yy = (np.abs(each[:, here]) ** 2 for each in (fx, fy))
+        xx, yy = (np.abs(transform[:, here]) ** 2 for transform in (fx, fy))
         xy = (fx[:, here].conj() * fy[:, here]).sum()
         assert passed.frequency[ring] == pytest.approx(f[here].mean())
         assert passed.h[ring] == pytest.approx(xy.real / xx.sum(), abs=1e-9)

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
-import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from reports.claims.load import load_claims, needed_arms
+from reports.claims import load, model
+from reports.claims.kinds import KINDS, Kind, Margined
+from reports.claims.load import load_claims
+from reports.claims.needs import needed_arms
+from reports.claims.regions import Region
 from reports.judging.decisions import Level, conjunction
-from reports.judging.judge import Verdict, headlines, judge
-from reports.judging.statistics import Region, holm, p_values, seeds_to_settle
-from reports.judging.verdict import SCHEMA, WORDS
+from reports.judging.differences import MEASURES
+from reports.judging.judge import headlines, judge
+from reports.judging.statistics import holm, p_values, seeds_to_settle
+from reports.judging.verdict import SCHEMA, SCHEMA_VERSION, WORDS, Verdict, document
 from tests.claim_samples import arm, around, claims, frame, one, two_arms
 from tests.report_samples import metrics_of
+from vae.arms import Arm
 from vae.errors import UserError
-from vae.objectives import effective_beta
 
 LEG = """
 [[claim.leg]]
@@ -83,7 +88,7 @@ def test_the_numbers_are_those_of_the_paired_differences() -> None:
     d = wide["mae"] - wide["mse"]
     assert verdict.per_seed == pytest.approx(dict(d))
     assert (verdict.effect, verdict.sd, verdict.n) == (pytest.approx(d.mean()), pytest.approx(d.std()), 8)
-    p_in, p_out = p_values(d, Region.of("greater", 0.2))
+    p_in, p_out = p_values(d, Region.above(0.2))
     assert (verdict.p_in, verdict.p_out) == (pytest.approx(float(p_in)), pytest.approx(float(p_out)))
     assert verdict.levels == pytest.approx({"mae-sum-b1": wide["mae"].mean(), "mse-sum-b1": wide["mse"].mean()})
     assert verdict.region == (0.2, None)
@@ -129,8 +134,8 @@ def test_the_exact_test_overrules_t_and_says_so() -> None:
     values = [-0.02, 1.1, 1.0, 1.2, 0.9, 1.1]
     cells = frame(arm("mae-sum-1", {"ssim": values}), arm("mse-sum-1", {"ssim": [0.0] * 6}))
     text = one(margin=0.4)
-    t_alone = float(p_values(values, Region.of("greater", 0.4))[0])
-    exact = float(p_values(values, Region.of("greater", 0.4), exact=True)[0])
+    t_alone = float(p_values(values, Region.above(0.4))[0])
+    exact = float(p_values(values, Region.above(0.4), exact=True)[0])
     assert t_alone < 0.05 / 2
     assert exact == pytest.approx(0.03125)
     for alpha, word in ((0.05, "supported"), (0.03, "inconclusive")):
@@ -159,7 +164,7 @@ def test_seeds_to_settle_are_given_for_what_is_open_only() -> None:
     assert open_one.verdict == "inconclusive"
     assert open_one.effect is not None
     assert open_one.sd is not None
-    expected = seeds_to_settle(open_one.effect, open_one.sd, Region.of("greater", 0.2), alpha=0.05)
+    expected = seeds_to_settle(open_one.effect, open_one.sd, Region.above(0.2), alpha=0.05)
     assert open_one.seeds_to_settle == expected
     assert f"about {expected} seeds would settle it" in open_one.sentence
     assert single(one(), two_arms(1.0)).seeds_to_settle is None
@@ -222,10 +227,12 @@ def test_each_leg_is_judged_at_alpha_without_sharing_it() -> None:
     assert (both.verdict, both.p_in) == (alone.verdict, alone.p_in)
 
 
-@pytest.mark.parametrize(("kind", "legs"), [("greater", 4), ("greater", 12), ("equivalent", 12)])
-def test_many_comparisons_do_not_refute_a_claim_by_their_number(kind: str, legs: int) -> None:
+@pytest.mark.parametrize(
+    ("region", "legs"), [(Region.above(1.0), 4), (Region.above(1.0), 12), (Region.within(1.0), 12)]
+)
+def test_many_comparisons_do_not_refute_a_claim_by_their_number(region: Region, legs: int) -> None:
     """Every comparison on its margin, where the claim is all but true: simulated, by t, as the family counts them."""
-    region, rng = Region.of(kind, 1.0), np.random.default_rng(7)
+    rng = np.random.default_rng(7)
     _, p_out = p_values(1.0 + rng.standard_normal((4000, legs, 8)), region)
     alone = float((p_out.min(axis=1) < 0.05).mean())
     together = float((legs * p_out.min(axis=1) < 0.05).mean())
@@ -283,19 +290,43 @@ def test_an_uncounted_leg_is_shown_and_does_not_decide() -> None:
     assert verdict.p_in_adj == single(legs(("mae", "mse")), three_arms(1.0, 3.0)).p_in_adj
 
 
+# A kind is a value.
+
+
+def test_a_new_kind_of_claim_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No worse: above minus the margin. It is read, measured, tested and worded without another line of code."""
+
+    def not_below(leg: Margined) -> Region:
+        return Region(low=-(leg.margin or 0.0))
+
+    added = replace(KINDS["greater"], name="no-worse", region=not_below)
+    for module in (model, load):
+        monkeypatch.setattr(module, "KINDS", {**KINDS, added.name: added})
+    verdict = single(one("no-worse"), two_arms(-0.05, sd=0.05))
+    assert (verdict.verdict, verdict.kind, verdict.region) == ("supported", "no-worse", (-0.2, None))
+    assert single(one("no-worse"), two_arms(-1.0)).verdict == "refuted"
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_each_kind_is_measured_in_a_way_that_there_is(kind: Kind) -> None:
+    assert kind.measure in MEASURES
+    assert not set(kind.needs) & set(kind.forbids)
+    assert {*kind.needs, *kind.forbids, *kind.one_of} <= set(model.Leg.model_fields)
+
+
 # Sensitivity.
 
 
 def test_sensitivity_repeats_the_rule_under_other_settings() -> None:
     cells = two_arms(0.5)
     verdict = single(one(), cells)
-    found = verdict.sensitivity
-    assert found is not None
+    sensitivity = verdict.sensitivity
+    assert sensitivity is not None
     for alpha in (0.01, 0.05, 0.10):
-        assert found.alpha[f"{alpha:.2f}"] == single(one(), cells, alpha=alpha).verdict
+        assert sensitivity.alpha[f"{alpha:.2f}"] == single(one(), cells, alpha=alpha).verdict
     for factor in (0.5, 1, 2):
-        assert found.margin[f"{factor:g}"] == single(one(margin=0.2 * factor), cells).verdict
-    assert not found.stable
+        assert sensitivity.margin[f"{factor:g}"] == single(one(margin=0.2 * factor), cells).verdict
+    assert not sensitivity.stable
     on_edge = single(one(), two_arms(0.42)).sensitivity
     assert on_edge is not None
     for seed in range(8):
@@ -305,10 +336,10 @@ def test_sensitivity_repeats_the_rule_under_other_settings() -> None:
 
 
 def test_a_strong_effect_is_stable_though_five_seeds_cannot_do_without_one() -> None:
-    found = single(one(), two_arms(3.0, seeds=5)).sensitivity
-    assert found is not None
-    assert set(found.leave_one_out.values()) == {"insufficient data"}
-    assert found.stable
+    sensitivity = single(one(), two_arms(3.0, seeds=5)).sensitivity
+    assert sensitivity is not None
+    assert set(sensitivity.leave_one_out.values()) == {"insufficient data"}
+    assert sensitivity.stable
 
 
 def test_the_sensitivity_of_a_conjunction_is_the_conjunction_of_the_settings() -> None:
@@ -324,32 +355,30 @@ def test_the_sensitivity_of_a_conjunction_is_the_conjunction_of_the_settings() -
 def everything(seeds: int = 8) -> pd.DataFrame:
     """A made-up study of the notes' grid with all that the notes' claims pull."""
 
-    def beta_eff(reduction: str, beta: float) -> float:
-        return effective_beta(reduction, beta, batch=128, pixels=784, latents=20)
+    def beta_eff(arm: Arm) -> float:
+        return arm.effective_beta(784)
 
-    grid: list[dict[str, Any]] = [
-        {"loss": loss, "reduction": reduction, "beta": beta}
+    grid = [
+        Arm(loss, reduction=reduction, beta=beta)
         for loss in ("bce", "mse", "mae")
         for reduction in ("sum", "mean")
         for beta in (0.1, 0.25, 0.5, 1, 2, 4)
     ]
+    pulled = needed_arms(load_claims("notes"), grid, base=Arm(), effective_beta=beta_eff)
     rng = np.random.default_rng(5)
     shared, arms = rng.standard_normal((seeds, 6)), []
-    for each in [*grid, *needed_arms(load_claims("notes"), grid, effective_beta=beta_eff)]:
-        at = beta_eff(each["reduction"], each["beta"])
-        rows = [metrics_of(each["loss"], at, shared[seed], rng.standard_normal(6)) for seed in range(seeds)]
+    for wanted in [*grid, *pulled]:
+        at = beta_eff(wanted)
+        rows = [metrics_of(wanted.loss, at, shared[seed], rng.standard_normal(6)) for seed in range(seeds)]
         values = {metric: [row[metric] for row in rows] for metric in rows[0]}
-        label = f"{each['loss']}-{each['reduction']}-{each['beta']!r}-{each.get('posterior', 'half-logvar')}"
-        arms.append(arm(label, values, at, origin=each.get("origin", "grid")))
+        label = f"{wanted.loss}-{wanted.reduction}-{wanted.beta!r}-{wanted.posterior}"
+        arms.append(arm(label, values, at, origin="grid" if wanted in grid else "claims"))
     return frame(*arms)
 
 
-def test_the_notes_are_judged_whole_and_fast() -> None:
+def test_the_notes_are_judged_whole() -> None:
     cells, notes = everything(), load_claims("notes")
-    judge(notes, cells.head(0), alpha=0.05)  # the checks are computed once and kept
-    start = time.process_time()  # of this process alone: a busy machine does not count
     verdicts = judge(notes, cells)
-    assert time.process_time() - start < 5
     assert len(cells) == 472
     assert [v.claim.id for v in headlines(verdicts)] == [claim.id for claim in notes]
     words = {v.claim.id: v.verdict for v in headlines(verdicts)}
@@ -366,7 +395,7 @@ def test_a_study_without_cells_still_has_a_verdict_for_each_claim() -> None:
 
 def test_the_record_is_json_with_exactly_the_documented_keys() -> None:
     def check(record: dict[str, Any]) -> None:
-        assert list(record) == [key for key in SCHEMA if key != "legs"] + ["legs"]
+        assert list(record) == list(SCHEMA)
         assert record["verdict"] in WORDS
         assert record["sentence"].endswith(".")
         for leg in record["legs"]:
@@ -375,6 +404,14 @@ def test_the_record_is_json_with_exactly_the_documented_keys() -> None:
     for verdict in judge(load_claims("notes"), everything()):
         text = json.dumps(verdict.to_dict(), allow_nan=False)
         check(json.loads(text))
+
+
+def test_the_document_holds_the_verdicts_and_the_level_they_were_judged_at() -> None:
+    verdicts = judge(claims(one()), two_arms(1.0), alpha=0.01)
+    content = document(verdicts, study="s", dataset="d", claims_hash="0", notes=("n",), alpha=0.01)
+    assert list(content) == ["schema", "alpha", "study", "dataset", "claims_hash", "notes", "verdicts"]
+    assert (content["schema"], content["alpha"], content["notes"]) == (SCHEMA_VERSION, 0.01, ["n"])
+    assert content["verdicts"] == [verdict.to_dict() for verdict in verdicts]
 
 
 def test_a_claim_of_two_places_is_answered_for_both_together_first() -> None:

@@ -17,6 +17,7 @@ from tracking.store import Store, local_folder
 
 if TYPE_CHECKING:
     import numpy as np
+    from mlflow.entities import Run
 
 Content = bytes | str | Path  # bytes and text as they are; a path is a file to copy
 
@@ -25,7 +26,7 @@ def write(store: Store, run_id: str, address: str, files: Mapping[str, Content])
     """Stores files with a run, each whole or not at all.
 
     address: the run's artifact address. files: path inside the run, with forward slashes, to content.
-    Raises TrackingError for a path that leaves the run, and for what the disk or the server says.
+    Raises TrackingError for a path that leaves the run, and for what the disk or the server refuses.
     """
     if not files:
         return
@@ -45,7 +46,7 @@ def read(store: Store, wanted: Mapping[str, tuple[str, str]], name: str) -> dict
     """One file of each of many runs.
 
     wanted: anything -> (run id, artifact address). Returns the same keys -> content; None where the file is missing.
-    Raises TrackingError for files that only a server can give, and for what it says.
+    Raises TrackingError for files that only a server can give, and where it refuses.
     """
     folders = {key: local_folder(address) for key, (_, address) in wanted.items()}
     if all(folder is not None for folder in folders.values()):
@@ -58,11 +59,29 @@ def read(store: Store, wanted: Mapping[str, tuple[str, str]], name: str) -> dict
     from concurrent.futures import ThreadPoolExecutor
 
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(8) as pool:
-        asked = {
+        downloads = {
             key: pool.submit(_download, store, f"{address}/{name}", Path(scratch, run_id))
             for key, (run_id, address) in wanted.items()
         }
-        return {key: answer.result() for key, answer in asked.items()}
+        return {key: download.result() for key, download in downloads.items()}
+
+
+def read_all(store: Store, runs: Mapping[str, Run], name: str) -> dict[str, bytes]:
+    """One file of each of many cells' runs, by any key. Raises TrackingError where it is missing."""
+    contents = read(store, addresses(runs), name)
+    for key, content in contents.items():
+        if content is None:
+            run = runs[key].info
+            raise TrackingError(
+                f"{name} of cell {run.run_name} (run {run.run_id}) is not at {run.artifact_uri}. "
+                "Was the folder moved or cleaned? MLflow keeps its absolute address."
+            )
+    return {key: content for key, content in contents.items() if content is not None}
+
+
+def addresses(runs: Mapping[str, Run]) -> dict[str, tuple[str, str]]:
+    """What `read` asks for, of runs."""
+    return {key: (run.info.run_id, run.info.artifact_uri) for key, run in runs.items()}
 
 
 def pack(arrays: Mapping[str, Any]) -> bytes:
@@ -125,7 +144,7 @@ def _download(store: Store, address: str, folder: Path) -> bytes | None:
     try:
         return Path(download_artifacts(artifact_uri=address, dst_path=str(folder), tracking_uri=store.uri)).read_bytes()
     except Exception as error:
-        if any(sign in str(error) for sign in ("404", "No such", "not found", "does not exist")):
+        if any(phrase in str(error) for phrase in ("404", "No such", "not found", "does not exist")):
             return None
         with explained(f"The file {address} cannot be read"):
             raise

@@ -1,4 +1,4 @@
-"""What goes wrong between a study and its store, said in one sentence."""
+"""What goes wrong between a study and its store, as one sentence each."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def first_line(error: BaseException) -> str:
 
 
 @contextmanager
-def explained(what: str) -> Iterator[None]:
-    """Turns what MLflow or the disk throws into a TrackingError that begins with ``what``.
+def explained(failure: str) -> Iterator[None]:
+    """Turns what MLflow or the disk throws into a TrackingError that begins with ``failure``.
 
     Raises TrackingError from the original. Errors of our own, and of anything else, pass as they are.
 
@@ -47,8 +47,8 @@ def explained(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise TrackingError(f"{what}: {first_line(error)}") from error
+        raise TrackingError(f"{failure}: {first_line(error)}") from error
     except Exception as error:
         if type(error).__module__.split(".")[0] not in ("mlflow", "sqlalchemy", "sqlite3"):
             raise
-        raise TrackingError(f"{what}: {first_line(error)}") from error
+        raise TrackingError(f"{failure}: {first_line(error)}") from error

@@ -14,18 +14,18 @@ _TAGS = {TAG_KIND: KIND_STUDY, "mlflow.experimentKind": "custom_model_developmen
 
 def experiment_for(store: Store, study: str) -> str:
     """The id of the experiment named after a study, made if need be."""
-    found = store.client.get_experiment_by_name(study)
-    if found is None:
+    experiment = store.client.get_experiment_by_name(study)
+    if experiment is None:
         return _new_experiment(store, study)
-    if found.lifecycle_stage != "active":
+    if experiment.lifecycle_stage != "active":
         raise TrackingError(
             f"study {study!r}: its experiment was deleted in MLflow. Bring it back with "
-            f"`mlflow experiments restore -x {found.experiment_id}`, or give the study another name."
+            f"`mlflow experiments restore -x {experiment.experiment_id}`, or give the study another name."
         )
     for tag, value in _TAGS.items():
-        if found.tags.get(tag) != value:
-            store.client.set_experiment_tag(found.experiment_id, tag, value)
-    return str(found.experiment_id)
+        if experiment.tags.get(tag) != value:
+            store.client.set_experiment_tag(experiment.experiment_id, tag, value)
+    return str(experiment.experiment_id)
 
 
 def _new_experiment(store: Store, study: str) -> str:
@@ -35,7 +35,7 @@ def _new_experiment(store: Store, study: str) -> str:
     try:
         return str(store.client.create_experiment(study, artifact_location=folder, tags=_TAGS))
     except MlflowException:
-        found = store.client.get_experiment_by_name(study)  # another process may have been first
-        if found is None:
+        experiment = store.client.get_experiment_by_name(study)  # another process may have been first
+        if experiment is None:
             raise
-        return str(found.experiment_id)
+        return str(experiment.experiment_id)

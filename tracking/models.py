@@ -36,25 +36,25 @@ def log_torch_model(store: Store, run_id: str, module: torch.nn.Module, example:
     client = store.client
     with explained(f"the model of run {run_id} cannot be stored"), tempfile.TemporaryDirectory() as scratch:
         run = client.get_run(run_id)
-        kept = client.create_logged_model(run.info.experiment_id, name=MODEL, source_run_id=run_id)
-        described = Model(
-            artifact_path=kept.artifact_location, model_uuid=kept.model_id, model_id=kept.model_id, run_id=run_id
+        logged = client.create_logged_model(run.info.experiment_id, name=MODEL, source_run_id=run_id)
+        description = Model(
+            artifact_path=logged.artifact_location, model_uuid=logged.model_id, model_id=logged.model_id, run_id=run_id
         )
         folder = Path(scratch, MODEL)
-        _save(module, example, folder, described)
-        client.log_model_artifacts(kept.model_id, str(folder))
-        client.finalize_logged_model(kept.model_id, LoggedModelStatus.READY)
-        client.log_outputs(run_id, [LoggedModelOutput(kept.model_id, step=0)])
-    return str(kept.model_id)
+        _save(module, example, folder, description)
+        client.log_model_artifacts(logged.model_id, str(folder))
+        client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    return str(logged.model_id)
 
 
-def _save(module: torch.nn.Module, example: torch.Tensor, folder: Path, described: Any) -> None:
+def _save(module: torch.nn.Module, example: torch.Tensor, folder: Path, description: Any) -> None:
     import torch
 
     with torch.no_grad():
         output = module(example)
     first = output if isinstance(output, torch.Tensor) else next(iter(output))
-    with _unwarned():
+    with _without_warnings():
         import mlflow.pytorch
         from mlflow.models import infer_signature
 
@@ -64,7 +64,7 @@ def _save(module: torch.nn.Module, example: torch.Tensor, folder: Path, describe
         mlflow.pytorch.save_model(
             module,
             str(folder),
-            mlflow_model=described,
+            mlflow_model=description,
             signature=infer_signature(example.cpu().numpy(), first.cpu().numpy()),
             pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],  # inferring them takes a minute
             **options,
@@ -72,8 +72,8 @@ def _save(module: torch.nn.Module, example: torch.Tensor, folder: Path, describe
 
 
 @contextmanager
-def _unwarned() -> Iterator[None]:
-    """Hushes MLflow, which warns of its own type hints on import and of its own pickle format at each save."""
+def _without_warnings() -> Iterator[None]:
+    """No warnings by MLflow of its own type hints, at import, and of its own pickle format, at each save."""
     logger = logging.getLogger("mlflow.pytorch")
     before = logger.level
     logger.setLevel(logging.ERROR)

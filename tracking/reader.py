@@ -7,10 +7,11 @@ MLflow has stored as 0, is seen here and not averaged.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tracking import artifacts
@@ -18,6 +19,7 @@ from tracking.errors import TrackingError
 from tracking.schema import (
     CLAIMS_FILE,
     ENVIRONMENT,
+    EPOCH,
     FINAL,
     HISTORY,
     HISTORY_COLUMNS,
@@ -38,20 +40,21 @@ from tracking.schema import (
 )
 from tracking.search import Gathered, gather, parents
 from tracking.store import Store
-from tracking.values import history_rows, split_names
+from tracking.values import history_of, split_names
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from mlflow.entities import Run
 
+Keys = Iterable[str] | Mapping[str, str] | Gathered | None
 _LARGEST = 1.7976931348623157e308  # what MLflow stores for infinity
 _TAGS: Mapping[str, str] = {"key": TAG_KEY, "status": TAG_STATUS, "reason": TAG_REASON}
 
 
 @dataclass(frozen=True)
 class StudyInfo:
-    """One invocation of a study: its parent run. Times in UTC; status is MLflow's word, which proves nothing."""
+    """One invocation of a study: its parent run. Times in UTC; status is MLflow's own, which proves nothing."""
 
     study: str
     run_id: str
@@ -66,42 +69,45 @@ class StudyInfo:
 
 def read_cells(
     store: Store,
-    keys: Iterable[str] | Gathered | None = None,
+    keys: Keys = None,
     study: str | None = None,
     *,
-    fields: Sequence[str] = (),
+    parsers: Mapping[str, Callable[[str], Any]] = MappingProxyType({}),
     allow_missing: bool = False,
 ) -> pd.DataFrame:
-    """The tidy frame: one row per cell, done or failed; columns as in `tracking.schema`, then ``fields``.
+    """The tidy frame: one row per cell, done or failed; columns as in `tracking.schema`, then those of ``parsers``.
 
-    keys: the cells wanted, in this order, wherever in the store they are, or what `gather` found; None for all of
-    ``study``, or of the store.
-    fields: further params to add as columns, numbers where they read as such. allow_missing: leave out keys that have
-    no complete run, instead of refusing. What the reader should know is in ``frame.attrs["notes"]``, sentences.
+    keys: the cells wanted, in this order, wherever in the store they are; a mapping names the measures of each; or
+    what `gather` returned; None for all of ``study``, or of the store.
+    parsers: further params to add as columns, and what makes a value of the text; None where a cell has no such param.
+    allow_missing: leave out keys that have no complete run, instead of refusing. What the reader should know is in
+    ``frame.attrs["notes"]``, sentences.
 
     A done cell's NaN is a metric that came out NaN or infinite, or one that only other cells measure; a failed cell's
-    metrics are all NaN. Raises TrackingError for missing cells and for a cell whose metrics do not add up.
+    metrics are all NaN. Raises TrackingError for missing cells, for a cell whose metrics do not add up, and for a
+    param that cannot be parsed.
     """
     import pandas as pd
 
-    found = gather(store, keys, study)
-    if found.missing and not allow_missing:
+    cells = gather(store, keys, study)
+    if cells.missing and not allow_missing:
         raise TrackingError(
-            f"{len(found.missing)} of {len(found.missing) + len(found.runs)} cells are not complete in {store.shown}, "
-            f"such as {found.missing[0]}. Run the study again: it trains what is missing."
+            f"{len(cells.missing)} of {len(cells.missing) + len(cells.runs)} cells are not complete in {store.shown}, "
+            f"such as {cells.missing[0]}. Run the study again: it trains what is missing."
         )
-    rows = [_row(run, fields) for run in found.runs.values()]
+    rows = [_row(run, parsers) for run in cells.runs.values()]
     metrics = dict.fromkeys(name for _, measured in rows for name in measured)
-    data = {name: [row[name] for row, _ in rows] for name in LEADING_COLUMNS}
+    data: dict[str, Any] = {name: [row[name] for row, _ in rows] for name in LEADING_COLUMNS}
     data |= {name: [measured.get(name, math.nan) for _, measured in rows] for name in metrics}
-    data |= {name: [row[name] for row, _ in rows] for name in (*OTHER_COLUMNS, *fields)}
+    data |= {name: [row[name] for row, _ in rows] for name in OTHER_COLUMNS}
+    data |= {name: _typed([row[name] for row, _ in rows]) for name in parsers}
     frame = pd.DataFrame(data)
     frame = frame.astype({name: kind for name, kind in NUMBERS.items() if kind is float} | {"seed": "int64"})
-    frame.attrs["notes"] = (*found.notes, *_uneven(rows, list(metrics)))
+    frame.attrs["notes"] = (*cells.notes, *_uneven(rows, list(metrics)))
     return frame
 
 
-def read_history(store: Store, keys: Iterable[str] | Gathered | None = None, study: str | None = None) -> pd.DataFrame:
+def read_history(store: Store, keys: Keys = None, study: str | None = None) -> pd.DataFrame:
     """Per-epoch values of complete cells, failed ones included: columns key, epoch, metric, value.
 
     keys, study: as for `read_cells`; keys without a complete run are left out. NaN and infinity are kept as such.
@@ -110,28 +116,32 @@ def read_history(store: Store, keys: Iterable[str] | Gathered | None = None, stu
     import pandas as pd
 
     runs = gather(store, keys, study).runs
-    contents = _read_all(store, runs, HISTORY)
-    rows = [(key, *row) for key, content in contents.items() for row in history_rows(content.decode())]
+    rows = [
+        (key, row[EPOCH], name, value)
+        for key, content in artifacts.read_all(store, runs, HISTORY).items()
+        for row in history_of(content.decode())
+        for name, value in row.items()
+        if name != EPOCH
+    ]
     columns = list(zip(*rows, strict=True)) or [()] * len(HISTORY_COLUMNS)
     kinds = {"key": "str", "epoch": "int64", "metric": "str", "value": "float64"}
     return pd.DataFrame(dict(zip(HISTORY_COLUMNS, map(list, columns), strict=True))).astype(kinds)
 
 
-def read_pictures(store: Store, keys: Iterable[str] | Gathered) -> dict[str, dict[str, np.ndarray]]:
+def read_pictures(store: Store, keys: Iterable[str] | Mapping[str, str] | Gathered) -> dict[str, dict[str, np.ndarray]]:
     """The arrays of each cell's `pictures.npz`, by key. Cells without a complete run or without pictures are left out.
 
     Read without pickle. Raises TrackingError for a file that is no archive of arrays.
     """
     runs = gather(store, keys).runs
-    found = artifacts.read(store, _addresses(runs), PICTURES)
-    result = {}
-    for key, content in found.items():
+    pictures = {}
+    for key, content in artifacts.read(store, artifacts.addresses(runs), PICTURES).items():
         if content is not None:
             try:
-                result[key] = artifacts.unpack(content)
+                pictures[key] = artifacts.unpack(content)
             except Exception as error:  # zipfile, zlib and numpy each have their own
                 raise TrackingError(f"{PICTURES} of cell {runs[key].info.run_name} cannot be read: {error}") from error
-    return result
+    return pictures
 
 
 def studies(store: Store) -> list[StudyInfo]:
@@ -153,23 +163,23 @@ def study_info(store: Store, study: str, files: Sequence[str] = (STUDY_FILE, CLA
     run = runs[0]
     texts = {}
     for name in files:
-        content = artifacts.read(store, _addresses({name: run}), name)[name]
+        content = artifacts.read(store, artifacts.addresses({name: run}), name)[name]
         if content is not None:
             texts[name] = content.decode()
     return _info(run, texts)
 
 
-def _row(run: Run, fields: Sequence[str]) -> tuple[dict[str, Any], dict[str, float]]:
+def _row(run: Run, parsers: Mapping[str, Callable[[str], Any]]) -> tuple[dict[str, Any], dict[str, float]]:
     """A cell's columns, and its metrics in the order measured (empty for a failed one)."""
     params, tags = run.data.params, run.data.tags
     if absent := [name for name in REQUIRED if name not in params]:
-        raise TrackingError(f"cell {_called(run)} has no param {absent[0]!r}: it was not written by this program.")
+        raise TrackingError(f"cell {_shown(run)} has no param {absent[0]!r}: it was not written by this program.")
     row: dict[str, Any] = {
-        name: tags.get(_TAGS[name], "") if name in _TAGS else _parsed(run, name)
+        name: tags.get(_TAGS[name], "") if name in _TAGS else _column(run, name)
         for name in (*LEADING_COLUMNS, *OTHER_COLUMNS)
     }
     row["seconds"] = run.data.metrics.get(SECONDS, math.nan)
-    row |= {name: _guessed(params.get(name, "")) for name in fields}
+    row |= {name: _parsed(run, name, parse) if name in params else None for name, parse in parsers.items()}
     return row, _metrics(run) if tags[TAG_STATUS] == STATUS_DONE else {}
 
 
@@ -184,64 +194,57 @@ def _metrics(run: Run) -> dict[str, float]:
     holes = [name for name in names if name not in sent and name not in bad]
     if holes and all_bad:
         raise TrackingError(
-            f"cell {_called(run)} is marked done but lacks {holes}: it was changed after it was written. "
+            f"cell {_shown(run)} is marked done but lacks {holes}: it was changed after it was written. "
             "Delete the run in MLflow and run the study again."
         )
     for name, value in sent.items():
         if name in bad or not math.isfinite(value) or abs(value) >= _LARGEST:
             raise TrackingError(
-                f"cell {_called(run)}: {FINAL}{name}={value} stands for a NaN or infinity, which MLflow cannot store. "
+                f"cell {_shown(run)}: {FINAL}{name}={value} stands for a NaN or infinity, which MLflow cannot store. "
                 "Delete the run in MLflow and run the study again."
             )
     rest = () if complete else sorted(set(sent) - set(names))
     return {name: sent.get(name, math.nan) for name in (*names, *rest)}
 
 
-def _parsed(run: Run, name: str) -> Any:
-    """A param in the type of its column; a number that is absent is NaN, a word is empty."""
+def _column(run: Run, name: str) -> Any:
+    """A param in the type of its column; a number that is absent is NaN, a text is empty."""
     text = run.data.params.get(name, "")
     kind = NUMBERS.get(name)
     if kind is None:
         return text
-    if not text:
-        return math.nan
+    return _parsed(run, name, kind) if text else math.nan
+
+
+def _parsed(run: Run, name: str, parse: Callable[[str], Any]) -> Any:
+    text = run.data.params[name]
     try:
-        return kind(text)
+        return parse(text)
     except ValueError as error:
-        raise TrackingError(f"cell {_called(run)} has {name}={text!r}, which is no {kind.__name__}.") from error
+        reason = f"which is no {parse.__name__}" if isinstance(parse, type) else f"which cannot be read: {error}"
+        raise TrackingError(f"cell {_shown(run)} has {name}={text!r}, {reason.rstrip('.')}.") from error
 
 
-def _guessed(text: str) -> Any:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+def _typed(values: list[Any]) -> Any:
+    """Values as a column: of their common type, but unchanged where some are None, which pandas would make NaN."""
+    import pandas as pd
+
+    return pd.Series(values, dtype=object if any(value is None for value in values) else None)
 
 
 def _uneven(rows: Sequence[tuple[Mapping[str, Any], Mapping[str, float]]], metrics: Sequence[str]) -> list[str]:
-    """Metrics that only some of the done cells measured, said in a sentence each."""
-    done = [measured for row, measured in rows if row["status"] == STATUS_DONE]
-    counts = {name: sum(name in measured for measured in done) for name in metrics}
-    return [f"{name} was measured in {n} of {len(done)} cells." for name, n in counts.items() if n < len(done)]
+    """Metrics that only some of the done cells of an arm measured, a sentence for each.
 
-
-def _read_all(store: Store, runs: Mapping[str, Run], name: str) -> dict[str, bytes]:
-    """One file of each run. Raises TrackingError where it is missing."""
-    result: dict[str, bytes] = {}
-    for key, content in artifacts.read(store, _addresses(runs), name).items():
-        if content is None:
-            raise TrackingError(
-                f"{name} of cell {_called(runs[key])} is not at {runs[key].info.artifact_uri}. "
-                "Was the folder moved or cleaned? MLflow keeps its absolute address."
-            )
-        result[key] = content
-    return result
-
-
-def _addresses(runs: Mapping[str, Run]) -> dict[str, tuple[str, str]]:
-    return {key: (run.info.run_id, run.info.artifact_uri) for key, run in runs.items()}
+    That whole arms lack a metric is no news: models without labels have no accuracy by class, for example.
+    """
+    done = [(row["arm"], measured) for row, measured in rows if row["status"] == STATUS_DONE]
+    notes = []
+    for name in metrics:
+        arms = {arm for arm, measured in done if name in measured}
+        counted = [name in measured for arm, measured in done if arm in arms]
+        if not all(counted):
+            notes.append(f"{name} was measured in {sum(counted)} of {len(counted)} cells.")
+    return notes
 
 
 def _info(run: Run, texts: Mapping[str, str]) -> StudyInfo:
@@ -259,5 +262,5 @@ def _info(run: Run, texts: Mapping[str, str]) -> StudyInfo:
     )
 
 
-def _called(run: Run) -> str:
+def _shown(run: Run) -> str:
     return f"{run.info.run_name} (run {run.info.run_id})"

@@ -1,4 +1,7 @@
-"""What is written of one cell: checked where it is made, and cut into what MLflow can hold."""
+"""What is written of one cell: checked where it is made, and cut into what MLflow can hold.
+
+Weights are a file of the run that trained them. A cell that is measured again points to that run.
+"""
 
 from __future__ import annotations
 
@@ -19,23 +22,29 @@ from tracking.schema import (
     STATUS_DONE,
     STATUS_FAILED,
     STATUSES,
+    TAG_MEASURES,
     TAG_METRICS,
     TAG_NON_FINITE,
     TAG_REASON,
     TAG_STATUS,
+    TAG_WEIGHTS,
+    TAG_WEIGHTS_DIGEST,
+    WEIGHTS,
 )
 from tracking.values import epoch_of, history_text, join_names, part, shorten
+from tracking.weights import KeptCell, weights_tags
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellRecord:
     """One finished cell, done or failed.
 
-    key: hash of everything that determines its numbers. name: what the UI shows, such as 'mae-sum-b1-s3'.
+    key: hash of what determines its weights. name: what the UI shows, such as 'mae-sum-b1-s3'.
     fields: its params; at least loss, reduction, beta and seed. metrics: final values by catalogue name; NaN and
     infinity are kept as such. history: one mapping per epoch, with `epoch`. reason: why it failed, in one sentence.
     seconds: its wall time. files: path inside the run -> content. pictures: name -> array, kept as one .npz.
-    tags: any others.
+    tags: any others. measures: hash of what determines its numbers besides. weights: the content of its weights' file.
+    weights_of: for a cell that was measured again, the cell whose weights were measured; nothing is copied.
 
     Raises TrackingError for a record that could not be trusted when read back.
     """
@@ -51,6 +60,9 @@ class CellRecord:
     files: Mapping[str, Content] = field(default_factory=dict)
     pictures: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    measures: str = ""
+    weights: bytes | None = None
+    weights_of: KeptCell | None = None
 
     def __post_init__(self) -> None:
         if not self.key:
@@ -59,6 +71,7 @@ class CellRecord:
             raise TrackingError(f"cell {self.name!r}: status={self.status!r} is not one of {list(STATUSES)}.")
         check_fields(self.name, self.fields)
         self._check_outcome()
+        self._check_weights()
         for row in self.history:
             epoch_of(row)
 
@@ -70,23 +83,32 @@ class CellRecord:
         if split := [name for name in self.metrics if "," in name]:
             raise TrackingError(f"cell {self.name!r}: a metric's name holds no comma, and {split[0]!r} does.")
 
+    def _check_weights(self) -> None:
+        if self.status == STATUS_FAILED and (self.measures or self.weights is not None or self.weights_of is not None):
+            raise TrackingError(f"cell {self.name!r} failed: it has neither measures nor weights.")
+        if self.weights is not None and self.weights_of is not None:
+            raise TrackingError(f"cell {self.name!r} has weights of its own and those of run {self.weights_of.run_id}.")
+        if self.weights_of is not None and self.weights_of.key != self.key:
+            raise TrackingError(f"cell {self.name!r} has key={self.key!r}; its weights have {self.weights_of.key!r}.")
+
 
 def check_fields(name: str, fields: Mapping[str, object]) -> None:
     """Raises TrackingError unless the fields can be read back as a row of the frame."""
-    if missing := [each for each in REQUIRED if each not in fields]:
+    if missing := [required for required in REQUIRED if required not in fields]:
         raise TrackingError(f"cell {name!r} lacks the fields {missing}; it has {sorted(fields)}.")
 
 
 def files_of(cell: CellRecord) -> dict[str, Content]:
-    """A cell's own files, its history and its pictures."""
+    """A cell's own files, its history, its pictures and its weights."""
     files: dict[str, Content] = {HISTORY: history_text(cell.history)} | dict(cell.files)
-    return files | ({PICTURES: pack(cell.pictures)} if cell.pictures else {})
+    files |= {PICTURES: pack(cell.pictures)} if cell.pictures else {}
+    return files | ({WEIGHTS: cell.weights} if cell.weights is not None else {})
 
 
-def numbers_of(cell: CellRecord, sent: int) -> tuple[dict[tuple[str, int], float], dict[str, str]]:
+def numbers_of(cell: CellRecord, run_id: str, sent: int) -> tuple[dict[tuple[str, int], float], dict[str, str]]:
     """All of a cell's metrics that MLflow can hold, final ones last, and the tags that complete it.
 
-    sent: last epoch that the store has already.
+    run_id: the cell's own. sent: last epoch that the store has already.
     """
     metrics: dict[tuple[str, int], float] = {}
     bad: dict[str, str] = {}  # metric -> its first bad epoch
@@ -105,7 +127,15 @@ def numbers_of(cell: CellRecord, sent: int) -> tuple[dict[tuple[str, int], float
     metrics |= {(FINAL + name, last): value for name, value in finite.items()}
     tags = bad_tag((*others, *bad.values())) | {TAG_METRICS: join_names(cell.metrics)}
     tags |= {TAG_REASON: shorten(cell.reason)} if cell.reason else {}
-    return metrics, dict(cell.tags) | tags | {TAG_STATUS: cell.status}
+    tags |= {TAG_MEASURES: cell.measures} if cell.measures else {}
+    return metrics, dict(cell.tags) | tags | _weights_tags(cell, run_id) | {TAG_STATUS: cell.status}
+
+
+def _weights_tags(cell: CellRecord, run_id: str) -> dict[str, str]:
+    """The tags that say where a cell's weights are; none if they are not kept."""
+    if cell.weights_of is not None:
+        return {TAG_WEIGHTS: cell.weights_of.run_id, TAG_WEIGHTS_DIGEST: cell.weights_of.sha256}
+    return {} if cell.weights is None else weights_tags(run_id, cell.weights)
 
 
 def values_of(row: Mapping[str, object]) -> dict[str, object]:

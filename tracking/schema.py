@@ -13,11 +13,14 @@ from typing import Final
 # RUNNING), so a cell is complete only when our own tag says so.
 TAG_KIND: Final = "ablate.kind"  # "study" (parent), "cell" (child) or "arm" (mean over seeds)
 TAG_STUDY: Final = "ablate.study"
-TAG_KEY: Final = "ablate.key"  # hash of everything that determines a cell's numbers
+TAG_KEY: Final = "ablate.key"  # hash of what determines a cell's weights
+TAG_MEASURES: Final = "ablate.measures"  # hash of the evaluation settings and of the versions of metrics
 TAG_STATUS: Final = "ablate.status"  # one of STATUSES
 TAG_REASON: Final = "ablate.reason"  # why a cell failed, in one sentence
 TAG_METRICS: Final = "ablate.metrics"  # names of all metrics measured, in order, comma separated
 TAG_NON_FINITE: Final = "ablate.non_finite"  # names of those that came out NaN or inf; MLflow would store them as 0
+TAG_WEIGHTS: Final = "ablate.weights"  # id of the run whose artifacts hold the weights
+TAG_WEIGHTS_DIGEST: Final = "ablate.weights_sha256"
 TAG_PROCESS: Final = "ablate.process"  # host:pid:start of the process that writes a study
 TAG_PARENT: Final = "mlflow.parentRunId"
 
@@ -35,13 +38,26 @@ MEAN, CI_LOW, CI_HIGH, COUNT = "mean/", "ci_low/", "ci_high/", "n"
 SECONDS: Final = "total_seconds"  # wall time of a cell; a history may have seconds of its own
 NON_FINITE: Final = "non_finite"  # how many values of a run came out NaN or inf
 
+# A study's parent run says how far it is: params of what was asked, metrics of what was written when it ended.
+CELLS, PENDING = "cells", "pending"
+CELLS_DONE, CELLS_FAILED = f"cells_{STATUS_DONE}", f"cells_{STATUS_FAILED}"
+
 # Frame: one row per cell. These columns come first and in this order; metrics follow in the order they were measured.
-ARM_COLUMNS: Final = ("loss", "reduction", "beta", "posterior")
 LEADING_COLUMNS: Final = ("loss", "reduction", "beta", "beta_eff", "seed", "status")
-OTHER_COLUMNS: Final = ("posterior", "arm", "origin", "key", "reason", "seconds", "init_hash", "order_hash")
+OTHER_COLUMNS: Final = (
+    "posterior",
+    "arm",
+    "origin",
+    "key",
+    "reason",
+    "seconds",
+    "init_hash",
+    "order_hash",
+    "noise_hash",
+)
 NUMBERS: Final[Mapping[str, type]] = MappingProxyType(
     {"beta": float, "beta_eff": float, "seed": int, "seconds": float}
-)  # the others are words
+)  # the others are text
 REQUIRED: Final = ("loss", "reduction", "beta", "seed")
 EPOCH: Final = "epoch"
 HISTORY_COLUMNS: Final = ("key", EPOCH, "metric", "value")
@@ -49,6 +65,7 @@ HISTORY_COLUMNS: Final = ("key", EPOCH, "metric", "value")
 # Artifacts of a cell and of a study.
 PICTURES: Final = "pictures.npz"
 HISTORY: Final = "history.json"
+WEIGHTS: Final = "weights.safetensors"
 REPORT: Final = "report"
 MODEL: Final = "model"
 STUDY_FILE: Final = "study.toml"

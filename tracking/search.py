@@ -1,12 +1,13 @@
 """Finds cells by their keys, wherever in the store they are, and picks one run for each.
 
-A key's identity is content, so a cell counts whichever study trained it. Failures are never taken for results: one
-complete run beats any number of failed ones. A run without our completion tag is half-written and does not exist.
+A key's identity is content, so a cell counts whichever study trained it. One complete run beats any number of failed
+ones. A run without our completion tag is half-written and does not exist. A cell may be measured several times, under
+different measures: each time is a run of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ from tracking.schema import (
     STATUSES,
     TAG_KEY,
     TAG_KIND,
+    TAG_MEASURES,
+    TAG_PARENT,
     TAG_STATUS,
 )
 from tracking.store import Store
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 _PAGE = 1000
+_ONLY_DONE = f" AND tags.`{TAG_STATUS}` = '{STATUS_DONE}'"
 
 
 @dataclass(frozen=True)
@@ -42,37 +46,55 @@ class Gathered:
     notes: tuple[str, ...]
 
 
-def completed(store: Store, keys: Iterable[str] | None = None, study: str | None = None) -> set[str]:
-    """Keys of the cells that are done and need not be trained again. Failed and half-written cells are not among them.
+def completed(
+    store: Store, keys: Iterable[str] | Mapping[str, str] | None = None, study: str | None = None
+) -> set[str]:
+    """Keys of the cells that are done. Failed and half-written cells are not among them.
 
-    keys: look for these only, in the study's experiment first and then in all others; None for all. study: where to
-    look first; with ``keys`` None, the only place. About 3 ms per cell read.
+    keys: look for these only, in the study's experiment first and then in all others; None for all. A mapping of key
+    to measures counts a cell only if it was measured under just those. study: where to look first; with ``keys``
+    None, the only place. About 1 ms per cell read.
     """
-    wanted = None if keys is None else set(keys)
-    found = _search(store, wanted, study, f"AND tags.`{TAG_STATUS}` = '{STATUS_DONE}'")
-    return {run.data.tags[TAG_KEY] for run in found}
+    counts = _counts(keys)
+    return {run.data.tags[TAG_KEY] for run in done_runs(store, keys, study, enough=counts) if counts(run)}
 
 
-def gather(store: Store, keys: Iterable[str] | Gathered | None = None, study: str | None = None) -> Gathered:
+def gather(
+    store: Store, keys: Iterable[str] | Mapping[str, str] | Gathered | None = None, study: str | None = None
+) -> Gathered:
     """The run to read for each key: the earliest that is done, else the latest that failed.
 
-    keys, study: as for `completed`; what is gathered already is returned as it is.
+    keys, study: as for `completed`; what is gathered already is returned as it is. Where a mapping names the measures,
+    a cell that is done only under others is missing, even if it has failed too: its weights exist. Where nothing names
+    them, a cell measured under several is read as it was measured last.
     Raises TrackingError for a status that this version does not know.
     """
     if isinstance(keys, Gathered):
         return keys
     wanted = None if keys is None else list(dict.fromkeys(keys))
+    counts = _counts(keys)
     candidates: dict[str, list[Run]] = {key: [] for key in wanted or ()}
-    for run in _search(store, None if wanted is None else set(wanted), study):
+    for run in _cells(store, wanted, study, enough=lambda run: _is_done(run) and counts(run)):
         status = run.data.tags.get(TAG_STATUS)
         if status is None:
             continue
         if status not in STATUSES:
             raise TrackingError(f"run {run.info.run_id} has {TAG_STATUS}={status!r}, not one of {list(STATUSES)}.")
         candidates.setdefault(run.data.tags[TAG_KEY], []).append(run)
-    chosen = {key: _chosen(runs) for key, runs in candidates.items() if runs}
+    alike = {key: _alike(runs, counts) for key, runs in candidates.items()}
+    chosen = {key: runs[0] if _is_done(runs[0]) else runs[-1] for key, runs in alike.items() if runs}
     missing = tuple(key for key in wanted or () if key not in chosen)
-    return Gathered(chosen, missing, tuple(note for runs in candidates.values() for note in _notes(runs)))
+    return Gathered(chosen, missing, tuple(note for runs in alike.values() for note in _notes(runs)))
+
+
+def done_runs(
+    store: Store, keys: Iterable[str] | None, study: str | None, *, enough: Callable[[Run], bool]
+) -> Iterator[Run]:
+    """Runs of cells that are done, under whatever measures; keys and study as for `completed`.
+
+    enough: whether a run is what is sought; the search ends once every key has such a one.
+    """
+    return _cells(store, None if keys is None else list(keys), study, _ONLY_DONE, enough=enough)
 
 
 def parents(store: Store, study: str | None = None) -> list[Run]:
@@ -82,29 +104,45 @@ def parents(store: Store, study: str | None = None) -> list[Run]:
     return list(_pages(store, experiments, query, "DESC"))
 
 
-def _search(store: Store, wanted: set[str] | None, study: str | None, more: str = "") -> Iterator[Run]:
-    """Runs of cells, oldest first within an experiment; stops once every wanted key has one that is done."""
-    query = f"tags.`{TAG_KIND}` = '{KIND_CELL}' {more}"
-    pending = None if wanted is None else set(wanted)
+def children(store: Store, parent: Run) -> Iterator[Run]:
+    """The runs of the cells that an invocation has begun, oldest first."""
+    query = f"tags.`{TAG_KIND}` = '{KIND_CELL}' AND tags.`{TAG_PARENT}` = '{parent.info.run_id}'"
+    return _pages(store, [parent.info.experiment_id], query, "ASC")
+
+
+def _cells(
+    store: Store, keys: Iterable[str] | None, study: str | None, condition: str = "", *, enough: Callable[[Run], bool]
+) -> Iterator[Run]:
+    """Runs of cells, oldest first within an experiment; stops between experiments once every key has enough."""
+    query = f"tags.`{TAG_KIND}` = '{KIND_CELL}'{condition}"
+    wanted = None if keys is None else set(keys)
+    pending = set(wanted or ())
     for experiment in _experiments(store, study, others=wanted is not None or study is None):
-        if pending is not None and not pending:
+        if wanted is not None and not pending:
             return
         for run in _pages(store, [experiment], query, "ASC"):
             key = run.data.tags.get(TAG_KEY)
             if key is None or (wanted is not None and key not in wanted):
                 continue
-            if pending is not None and run.data.tags.get(TAG_STATUS) == STATUS_DONE:
+            if enough(run):
                 pending.discard(key)
             yield run
+
+
+def _counts(keys: Iterable[str] | Mapping[str, str] | None) -> Callable[[Run], bool]:
+    """Whether a done run counts: any does, unless a mapping names the measures of its key."""
+    if not isinstance(keys, Mapping):
+        return lambda run: True
+    return lambda run: run.data.tags.get(TAG_MEASURES, "") == keys[run.data.tags[TAG_KEY]]
 
 
 def _experiments(store: Store, study: str | None, *, others: bool) -> list[str]:
     """Ids of the experiments to search: the study's own first, then all others if so asked."""
     with explained(f"{store.shown} cannot be searched"):
-        ours = list(_all_experiments(store)) if others else []
+        every = list(_all_experiments(store)) if others else []
         own = store.client.get_experiment_by_name(study) if study is not None else None
     first = [own.experiment_id] if own is not None and own.lifecycle_stage == "active" else []
-    return [*first, *(each for each in ours if each not in first)]
+    return [*first, *(experiment for experiment in every if experiment not in first)]
 
 
 def _all_experiments(store: Store) -> Iterator[str]:
@@ -114,7 +152,7 @@ def _all_experiments(store: Store) -> Iterator[str]:
         page = store.client.search_experiments(
             filter_string=f"tags.`{TAG_KIND}` = '{KIND_STUDY}'", order_by=["creation_time ASC"], page_token=token
         )
-        yield from (each.experiment_id for each in page)
+        yield from (experiment.experiment_id for experiment in page)
         token = page.token
         if not token:
             return
@@ -140,24 +178,29 @@ def _pages(store: Store, experiments: Collection[str], query: str, order: str) -
             return
 
 
-def _age(run: Run) -> tuple[int, str]:
-    return run.info.start_time, run.info.run_id
+def _is_done(run: Run) -> bool:
+    return bool(run.data.tags.get(TAG_STATUS) == STATUS_DONE)
 
 
-def _chosen(runs: list[Run]) -> Run:
-    done = [run for run in runs if run.data.tags[TAG_STATUS] == STATUS_DONE]
-    return min(done, key=_age) if done else max(runs, key=_age)
+def _alike(runs: list[Run], counts: Callable[[Run], bool]) -> list[Run]:
+    """The runs of a cell among which to choose, oldest first: done under one and the same measures, or all failed."""
+    runs = sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
+    done = [run for run in runs if _is_done(run)]
+    if not done:
+        return runs
+    counted = [run for run in done if counts(run)]
+    return [run for run in counted if run.data.tags.get(TAG_MEASURES) == counted[-1].data.tags.get(TAG_MEASURES)]
 
 
 def _notes(runs: list[Run]) -> Iterator[str]:
-    """What to know of a cell of which several runs are complete: trained twice at once, or a mistake."""
-    done = sorted((run for run in runs if run.data.tags[TAG_STATUS] == STATUS_DONE), key=_age)
-    failed = len(runs) - len(done)
-    if len(done) > 1:
-        name, first = done[0].info.run_name, done[0]
-        yield f"{len(done)} runs of cell {name} are done; the earliest, {first.info.run_id}, is read{_worst(done)}."
-    elif failed > 1 and not done:
-        yield f"cell {runs[0].info.run_name} has {failed} {STATUS_FAILED} runs; the latest is read."
+    """What to know of a cell of which several alike runs are complete: trained twice at once, or a mistake."""
+    if len(runs) < 2:
+        return
+    name, first = runs[0].info.run_name, runs[0].info.run_id
+    if _is_done(runs[0]):
+        yield f"{len(runs)} runs of cell {name} are done; the earliest, {first}, is read{_worst(runs)}."
+    else:
+        yield f"cell {name} has {len(runs)} {STATUS_FAILED} runs; the latest is read."
 
 
 def _worst(done: list[Run]) -> str:

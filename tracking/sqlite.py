@@ -1,4 +1,4 @@
-"""An SQLite file as a store: made whole or not at all, readable while it is written, and sparing with the disk.
+"""An SQLite file as a store: made whole or not at all, readable while it is written, with few waits for the disk.
 
 A cell is a dozen transactions. Waiting for the disk at each costs more than the cell on a slow one, so with a
 write-ahead log only checkpoints wait. A killed process loses nothing by this; a power cut may lose the last cells,
@@ -23,20 +23,20 @@ from tracking.store import connect, sqlite_uri
 # Disks that other machines write to: WAL keeps its index in shared memory, which they do not share.
 _NETWORK: Final = re.compile(r"nfs|cifs|smb|9p|afs|ceph|lustre|gpfs|beegfs|gluster|fuse|vboxsf|prl_fs|drvfs|virtiofs")
 
-_waiting: Final[dict[str, str]] = {}  # file -> how its connections wait for the disk
+_modes: Final[dict[str, str]] = {}  # file -> SQLite's `synchronous` mode: when its connections wait for the disk
 
 
-def create(path: Path, said: str) -> None:
+def create(path: Path, prefix: str) -> None:
     """Makes an MLflow database in one step: whole or not at all, whoever else is doing the same.
 
     MLflow's own way is some seventy migrations in place: cut short it leaves a file that nothing can open, and two
     processes doing it at once break each other. So each makes a file of its own, and one of them gets the name; a file
-    that holds anything is never replaced. Raises TrackingError beginning with ``said``.
+    that holds anything is never replaced. Raises TrackingError beginning with ``prefix``.
     """
-    where = tempfile.TemporaryDirectory(dir=path.parent, prefix=".mlflow-", ignore_cleanup_errors=True)
-    with explained(f"{said} cannot be written"), where as scratch:
+    folder = tempfile.TemporaryDirectory(dir=path.parent, prefix=".mlflow-", ignore_cleanup_errors=True)
+    with explained(f"{prefix} cannot be written"), folder as scratch:
         draft, whole = Path(scratch, "draft.db"), Path(scratch, "whole.db")
-        _wait_for_disk(draft, "OFF")
+        _set_synchronous(draft, "OFF")
         connect(sqlite_uri(draft))
         shutil.copyfile(draft, whole)  # MLflow keeps the draft open: the store is a file that nobody has open
         with whole.open("rb+") as file:
@@ -47,13 +47,13 @@ def create(path: Path, said: str) -> None:
 def use_wal(path: Path) -> None:
     """Lets the UI read while a study writes. Only on a local disk; a busy database keeps the mode it has.
 
-    Call it before MLflow opens the file: a connection keeps the way of waiting with which it was opened.
+    Call it before MLflow opens the file: a connection keeps the `synchronous` mode with which it was opened.
     """
     if network_disk(path) is not None:
         return
     with suppress(sqlite3.OperationalError), closing(sqlite3.connect(path, timeout=1)) as database:
         if database.execute("PRAGMA journal_mode=WAL").fetchone() == ("wal",):
-            _wait_for_disk(path, "NORMAL")
+            _set_synchronous(path, "NORMAL")
 
 
 def network_disk(path: Path) -> str | None:
@@ -82,15 +82,15 @@ def _place(whole: Path, path: Path) -> None:
             lock.unlink(missing_ok=True)
 
 
-def _wait_for_disk(path: Path, mode: str) -> None:
-    """From now on MLflow's connections to this file wait for the disk as ``mode`` says: FULL, NORMAL or OFF."""
+def _set_synchronous(path: Path, mode: str) -> None:
+    """The mode of every connection that MLflow opens to this file from now on: FULL, NORMAL or OFF."""
     _listen()
-    _waiting[str(path.resolve())] = mode
+    _modes[str(path.resolve())] = mode
 
 
 @cache
 def _listen() -> None:
-    """Sees every connection that SQLAlchemy opens in this process, and leaves alone all but those to our files."""
+    """Calls `_opened` for every connection that SQLAlchemy opens in this process; it changes those to our files."""
     from sqlalchemy import Engine, event
 
     event.listen(Engine, "connect", _opened)
@@ -99,6 +99,6 @@ def _listen() -> None:
 def _opened(connection: object, _record: object) -> None:
     if isinstance(connection, sqlite3.Connection):
         file = connection.execute("PRAGMA database_list").fetchone()[2]
-        mode = _waiting.get(str(Path(file).resolve())) if file else None
+        mode = _modes.get(str(Path(file).resolve())) if file else None
         if mode is not None:
             connection.execute(f"PRAGMA synchronous={mode}")

@@ -8,10 +8,14 @@ places.
 from __future__ import annotations
 
 import difflib
+import gc
 import logging
 import os
 import re
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +32,7 @@ ARTIFACTS: Final = "mlartifacts"
 VARIABLE: Final = "MLFLOW_TRACKING_URI"
 SERVERS: Final = ("http", "https")
 DATABASES: Final = ("sqlite", "postgresql", "mysql", "mssql")
-_WORDS: Final = ("databricks", "databricks-uc", "uc")  # addresses to MLflow, though they look like folders
+_RESERVED: Final = ("databricks", "databricks-uc", "uc")  # addresses for MLflow, though they look like folders
 
 # Set unless the user has: no progress bar per file, no address printed per run, no job workers beside the UI.
 _QUIET: Final = {
@@ -41,7 +45,7 @@ _TELEMETRY: Final = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 
 @dataclass(frozen=True)
 class Store:
-    """One place where runs are kept. Made by `resolve`, checked by `open_store`.
+    """One place where runs are kept. Made by `resolve`, checked by `opening.open_store`.
 
     uri: absolute tracking address. artifacts: absolute file address under which experiments keep their files; None
     where a server decides.
@@ -85,41 +89,20 @@ def resolve(uri: str | None = None, *, folder: Path | None = None) -> Store:
     """
     text = (uri or os.environ.get(VARIABLE) or f"sqlite:///{DATABASE}").strip()
     scheme = _scheme(text)
-    here = folder or Path.cwd()
+    start = folder or Path.cwd()
     if scheme in SERVERS:
         return Store(text.rstrip("/"), None)
     if scheme == "sqlite":
-        return _sqlite(text, here)
+        return _sqlite(text, start)
     if scheme in DATABASES:
-        return Store(text, (here / ARTIFACTS).absolute().as_uri())
+        return Store(text, (start / ARTIFACTS).absolute().as_uri())
     raise TrackingError(_refusal(text, scheme))
-
-
-def open_store(uri: str | None = None, *, create: bool = True, folder: Path | None = None) -> Store:
-    """A store that has been tried: reachable, MLflow's own, of this MLflow's schema, and writable if ``create``.
-
-    uri, folder: as for `resolve`. create: make the SQLite file and its schema when they are missing; with False a
-    missing file is an error, for commands that only read. Takes a second or two where a schema is made, and at most
-    about ten where a server does not answer.
-
-    Raises TrackingError, in one sentence, for everything that would fail later.
-    """
-    from tracking import probes
-
-    store = resolve(uri, folder=folder)
-    if store.is_server:
-        probes.check_server(store)
-    elif store.path is not None:
-        probes.check_sqlite(store, store.path, create=create)
-    else:
-        probes.check_database(store)
-    return store
 
 
 def connect(uri: str) -> MlflowClient:
     """MLflow's client for an address, imported late and quiet: no telemetry, no progress bars, warnings only."""
-    hush()
-    with warnings.catch_warnings():
+    set_switches()
+    with warnings.catch_warnings(), _without_collection():
         warnings.simplefilter("ignore", DeprecationWarning)  # MLflow's, of its own dependencies: not ours to mend
         from mlflow import MlflowClient
 
@@ -130,7 +113,21 @@ def connect(uri: str) -> MlflowClient:
             return MlflowClient(uri, registry_uri=uri)
 
 
-def hush() -> None:
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """No garbage collection while modules are imported, nor of what they hold afterwards: it costs a quarter second."""
+    if not gc.isenabled() or "mlflow" in sys.modules:  # once is enough: what is frozen is never freed
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
+
+
+def set_switches() -> None:
     """Sets MLflow's own switches, for this process and those it starts, wherever the user has set none.
 
     Must run before MLflow is imported: telemetry starts with the import.
@@ -175,12 +172,12 @@ def local_folder(address: str) -> Path | None:
     return Path(url2pathname(urlparse(address).path))
 
 
-def _sqlite(text: str, here: Path) -> Store:
-    """The store of an SQLite address; relative paths start from ``here``."""
+def _sqlite(text: str, start: Path) -> Store:
+    """The store of an SQLite address; relative paths start from ``start``."""
     if not text.startswith("sqlite:///"):
-        meant = "sqlite:///" + (text.partition(":")[2].strip("/") or DATABASE)
+        likely = "sqlite:///" + (text.partition(":")[2].strip("/") or DATABASE)
         raise TrackingError(
-            f"tracking_uri={text!r} lacks a slash: a file is named after three. Did you mean {meant!r}?"
+            f"tracking_uri={text!r} lacks a slash: a file is named after three. Did you mean {likely!r}?"
         )
     name, _, query = text.removeprefix("sqlite:///").partition("?")
     if name in ("", ":memory:"):
@@ -188,7 +185,7 @@ def _sqlite(text: str, here: Path) -> Store:
             f"tracking_uri={text!r} is a database in memory, lost when the process ends. "
             f"Name a file, such as 'sqlite:///{DATABASE}'."
         )
-    path = (here / Path(unquote(name)).expanduser()).absolute()
+    path = (start / Path(unquote(name)).expanduser()).absolute()
     return Store(sqlite_uri(path, query), (path.parent / ARTIFACTS).as_uri())
 
 
@@ -197,14 +194,14 @@ def _scheme(uri: str) -> str:
 
     A single letter is a Windows drive, and so no scheme.
     """
-    found = re.match(r"([A-Za-z][A-Za-z0-9.-]+)(\+[A-Za-z0-9_]+)?:", uri)
-    return found[1].lower() if found else ""
+    match = re.match(r"([A-Za-z][A-Za-z0-9.-]+)(\+[A-Za-z0-9_]+)?:", uri)
+    return match[1].lower() if match else ""
 
 
 def _refusal(text: str, scheme: str) -> str:
     """Why an address names no store that can be used, and what was probably meant."""
     shown = f"tracking_uri={hide_password(text)!r}"
-    scheme = scheme or (text if text in _WORDS else "")
+    scheme = scheme or (text if text in _RESERVED else "")
     if not scheme and text.endswith((".db", ".sqlite", ".sqlite3")):
         return f"{shown} is a path, not an address. Did you mean {'sqlite:///' + text!r}?"
     if scheme in ("", "file"):

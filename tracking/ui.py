@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from tracking.errors import TrackingError
 from tracking.schema import KIND_ARM, KIND_STUDY, MEAN, TAG_KIND
-from tracking.store import Store, hush
+from tracking.store import Store, set_switches
 
 HOST = "127.0.0.1"
 PORT = 5000
@@ -53,10 +53,12 @@ def links(store: Store, address: str, metric: str) -> list[Links]:
     address: where the UI is, such as ``http://127.0.0.1:5000``. (Sorted by anything but time, the UI shows runs side
     by side; otherwise it hides arms below their study.)
     """
-    found = store.client.search_experiments(filter_string=f"tags.`{TAG_KIND}` = '{KIND_STUDY}'")
+    experiments = store.client.search_experiments(filter_string=f"tags.`{TAG_KIND}` = '{KIND_STUDY}'")
     filtered = {"searchFilter": f"tags.`{TAG_KIND}` = '{KIND_ARM}'"}
     query = urlencode(filtered | {"orderByKey": f"metrics.`{MEAN}{metric}`", "orderByAsc": "false"}, quote_via=quote)
-    pages = [(each.name, f"{address}/#/experiments/{each.experiment_id}/runs") for each in found]
+    pages = [
+        (experiment.name, f"{address}/#/experiments/{experiment.experiment_id}/runs") for experiment in experiments
+    ]
     return [Links(name, page, f"{page}?{query}") for name, page in pages]
 
 
@@ -72,7 +74,7 @@ def ui_command(store: Store, port: int | None = None) -> list[str]:
     """
     if store.is_server:
         raise TrackingError(f"tracking_uri={store.shown!r} is a server with a UI of its own: open it in a browser.")
-    hush()
+    set_switches()
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.uri]
     command += ["--host", HOST, "--port", str(free_port() if port is None else port)]
     return [*command, "--workers", "1"]  # one reader needs no more, and four take seconds longer to start

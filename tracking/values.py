@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from tracking.errors import TrackingError
@@ -81,7 +81,7 @@ def split_names(text: str) -> tuple[tuple[str, ...], bool]:
 
 
 def history_text(rows: Sequence[Mapping[str, object]]) -> str:
-    """Per-epoch values as compact JSON, NaN and infinity as words.
+    """Per-epoch values as compact JSON, NaN and infinity as strings.
 
     rows: one mapping per epoch, with `epoch` and any metrics. Raises TrackingError for a row without an epoch.
 
@@ -91,16 +91,15 @@ def history_text(rows: Sequence[Mapping[str, object]]) -> str:
     return json.dumps([_plain(row) for row in rows], separators=(",", ":"), allow_nan=False)
 
 
-def history_rows(text: str) -> Iterator[tuple[int, str, float]]:
-    """(epoch, metric, value) of each value that `history_text` wrote, in the order written.
+def history_of(text: str) -> tuple[dict[str, float], ...]:
+    """The rows that `history_text` wrote: epochs whole, all other values floats.
 
-    >>> list(history_rows('[{"epoch":1,"train_loss":164.5,"train_rate":"inf"}]'))
-    [(1, 'train_loss', 164.5), (1, 'train_rate', inf)]
+    >>> history_of('[{"epoch":1,"train_loss":164.5,"train_rate":"inf"}]')
+    ({'epoch': 1, 'train_loss': 164.5, 'train_rate': inf},)
     """
-    for row in json.loads(text):
-        epoch = int(row.pop(EPOCH))
-        for name, value in row.items():
-            yield epoch, name, float(value)
+    return tuple(
+        {name: int(value) if name == EPOCH else float(value) for name, value in row.items()} for row in json.loads(text)
+    )
 
 
 def epoch_of(row: Mapping[str, object]) -> int:

@@ -10,15 +10,17 @@ import getpass
 import time
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tracking import artifacts
+from tracking.dead_runs import close_dead, this_process
 from tracking.errors import TrackingError, explained
 from tracking.experiments import experiment_for
 from tracking.records import CellRecord, bad_tag, check_fields, files_of, numbers_of, values_of
 from tracking.schema import (
+    CELLS_DONE,
+    CELLS_FAILED,
     CI_HIGH,
     CI_LOW,
     COUNT,
@@ -26,7 +28,6 @@ from tracking.schema import (
     KIND_CELL,
     KIND_STUDY,
     MEAN,
-    REPORT,
     STATUS_DONE,
     STATUS_FAILED,
     TAG_KEY,
@@ -37,7 +38,6 @@ from tracking.schema import (
     TAG_STUDY,
 )
 from tracking.store import Store
-from tracking.sweep import close_dead, this_process
 from tracking.values import as_text, epoch_of, part
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class StudyWriter:
             run_id = run_id or self._child(cell.name, {TAG_KIND: KIND_CELL, TAG_KEY: cell.key})
             self._open.setdefault(run_id, -1)
             self.write_files(run_id, files_of(cell))
-            metrics, tags = numbers_of(cell, sent=self._open[run_id])
+            metrics, tags = numbers_of(cell, run_id, sent=self._open[run_id])
             self._log(run_id, metrics, cell.fields, tags)
             self.store.client.set_terminated(run_id, "FINISHED" if cell.status == STATUS_DONE else "FAILED")
         self._open.pop(run_id, None)
@@ -162,19 +162,18 @@ class StudyWriter:
                 self._addresses[run_id] = self.store.client.get_run(run_id).info.artifact_uri
         artifacts.write(self.store, run_id, self._addresses[run_id], files)
 
-    def finish(self, status: str = "FINISHED", report: Path | None = None) -> None:
+    def finish(self, status: str = "FINISHED") -> None:
         """Closes the parent run: FINISHED, FAILED or KILLED. Cells begun and not written whole are closed as KILLED.
 
-        report: a folder, stored whole as `report/`. Counts of the cells written become metrics of the parent.
+        The counts of the cells written become metrics of the parent, which `overview.progress` reads.
         """
         self._finished = True
         with explained(f"study {self.study!r} cannot be closed"):
             for run_id in self._open:
                 self.store.client.set_terminated(run_id, "KILLED")
             self._open.clear()
-            if report is not None:
-                self.store.client.log_artifacts(self.parent_id, str(report), REPORT)
-            self._log(self.parent_id, {(f"cells_{name}", 0): float(count) for name, count in self.counts.items()}, {})
+            counts = {CELLS_DONE: self.counts[STATUS_DONE], CELLS_FAILED: self.counts[STATUS_FAILED]}
+            self._log(self.parent_id, {(name, 0): float(count) for name, count in counts.items()}, {})
             self.store.client.set_terminated(self.parent_id, status)
 
     def __enter__(self) -> StudyWriter:

@@ -1,11 +1,33 @@
-"""Variational autoencoders as stacks: data, models, objectives, training and metrics. Needs nothing but torch."""
+"""Variational autoencoders as stacks: data, models, objectives, training and metrics. Needs torch and torchvision.
 
-from vae.datasets.load import ImageData, load
-from vae.errors import UserError
-from vae.models import VAE
-from vae.objectives import Objective
-from vae.training.fit import EpochRecord, fit
-from vae.training.settings import Training
-from vae.training.stack import Stack
+The public names are imported when they are first used, so that a module without torch can be imported without it.
+"""
 
-__all__ = ["VAE", "EpochRecord", "ImageData", "Objective", "Stack", "Training", "UserError", "fit", "load"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vae.arms import Arm
+    from vae.datasets.load import ImageData, load
+    from vae.errors import UserError
+    from vae.models import VAE
+    from vae.training.fit import EpochRecord, fit
+    from vae.training.stack import Stack
+
+_HOMES = {
+    "Arm": "vae.arms",
+    "EpochRecord": "vae.training.fit",
+    "ImageData": "vae.datasets.load",
+    "Stack": "vae.training.stack",
+    "UserError": "vae.errors",
+    "VAE": "vae.models",
+    "fit": "vae.training.fit",
+    "load": "vae.datasets.load",
+}
+__all__ = ["VAE", "Arm", "EpochRecord", "ImageData", "Stack", "UserError", "fit", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vae' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,9 +1,9 @@
 """What a loss must do before a stack can train with it, as checks that a person can run on a loss of their own.
 
-A loss is held to its use: it sees logits and targets in [0, 1], costs are summed over pixels, arms lie side by side in
-a leading dimension, targets are shared by all arms, and gradients come from autograd or from a formula of its own.
-Everything is computed in float64 on a few small images, so a check takes milliseconds. Nothing is raised: what goes
-wrong, an exception of the loss included, is a finding.
+A loss is tested as it is used: it is given logits and targets in [0, 1], costs are summed over pixels, arms are the
+leading dimension, targets are shared by all arms, and gradients come from autograd or from a formula of its own.
+Nearly all is computed in float64 on a few small images, so a check takes milliseconds. Nothing is raised: whatever goes
+wrong, even an exception of the loss, is a finding.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ LEVELS = (0.01, 0.25, 0.5, 0.75, 0.99)  # of a pixel, and how far from it a reco
 STEPS = (-0.4, -0.1, -0.01, 0.01, 0.1, 0.4)
 STEP = 1e-6  # of the central differences
 
-Check = Callable[[Loss, bool], str]  # what is wrong, or nothing
+# (the loss, whether it is a user's own) -> what is wrong, empty where nothing is.
+Check = Callable[[Loss, bool], str]
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,13 @@ def check_loss(name: str) -> list[Finding]:
     >>> [finding.name for finding in check_loss("mae")][:2]
     ['one cost per image', 'costs least where equal, a loss of your own 0']
     """
-    each, own = loss(name), name not in LOSSES
-    return [_finding(title, check, each, own) for title, check in CHECKS.items()]
+    tested, own = loss(name), name not in LOSSES
+    return [_finding(title, check, tested, own) for title, check in CHECKS.items()]
 
 
-def _finding(title: str, check: Check, each: Loss, own: bool) -> Finding:
+def _finding(title: str, check: Check, tested: Loss, own: bool) -> Finding:
     try:
-        wrong = check(each, own)
+        wrong = check(tested, own)
     except Exception as error:  # a user's function may raise anything: that is what is being asked
         lines = str(error).splitlines() or [""]
         wrong = f"{type(error).__name__}: {lines[0]}"
@@ -66,39 +67,40 @@ def _examples() -> tuple[Tensor, Tensor]:
     return logits, torch.rand(IMAGES, PIXELS, generator=source, dtype=torch.float64)
 
 
-def _gradient(each: Loss, logits: Tensor, x: Tensor) -> Tensor:
+def _gradient(tested: Loss, logits: Tensor, x: Tensor) -> Tensor:
     leaf = logits.clone().requires_grad_(True)
-    (found,) = torch.autograd.grad(each.distortion(leaf, x).sum(), leaf)
-    return found
+    (gradient,) = torch.autograd.grad(tested.distortion(leaf, x).sum(), leaf)  # the shape of logits
+    return gradient
 
 
-def _shape(each: Loss, own: bool) -> str:
+def _shape(tested: Loss, own: bool) -> str:
     logits, x = _examples()
-    found = each.distortion(logits, x)
-    if found.shape != (ARMS, IMAGES):
-        return f"{tuple(found.shape)} for logits {tuple(logits.shape)}, not {(ARMS, IMAGES)}"
-    return "" if found.is_floating_point() else f"costs are {found.dtype}, which has no gradient"
+    costs = tested.distortion(logits, x)
+    if costs.shape != (ARMS, IMAGES):
+        return f"{tuple(costs.shape)} for logits {tuple(logits.shape)}, not {(ARMS, IMAGES)}"
+    return "" if costs.is_floating_point() else f"costs are {costs.dtype}, which has no gradient"
 
 
-def _least(each: Loss, own: bool) -> str:
-    """Built-in losses that are densities are not 0 there, but must still cost least."""
+def _least(tested: Loss, own: bool) -> str:
+    """A built-in loss that is a density is not 0 where equal, but must still cost least there."""
     logits, x = _examples()
     if not own:
-        target = each.mean(logits[0])
-        near, far = (each.distortion(logits[0] * scale, target) for scale in (1.01, 2.0))
+        target = tested.mean(logits[0])
+        near, far = (tested.distortion(logits[0] * scale, target) for scale in (1.01, 2.0))
         return "" if bool((near < far).all()) else f"{near.tolist()} near the target and {far.tolist()} far from it"
-    equal = each.distortion(torch.logit(x).expand_as(logits), x)
+    equal = tested.distortion(torch.logit(x).expand_as(logits), x)
     if not torch.allclose(equal, torch.zeros_like(equal), atol=1e-9):
         return f"{float(equal[0, 0]):.3g} for a reconstruction that equals its target, not 0"
-    return _beside_equality(each)
+    return _beside_equality(tested)
 
 
-def _beside_equality(each: Loss) -> str:
-    """One pixel at a time, on both sides of its target, near and far: a sum hides what one pixel of it gains."""
+def _beside_equality(tested: Loss) -> str:
+    """One pixel at a time, above and below its target, near and far: a sum over pixels would hide a single one."""
     targets, steps = torch.tensor(LEVELS, dtype=torch.float64), torch.tensor(STEPS, dtype=torch.float64)
     x = targets.repeat_interleave(len(steps))
     images = (x + steps.repeat(len(targets))).clamp(0.001, 0.999)
-    costs = torch.stack([each.distortion(torch.logit(r).view(1, 1), t.view(1, 1)) for r, t in zip(images, x)]).flatten()
+    pixels = [(torch.logit(image).view(1, 1), target.view(1, 1)) for image, target in zip(images, x)]
+    costs = torch.cat([tested.distortion(logits, target) for logits, target in pixels])  # (targets · steps)
     if bool((costs > 0).all()):
         return ""
     worst = int(costs.argmin())
@@ -106,85 +108,85 @@ def _beside_equality(each: Loss) -> str:
     return f"{float(costs[worst]):.3g} for a reconstruction of {pair}, not above 0"
 
 
-def _differences(each: Loss, own: bool) -> str:
+def _differences(tested: Loss, own: bool) -> str:
     logits, x = _examples()
-    found = _gradient(each, logits, x)
-    if not bool(torch.isfinite(found).all()):
+    gradient = _gradient(tested, logits, x)
+    if not bool(torch.isfinite(gradient).all()):
         return "the gradient is not a finite number"
-    if not bool(found.any()):
+    if not bool(gradient.any()):
         return "the gradient is zero everywhere, so nothing would be learnt"
     steps = STEP * torch.eye(logits.numel(), dtype=logits.dtype).view(-1, *logits.shape)
-    gaps = [(each.distortion(logits + step, x) - each.distortion(logits - step, x)).sum() for step in steps]
+    gaps = [(tested.distortion(logits + step, x) - tested.distortion(logits - step, x)).sum() for step in steps]
     numeric = torch.stack(gaps).view_as(logits) / (2 * STEP)
-    return _differ("finite differences", found, numeric, 1e-5)
+    return _differ("finite differences", gradient, numeric, 1e-5)
 
 
-def _formula(each: Loss, own: bool) -> str:
-    if each.gradient is None:
+def _formula(tested: Loss, own: bool) -> str:
+    if tested.gradient is None:
         return ""
     logits, x = _examples()
-    return _differ("autograd", each.gradient(logits.clone(), x), _gradient(each, logits, x), 1e-9)
+    return _differ("autograd", tested.gradient(logits.clone(), x), _gradient(tested, logits, x), 1e-9)
 
 
-def _differ(what: str, found: Tensor, expected: Tensor, tolerance: float) -> str:
-    worst = float(((found - expected).abs() / (1 + expected.abs())).max())
+def _differ(what: str, gradient: Tensor, expected: Tensor, tolerance: float) -> str:
+    worst = float(((gradient - expected).abs() / (1 + expected.abs())).max())
     return "" if worst <= tolerance else f"the gradient is off by {worst:.2g} from {what}"
 
 
-def _ends(each: Loss, own: bool) -> str:
-    """Reconstructions of exactly 0 and 1 happen in float32 from logits of 17 on, and pixels of 0 and 1 all the time."""
+def _ends(tested: Loss, own: bool) -> str:
+    """In float32, logits of 17 and more are reconstructions of exactly 1; pixels of 0 and 1 are common."""
     pairs = [(logit, pixel) for logit in (-EXTREME, 0.0, EXTREME) for pixel in (0.0, 1.0)]
     logits, x = torch.tensor(pairs, dtype=torch.float64).T.unsqueeze(1)
-    if _finite(each, logits, x):
-        return _in_float32(each, pairs)
-    wrong = [pair for i, pair in enumerate(pairs) if not _finite(each, logits[:, i : i + 1], x[:, i : i + 1])]
+    if _finite(tested, logits, x):
+        return _in_float32(tested, pairs)
+    wrong = [pair for i, pair in enumerate(pairs) if not _finite(tested, logits[:, i : i + 1], x[:, i : i + 1])]
     where = [f"reconstruction {torch.sigmoid(torch.tensor(logit)):g}, target {pixel:g}" for logit, pixel in wrong]
     return f"the cost or its gradient is not a finite number at {where[0] if where else 'the ends'}"
 
 
-def _in_float32(each: Loss, pairs: list[tuple[float, float]]) -> str:
-    """As in training, where roundings are larger, and a pixel is often matched exactly."""
+def _in_float32(tested: Loss, pairs: list[tuple[float, float]]) -> str:
+    """As in training, where rounding errors are larger and a pixel is often matched exactly."""
     for logit, pixel in (*pairs, (0.0, 0.5), (17.0, 1.0)):
-        if not _finite(each, *(torch.tensor([[value]], dtype=torch.float32) for value in (logit, pixel))):
+        if not _finite(tested, *(torch.tensor([[value]], dtype=torch.float32) for value in (logit, pixel))):
             at = f"reconstruction {torch.sigmoid(torch.tensor(logit)):g}, target {pixel:g}"
             return f"in float32 the cost or its gradient is not a finite number at {at}"
     return ""
 
 
-def _finite(each: Loss, logits: Tensor, x: Tensor) -> bool:
-    cost, gradient = each.distortion(logits, x), _gradient(each, logits, x)
+def _finite(tested: Loss, logits: Tensor, x: Tensor) -> bool:
+    cost, gradient = tested.distortion(logits, x), _gradient(tested, logits, x)
     return bool(torch.isfinite(cost).all() and torch.isfinite(gradient).all())
 
 
-def _arms(each: Loss, own: bool) -> str:
+def _arms(tested: Loss, own: bool) -> str:
     logits, x = _examples()
-    together = each.distortion(logits, x)
-    alone = torch.stack([each.distortion(arm, x) for arm in logits])
+    together = tested.distortion(logits, x)
+    alone = torch.stack([tested.distortion(arm, x) for arm in logits])
     if not torch.allclose(together, alone, rtol=1e-12, atol=1e-12):
         return f"arms cost {together[0].tolist()} in a stack and {alone[0].tolist()} alone"
-    mapped = vmap(lambda arm: each.distortion(arm, x))(logits)
+    mapped = vmap(lambda arm: tested.distortion(arm, x))(logits)
     return "" if torch.allclose(mapped, alone, rtol=1e-12, atol=1e-12) else "arms cost something else under vmap"
 
 
-def _images(each: Loss, own: bool) -> str:
-    """A built-in loss may fit one scale to a batch, and says so; a loss of one's own is a cost of each pixel."""
+def _images(tested: Loss, own: bool) -> str:
+    """A built-in loss may fit one scale to a batch; a user's own loss is a cost of each pixel."""
     logits, x = _examples()
-    together, alone = each.distortion(logits, x)[:, :1], each.distortion(logits[:, :1], x[:1])
+    together, alone = tested.distortion(logits, x)[:, :1], tested.distortion(logits[:, :1], x[:1])
     if not own or torch.allclose(together, alone, rtol=1e-12, atol=1e-12):
         return ""
     return f"an image costs {float(together[0]):.6g} in a batch and {float(alone[0]):.6g} by itself"
 
 
-def _inputs(each: Loss, own: bool) -> str:
+def _inputs(tested: Loss, own: bool) -> str:
     logits, x = _examples()
     before = x.clone()
-    each.distortion(logits[:1], x)  # one arm: several would share the targets' memory, which torch refuses to change
+    tested.distortion(logits[:1], x)  # one arm: several would share the targets' memory, which torch refuses to change
     return "" if torch.equal(x, before) else "the targets, which all arms share, are changed in place"
 
 
-def _repeats(each: Loss, own: bool) -> str:
+def _repeats(tested: Loss, own: bool) -> str:
     logits, x = _examples()
-    first, second = each.distortion(logits, x), each.distortion(logits, x)
+    first, second = tested.distortion(logits, x), tested.distortion(logits, x)
     return "" if torch.equal(first, second) else "the same images cost something else the second time"
 
 

@@ -1,4 +1,4 @@
-"""What a person can get wrong, said in one sentence that names the argument, the value and what is allowed."""
+"""Errors that a person can make: one sentence that names the argument, the value and what is allowed."""
 
 from __future__ import annotations
 

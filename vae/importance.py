@@ -1,10 +1,10 @@
-"""Bounds on ln p(x) of a trained model: the sampled −ELBO, and the importance-weighted bound with its own gate.
+"""The importance-weighted bound on ln p(x) of a trained model, and whether its draws were enough.
 
 With z_k = mean + e^(logvar/2) eps_k drawn from the posterior q, and w_k = p(x | z_k) p(z_k) / q(z_k | x):
 
     L_K = ln (1/K) Σ_k w_k     one draw is the ELBO in expectation; non-decreasing in K; ln p(x) in the limit
-    gap = L_2K − L_K           how much another doubling still buys: below .05 nats the bound has settled
-    ESS = (Σ w)² / Σ w²        ln(ESS / K) is 0 where q is the true posterior and −ln K where one draw has all
+    gap = L_2K − L_K           what another doubling of the draws gains: below .05 nats the bound has settled
+    ESS = (Σ w)² / Σ w²        ln(ESS / K) is 0 where q is the true posterior, −ln K where one draw has all the weight
 
 Burda, Grosse & Salakhutdinov (2016). Images are decoded in float32 as the model does, weights averaged in float64.
 Memory is bounded by `budget` alone. Noise is drawn image by image from the generator that is passed in, so the
@@ -22,12 +22,11 @@ from torch import Tensor
 
 from vae.errors import UserError
 from vae.likelihoods import bernoulli_nll, check_unit_range
-from vae.objectives import rate
 
 Decode = Callable[[Tensor, Tensor | None], Tensor]  # z (B, L), labels (B, ...) or None -> logits (B, *image)
 Nll = Callable[[Tensor, Tensor], Tensor]  # logits (*, D), x (*, D) -> −ln p(x | z), (*)
 
-# Bytes of the logits decoded at once. A CPU is fastest while they fit in its cache; an accelerator wants few, large
+# Bytes of the logits decoded at once. A CPU is fastest while they fit in its cache, an accelerator with few, large
 # launches.
 BUDGET_ON_CPU = 1 << 23
 BUDGET_ELSEWHERE = 1 << 27
@@ -47,34 +46,6 @@ class Importance:
     log_ess: Tensor
 
 
-def neg_elbo(
-    decode: Decode,
-    mean: Tensor,
-    logvar: Tensor,
-    x: Tensor,
-    *,
-    noise: Tensor,
-    labels: Tensor | None = None,
-    nll: Nll = bernoulli_nll,
-) -> Tensor:
-    """−ELBO at sampled z with the closed-form KL, nats per image: an upper bound on −ln p(x) in expectation.
-
-    z is sampled here, for a decoder that is fed the posterior mean reads about 9 nats too good on MNIST.
-    decode: z (images, L), labels -> logits. mean, logvar: (images, L), the log variance really sampled.
-    x: (images, *image). noise: (images, L), standard normal. labels: (images, ...) of a conditional model.
-    nll: of :mod:`vae.likelihoods`. Returns (images,).
-
-    >>> half = torch.zeros(3, 2)
-    >>> neg_elbo(lambda z, y: torch.zeros(3, 8), half, half, torch.ones(3, 8), noise=half) / math.log(2)
-    tensor([8., 8., 8.])
-    """
-    _check(mean, logvar, x, labels)
-    if noise.shape != mean.shape:
-        raise UserError(f"noise is {tuple(noise.shape)}; it must be one draw per latent, {tuple(mean.shape)}")
-    logits = decode(mean + torch.exp(logvar / 2) * noise, labels)
-    return nll(logits.flatten(1), x.flatten(1)) + rate(mean, logvar)
-
-
 def iwae(
     decode: Decode,
     mean: Tensor,
@@ -90,11 +61,12 @@ def iwae(
 ) -> Importance:
     """The importance-weighted bound L_K with K = `samples` draws per image.
 
-    decode, mean, logvar, x, labels, nll: as in :func:`neg_elbo`. samples: 1 or an even number, so that the gap
-    can be read from the two halves. generator: the only source of noise. binarise: draw b ~ Bernoulli(x) once
-    per image and score b, for grey values are probabilities to a Bernoulli, not observations; pass False with
-    a density of grey values. budget: bytes of decoded logits at once; None: what suits the device.
-    Raises UserError, naming the argument.
+    decode: z (B, L), labels -> logits. mean, logvar: (images, L), the log variance that is really sampled.
+    x: (images, *image). samples: 1 or an even number, so that the gap can be computed from the two halves.
+    generator: the only source of noise. labels: (images, ...) of a conditional model.
+    nll: of :mod:`vae.likelihoods`. binarise: draw b ~ Bernoulli(x) once per image and score b, because to a Bernoulli
+    grey values are probabilities, not observations; pass False with a density of grey values.
+    budget: bytes of decoded logits at once; None: what suits the device. Raises UserError, naming the argument.
 
     >>> half = torch.zeros(3, 2)
     >>> bound = iwae(lambda z, y: z.repeat(1, 4), half, half, torch.ones(3, 8), samples=4,
@@ -115,7 +87,7 @@ def iwae(
     parts = []
     with torch.no_grad():
         for here in _image_blocks(len(x), samples, x.shape[-1], budget):
-            eps = _noise(mean[here], samples, generator)
+            eps = _noise(mean[here], samples, generator)  # (K, images, L)
             scored = _Scored(mean[here], logvar[here], x[here], None if labels is None else labels[here])
             parts.append(_summary(_log_weights(decode, nll, scored, eps, budget).cpu()))
     return Importance(*(torch.cat(column) for column in zip(*parts)))
@@ -151,17 +123,17 @@ def log_ess(log_weights: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Scored:
-    """Some images and their posteriors, in step."""
+    """Some images, the posterior of each, and its label."""
 
-    mean: Tensor
-    logvar: Tensor
-    x: Tensor
+    mean: Tensor  # (images, L)
+    logvar: Tensor  # (images, L)
+    x: Tensor  # (images, D)
     labels: Tensor | None
 
 
 def _summary(log_weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(K, images) -> neg_iwae, gap and log_ess of each image."""
-    bound = log_mean_exp(log_weights)
+    bound = log_mean_exp(log_weights)  # (images)
     half = len(log_weights) // 2
     halves = log_mean_exp(log_weights[:half]) + log_mean_exp(log_weights[half:]) if half else bound * math.nan
     return -bound, bound - halves / 2, log_ess(log_weights)
@@ -169,10 +141,10 @@ def _summary(log_weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _log_weights(decode: Decode, nll: Nll, scored: _Scored, eps: Tensor, budget: int) -> Tensor:
     """ln w of every draw, (K, images) in float64; eps: (K, images, L)."""
-    z = scored.mean + torch.exp(scored.logvar / 2) * eps
+    z = scored.mean + torch.exp(scored.logvar / 2) * eps  # (K, images, L)
     step = max(1, _rows(scored.x.shape[-1], budget) // len(scored.x))
     starts = range(0, len(z), step)
-    cost = torch.cat([_cost(decode, nll, scored, z[start : start + step]) for start in starts])
+    cost = torch.cat([_cost(decode, nll, scored, z[start : start + step]) for start in starts])  # (K, images)
     # ln p(z) − ln q(z | x): the two constants cancel, and (z − mean)/std is eps.
     z, eps, logvar = z.double(), eps.double(), scored.logvar.double()
     return 0.5 * (eps.square() - z.square() + logvar).sum(-1) - cost.double()
@@ -184,18 +156,19 @@ def _cost(decode: Decode, nll: Nll, scored: _Scored, z: Tensor) -> Tensor:
     labels = scored.labels
     if labels is not None:
         labels = labels.expand(draws, *labels.shape).flatten(0, 1)
-    logits = decode(z.flatten(0, 1), labels)
+    logits = decode(z.flatten(0, 1), labels)  # (k · images, *image)
     return nll(logits.reshape(draws, images, -1), scored.x)
 
 
 def _noise(mean: Tensor, samples: int, generator: torch.Generator) -> Tensor:
-    """(K, images, L): one call per image, because what one large call draws depends on its size."""
+    """(K, images, L), drawn image by image: the numbers of one large draw would depend on the number of images."""
     shape = (samples, mean.shape[-1])
     draws = [torch.randn(shape, generator=generator, device=generator.device) for _ in range(len(mean))]
     return torch.stack(draws, dim=1).to(mean)
 
 
 def _rows(pixels: int, budget: int) -> int:
+    """How many decoded images of float32 logits fit in the budget."""
     return max(1, budget // (4 * pixels))
 
 

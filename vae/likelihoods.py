@@ -11,10 +11,10 @@ With D pixels, logits l and the decoder's mean image mu:
 All functions take (*, D), one flat image in the last axis, broadcast the other axes, and return a cost (*):
 summed over pixels, never averaged, in the dtype of their inputs (float32 at least). Which mu belongs to some
 logits depends on the loss that trained them: sigmoid(l), but :func:`continuous_bernoulli_mean` for that one.
-Densities of different observation models are not comparable with each other. The discretised logistic is the
-yardstick across losses: a probability of the 256 stored grey levels, its scale fitted to each decoder.
+Densities of different observation models are not comparable with each other. The discretised logistic compares
+models of all losses: it is a probability of the 256 stored grey levels, and its scale is fitted to each decoder.
 
-The two Bernoullis are also training losses, so they never look at values (which ``vmap`` could not allow).
+The two Bernoullis are also training losses, so they never branch on values, which ``vmap`` does not allow.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _SCALES = (LEAST_SCALE, 10.0)  # the fitted logistic scale stays between these: 
 def bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
     """Cross entropy of grey values in [0, 1], nats per image: −log p(x | z) where x is binary.
 
-    On grey pixels it is the mean of −log p(b | z) over b ~ Bernoulli(x); see :func:`entropy_floor`.
+    On grey pixels it is the mean of −log p(b | z) over b ~ Bernoulli(x), and at least the entropy of the image.
     logits: (*, D). x: (*, D). Returns (*). Kingma & Welling (2014), appendix C.1.
 
     >>> bernoulli_nll(torch.zeros(3, 4), torch.ones(3, 4)) / math.log(2)
@@ -67,20 +67,20 @@ def continuous_bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
 def continuous_bernoulli_log_normaliser(logits: Tensor) -> Tensor:
     """ln C(l), element by element: 1/C(l) = ∫ sigmoid(l)^x sigmoid(−l)^(1−x) dx over [0, 1]. (*) -> (*).
 
-    Even in l, least at 0 where it is ln 2, and ln |l| far out. Finite with a right gradient everywhere.
+    Even in l; least at 0, where it is ln 2; nearly ln |l| for large |l|. Finite, with the right gradient, everywhere.
 
     >>> continuous_bernoulli_log_normaliser(torch.tensor([0.0, 30.0])).exp()
     tensor([ 2.0000, 30.0000])
     """
     near = logits.abs() < _NEAR_ZERO
-    safe = torch.where(near, 1.0, logits)  # so that no 0/0 reaches the value or the gradient
+    safe = torch.where(near, 1.0, logits)  # so that neither the value nor the gradient holds 0/0
     return torch.where(near, _series(_LOG_C, logits), torch.log(safe / torch.tanh(safe / 2)))
 
 
 def continuous_bernoulli_mean(logits: Tensor) -> Tensor:
     """Mean of the continuous Bernoulli, 1 / (1 − e^−l) − 1 / l, element by element: (*) -> (*) in (0, 1).
 
-    It is nearer to 1/2 than the sigmoid, so a decoder trained with this likelihood is read through it.
+    It is nearer to 1/2 than the sigmoid, so the mean image of a decoder trained with this likelihood is this one.
 
     >>> continuous_bernoulli_mean(torch.tensor([-4.0, 0.0, 4.0]))
     tensor([0.2313, 0.5000, 0.7687])
@@ -132,8 +132,8 @@ def logistic_nll(mean: Tensor, x: Tensor, scale: float | Tensor) -> Tensor:
     mean, x = _aligned("mean", mean, x)
     check_unit_range("x", x)
     _check_positive("scale", scale)
-    s = torch.as_tensor(scale, dtype=mean.dtype, device=mean.device)[..., None]
-    above, below, low, high = _bin_edges(mean, x)
+    s = torch.as_tensor(scale, dtype=mean.dtype, device=mean.device)[..., None]  # (*, 1)
+    above, below, low, high = _bin_edges(mean, x)  # (*, D) each
     # log(sig(a) − sig(c)) = −softplus(−a) − softplus(c) + log(1 − e^(c−a)); a − c is the bin's width over s.
     width = torch.log(-torch.expm1(-1 / ((LEVELS - 1) * s)))
     cost = torch.where(high, 0.0, _softplus(-above / s)) + torch.where(low, 0.0, _softplus(below / s))
@@ -172,8 +172,8 @@ def fit_logistic(mean: Tensor, x: Tensor) -> Tensor:
 
     mean: (*, images, D). x: (*, images, D) in [0, 1], kept apart from what is scored; some hundred images do.
     Returns (*, 1) in float64, within [1e-4, 10]: a bound is the answer where the images are matched exactly.
-    The cost is convex in 1/scale (Pratt 1981), so the root of its slope is the minimum: Newton's steps in
-    ln(1/scale), bisection where one would leave the bracket.
+    The cost is convex in 1/scale (Pratt 1981), so it is least where its slope is 0: found by Newton's steps in
+    ln(1/scale), and by bisection where such a step would leave the bracket.
 
     >>> x = torch.rand(50, 6, generator=torch.Generator().manual_seed(0))
     >>> bool(fit_logistic(x.roll(1, 0), x) > fit_logistic(x + 0.01 * x.roll(1, 0), x))
@@ -182,7 +182,7 @@ def fit_logistic(mean: Tensor, x: Tensor) -> Tensor:
     mean, x = _aligned("mean", mean, x, images=True)
     check_unit_range("x", x)
     edges = _bin_edges(mean, x)
-    at = -torch.log((x - mean).abs().mean((-2, -1), dtype=torch.float64))
+    at = -torch.log((x - mean).abs().mean((-2, -1), dtype=torch.float64))  # (*)
     low, high = (torch.full_like(at, -math.log(scale)) for scale in reversed(_SCALES))
     at = at.clamp(low, high)
     for _ in range(60):  # about 6 do; bisection alone would reach 1e-8 in 31
@@ -203,19 +203,6 @@ def bits_per_dim(nats: Tensor, pixels: int) -> Tensor:
     tensor(8.)
     """
     return nats / (pixels * math.log(2))
-
-
-def entropy_floor(x: Tensor) -> Tensor:
-    """Σ H(x): the least :func:`bernoulli_nll` that any decoder can reach on grey values, nats per image.
-
-    x: (*, D) in [0, 1]. Returns (*): 0 where the image is binary.
-
-    >>> entropy_floor(torch.tensor([[0.0, 1.0], [0.5, 1.0]])) / math.log(2)
-    tensor([0., 1.])
-    """
-    check_unit_range("x", x)
-    entropy: Tensor = torch.special.entr(x) + torch.special.entr(1 - x)
-    return entropy.sum(-1)
 
 
 def check_unit_range(name: str, x: Tensor) -> None:
@@ -239,6 +226,7 @@ def _softplus(t: Tensor) -> Tensor:
 
 
 def _series(coefficients: Sequence[float], at: Tensor) -> Tensor:
+    """Σ_i c_i at^(2 i), element by element."""
     square, total = at * at, torch.full_like(at, coefficients[-1])
     for coefficient in reversed(coefficients[:-1]):
         total = total * square + coefficient
@@ -246,7 +234,10 @@ def _series(coefficients: Sequence[float], at: Tensor) -> Tensor:
 
 
 def _bin_edges(mean: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """From the mean to the upper and the lower edge of each pixel's bin; which are the lowest, the highest."""
+    """From the mean to the upper and to the lower edge of each pixel's bin; which bins are the lowest, the highest.
+
+    (*, D) each.
+    """
     level = torch.round(x * (LEVELS - 1))
     half = 0.5 / (LEVELS - 1)
     residual = level / (LEVELS - 1) - mean
@@ -256,8 +247,8 @@ def _bin_edges(mean: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]
 def _slope_and_curve(at: Tensor, edges: tuple[Tensor, Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     """First and second derivative of the summed logistic cost in ln(1/scale). at: (*). Returns (*), (*)."""
     above, below, low, high = edges
-    theta = torch.exp(at)[..., None, None].to(above.dtype)
-    # In place wherever it can be: the images of a calibration are many, and each of these is as large as all of them.
+    theta = torch.exp(at)[..., None, None].to(above.dtype)  # (*, 1, 1)
+    # In place wherever possible: each of these tensors is as large as all images of a calibration together.
     over = (-theta * above).sigmoid_().masked_fill_(high, 0.0)  # mass above the bin
     under = (theta * below).sigmoid_().masked_fill_(low, 0.0)  # mass below it
     width = torch.exp(at).div(LEVELS - 1)  # of a bin, in scales
@@ -278,7 +269,7 @@ def _log(value: float | Tensor) -> float | Tensor:
 
 
 def _aligned(name: str, prediction: Tensor, x: Tensor, *, images: bool = False) -> tuple[Tensor, Tensor]:
-    """Both in one float dtype and one shape; refuses what is no pair of (*, D)."""
+    """Both in one float dtype and one shape. Raises UserError for what is no pair of (*, D)."""
     for label, value in ((name, prediction), ("x", x)):
         _check_flat(label, value, "(*, images, D)" if images else "(*, D)", 1 + images)
     shapes = f"{name} of shape {tuple(prediction.shape)} and x of shape {tuple(x.shape)}"

@@ -33,8 +33,8 @@ class Loss:
     """One reconstruction loss.
 
     distortion: (logits (*, images, D), targets (images, D)) -> (*, images), summed over the pixels.
-    gradient:   the same arguments -> d(sum of distortions)/d(logits), (*, images, D). It may spend ``logits`` as its
-                memory: nothing is left of them. None: autograd finds it.
+    gradient:   the same arguments -> d(sum of distortions)/d(logits), (*, images, D). It may overwrite ``logits``.
+                None: autograd finds it.
     mean:       logits -> the decoder's mean image in [0, 1].
     """
 
@@ -45,8 +45,8 @@ class Loss:
 
 
 def _bce(logits: Tensor, x: Tensor) -> Tensor:
-    # softplus(l) − x l with softplus(l) = l/2 + |l|/2 + ln(1 + e^−|l|): ten times faster than torch's on a CPU, right
-    # to one rounding of 1, and with the right gradient at 0 too.
+    # softplus(l) − x l with softplus(l) = l/2 + |l|/2 + ln(1 + e^−|l|): ten times faster than torch's on a CPU, exact
+    # up to one rounding of 1, and with the right gradient at 0 too.
     size = logits.abs()
     return ((0.5 - x) * logits + 0.5 * size + torch.log(1 + torch.exp(-size))).sum(-1)
 
@@ -89,28 +89,30 @@ def _continuous_bernoulli_gradient(logits: Tensor, x: Tensor) -> Tensor:
 
 
 def _calibrated_gaussian(logits: Tensor, x: Tensor) -> Tensor:
-    """sigma-VAE (Rybkin et al. 2021): the variance is the batch's own mean squared error, shared by its pixels, and at
-    least `likelihoods.LEAST_SCALE` squared: where a batch is matched exactly, no variance would be likeliest."""
+    """sigma-VAE (Rybkin et al. 2021): the variance is the batch's own mean squared error, shared by its pixels.
+
+    It is at least `likelihoods.LEAST_SCALE` squared: where a batch is matched exactly, no variance is the likeliest.
+    """
     squared = _mse(logits, x)
-    variance = (squared.mean(-1, keepdim=True) / x.shape[-1]).clamp_min(LEAST_SCALE**2)
+    variance = (squared.mean(-1, keepdim=True) / x.shape[-1]).clamp_min(LEAST_SCALE**2)  # (*, 1)
     return squared / (2 * variance) + x.shape[-1] / 2 * torch.log(2 * math.pi * variance)
 
 
 def _calibrated_gaussian_gradient(logits: Tensor, x: Tensor) -> Tensor:
     # The quadratic terms of a batch sum to a constant; what is left is B D / 2 · ln(variance).
-    variance = (_mse(logits, x).mean(-1)[..., None, None] / x.shape[-1]).clamp_min(LEAST_SCALE**2)
+    variance = (_mse(logits, x).mean(-1)[..., None, None] / x.shape[-1]).clamp_min(LEAST_SCALE**2)  # (*, 1, 1)
     return _mse_gradient(logits, x).div_(2 * variance)
 
 
 def _calibrated_laplace(logits: Tensor, x: Tensor) -> Tensor:
     """The same with the absolute error: the scale of a Laplace distribution is the batch's mean absolute error."""
     absolute = _mae(logits, x)
-    scale = (absolute.mean(-1, keepdim=True) / x.shape[-1]).clamp_min(LEAST_SCALE)
+    scale = (absolute.mean(-1, keepdim=True) / x.shape[-1]).clamp_min(LEAST_SCALE)  # (*, 1)
     return absolute / scale + x.shape[-1] * torch.log(2 * scale)
 
 
 def _calibrated_laplace_gradient(logits: Tensor, x: Tensor) -> Tensor:
-    scale = (_mae(logits, x).mean(-1)[..., None, None] / x.shape[-1]).clamp_min(LEAST_SCALE)
+    scale = (_mae(logits, x).mean(-1)[..., None, None] / x.shape[-1]).clamp_min(LEAST_SCALE)  # (*, 1, 1)
     return _mae_gradient(logits, x).div_(scale)
 
 
@@ -151,7 +153,7 @@ def loss(name: str) -> Loss:
 
 
 def source_digest(name: str) -> str:
-    """What a user's own loss says, hashed, so that an edited loss is another loss; empty for a built-in one.
+    """A hash of the source of a user's own loss, so that an edited loss is another loss; empty for a built-in one.
 
     >>> source_digest("bce")
     ''
@@ -161,7 +163,7 @@ def source_digest(name: str) -> str:
     module = inspect.getmodule(_import(name))
     try:
         source = inspect.getsource(module) if module else ""
-    except (OSError, TypeError):  # compiled, or typed into an interpreter: the name has to do
+    except (OSError, TypeError):  # compiled, or typed into an interpreter: then the name stands for the loss
         source = ""
     return hashlib.sha256(source.encode()).hexdigest()[:16]
 
@@ -185,11 +187,11 @@ def _import(name: str) -> Callable[[Tensor, Tensor], Tensor]:
         module = importlib.import_module(module_name)
     except (ImportError, ValueError, TypeError) as error:
         raise UserError(
-            f"loss={name!r}: the module {module_name!r} cannot be imported ({_said(error)}); "
+            f"loss={name!r}: the module {module_name!r} cannot be imported ({_first_line(error)}); "
             f"is it installed, or is its folder on PYTHONPATH?"
         ) from error
-    except (Exception, SystemExit) as error:  # somebody's own code may do anything when it is run
-        what = f"{type(error).__name__}: {_said(error)}"
+    except (Exception, SystemExit) as error:  # a user's own code may raise anything
+        what = f"{type(error).__name__}: {_first_line(error)}"
         raise UserError(f"loss={name!r}: the module {module_name!r} fails when it is imported ({what})") from error
     function = getattr(module, function_name, None)
     if function is None:
@@ -199,6 +201,6 @@ def _import(name: str) -> Callable[[Tensor, Tensor], Tensor]:
     return function  # type: ignore[no-any-return]
 
 
-def _said(error: BaseException) -> str:
-    """The first line of a foreign message."""
+def _first_line(error: BaseException) -> str:
+    """The first line of a message that is not ours."""
     return (str(error).splitlines() or ["no message"])[0]

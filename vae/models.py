@@ -5,7 +5,9 @@ A family is a class with ``image_shape``, ``latents`` and ``classes`` as its fir
     encode(x (B, *image_shape), y) -> (mean (B, L), spread (B, L))
     decode(z (B, L), y)            -> logits (B, *image_shape)
 
-``spread`` is read as a log variance or a log standard deviation by the objective (see ``objectives.POSTERIORS``).
+``spread`` is read as a log variance or a log standard deviation by the arm's posterior (see `vae.posteriors`). A family
+with another kind of code, such as a discrete one, brings its own posterior: it has the methods of
+`vae.posteriors.OwnPosterior`, and ``encode`` then returns whatever tensors these read.
 ``y`` is (B,) class numbers for a conditional model (``classes`` > 0) and None otherwise. Its keyword-only arguments,
 with their types, are what a study file may set in ``[model]``. To add a family: write its class, add one line to
 ``FAMILIES``.
@@ -25,23 +27,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vae.arms import Arm
+from vae.checks import is_whole, whole_number
 from vae.errors import UserError
-
-
-def _positive(name: str, value: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UserError(f"{name}={value!r} must be a whole number, 1 or more")
-    return value
+from vae.posteriors import USUAL, posterior_of
 
 
 def _widths(name: str, values: Sequence[int], example: str) -> list[int]:
     if isinstance(values, int) or not values:
         raise UserError(f"{name}={values!r} must list at least one layer's width, such as {name}={example}")
-    return [_positive(name, value) for value in values]
+    return [whole_number(name, value, least=1) for value in values]
 
 
 def _classes(value: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not is_whole(value, least=0):
         raise UserError(f"classes={value!r} must be a whole number: 0 for a model without labels")
     return value
 
@@ -90,8 +89,8 @@ class VAE(nn.Module):
     ) -> None:
         super().__init__()
         widths = _widths("hidden", hidden, "(400,)")
-        self.image_shape = tuple(_positive("image_shape", side) for side in image_shape)
-        self.latents = _positive("latents", latents)
+        self.image_shape = tuple(whole_number("image_shape", side, least=1) for side in image_shape)
+        self.latents = whole_number("latents", latents, least=1)
         self.classes = _classes(classes)
         pixels = math.prod(self.image_shape)
         self.encoder = _layers([pixels + classes, *widths])
@@ -145,8 +144,8 @@ class ConvVAE(nn.Module):
     ) -> None:
         super().__init__()
         depths = _widths("channels", channels, "(32, 64)")
-        self.image_shape = tuple(_positive("image_shape", side) for side in image_shape)
-        self.latents = _positive("latents", latents)
+        self.image_shape = tuple(whole_number("image_shape", side, least=1) for side in image_shape)
+        self.latents = whole_number("latents", latents, least=1)
         self.classes = _classes(classes)
         colours = 1 if len(self.image_shape) == 2 else self.image_shape[0]
         sides = _halved(self.image_shape[-2:], len(depths))
@@ -197,20 +196,39 @@ def _halved(sides: Sequence[int], times: int) -> list[tuple[int, int]]:
 FAMILIES: Mapping[str, type[nn.Module]] = MappingProxyType({"mlp": VAE, "conv": ConvVAE})
 
 
+def build(arm: Arm, image_shape: Sequence[int], classes: int) -> nn.Module:
+    """One fresh model of an arm, for images of that shape; classes count only where the arm is conditional.
+
+    Raises UserError for settings that the family refuses, and for a conditional arm on images without labels.
+
+    >>> build(Arm(latents=2, hidden=(5,)), (8, 8), classes=10).decode(torch.zeros(3, 2)).shape
+    torch.Size([3, 8, 8])
+    """
+    if arm["model.conditional"] and not classes:
+        raise UserError("conditional=true needs a dataset with labels, and this one has none")
+    given = {name.removeprefix("model."): value for name, value in arm.model}
+    family = FAMILIES[str(given.pop("family"))]
+    conditional = given.pop("conditional")
+    return family(image_shape, given.pop("latents"), classes if conditional else 0, **given)
+
+
 class Reconstructor(nn.Module):
     """A trained model as a function of images alone: x (B, *image_shape) -> their reconstructions in [0, 1].
 
     Decoded from the posterior mean. What a model registry wants: one input, one output. mean: logits -> mean image, of
-    the loss that it was trained with (`Loss.mean`).
+    the loss that it was trained with (`Loss.mean`). posterior: of its arm.
 
     >>> Reconstructor(VAE((8, 8), 2, hidden=(4,)))(torch.zeros(3, 8, 8)).shape
     torch.Size([3, 8, 8])
     """
 
-    def __init__(self, model: nn.Module, mean: Callable[[Tensor], Tensor] = torch.sigmoid) -> None:
+    def __init__(
+        self, model: nn.Module, mean: Callable[[Tensor], Tensor] = torch.sigmoid, posterior: str = USUAL
+    ) -> None:
         super().__init__()
-        self.model, self.mean = model, mean
+        self.model, self.mean, self.posterior = model, mean, posterior
 
     def forward(self, x: Tensor) -> Tensor:
-        mean, _ = self.model.encode(x)  # type: ignore[operator]
-        return self.mean(self.model.decode(mean))  # type: ignore[operator]
+        outputs = self.model.encode(x)  # type: ignore[operator]
+        code = posterior_of(self.model, self.posterior).centre(outputs)
+        return self.mean(self.model.decode(code))  # type: ignore[operator]

@@ -18,7 +18,8 @@ from torch.nn import functional as F
 
 from vae.errors import not_one_of
 from vae.models import VAE
-from vae.objectives import effective_beta, rate
+from vae.objectives import effective_beta
+from vae.posteriors import rate
 from vae.streams import ambient, generator
 
 IDENTITY_RTOL: Final = 1e-12  # float64: what rounding may leave of an identity
@@ -86,7 +87,7 @@ def code_as_printed() -> Finding:
     >>> code_as_printed().holds
     False
     """
-    found, missing = [], []
+    problems, missing = [], []
     one, two = torch.zeros(1, 1, 28, 28), torch.zeros(2, 1, 28, 28)
     with ambient("checks", 0, "weights"):
         model = _notes_model()
@@ -94,18 +95,18 @@ def code_as_printed() -> Finding:
             problem = _problem(model, one)
             if f"'{name}'" in problem:
                 missing.append(name)
-                found.append(f"One image: {problem}.")
+                problems.append(f"One image: {problem}.")
             setattr(model, name, layer)
         mended, folded = _problem(model, one), _problem(model, two)
     defects = [f"decode names {' and '.join(missing)}, which do not exist"] if missing else []
     if folded and not mended:
         defects.append("x.view(1, -1) folds a batch into one row")
-        found.append(f"Those layers supplied, one image passes; two images: {folded}.")
+        problems.append(f"Those layers supplied, one image passes; two images: {folded}.")
     return Finding(
-        holds=not found and not mended and not folded,
+        holds=not problems and not mended and not folded,
         sentence=f"it does not run: {', and '.join(defects)}" if defects else "it runs, on one image and on two",
-        numbers={"defects": float(len(found))},
-        notes=(*found, "The class is restated: its layers, and word for word the two expressions at fault."),
+        numbers={"defects": float(len(problems))},
+        notes=(*problems, "The class is restated: its layers, and word for word the two expressions at fault."),
     )
 
 

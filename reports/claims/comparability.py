@@ -11,23 +11,8 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-# metric -> the loss that trains on it, or on a monotone function of it.
-OWN_OBJECTIVE: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "bce": "bce",
-        "neg_elbo": "bce",
-        "neg_iwae": "bce",
-        "mse": "mse",
-        "psnr": "mse",
-        "psnr_of_mean": "mse",
-        "nll_gaussian": "mse",
-        "nll_gaussian_calibrated": "mse",
-        "mae": "mae",
-        "nll_laplace": "mae",
-        "nll_laplace_calibrated": "mae",
-        "nll_continuous_bernoulli": "continuous-bernoulli",
-    }
-)
+from vae.metrics.catalogue import CATALOGUE
+
 # A loss with a fitted scale is a monotone function of the plain one: it owns the same metrics.
 SAME_AS: Final[Mapping[str, str]] = MappingProxyType({"gaussian-calibrated": "mse", "laplace-calibrated": "mae"})
 
@@ -40,10 +25,10 @@ def refusal(metric: str, losses: Iterable[str]) -> str:
     >>> refusal("mse", ["mse"]), refusal("mse", ["bce", "mae"]), refusal("ssim", ["mse", "mae"])
     ('', '', '')
     """
-    owner = OWN_OBJECTIVE.get(metric, "")
-    named = {SAME_AS.get(loss, loss) for loss in losses}
-    others = sorted(named - {owner})
-    if not owner or owner not in named or not others:
+    owner = CATALOGUE[metric].own_objective if metric in CATALOGUE else ""
+    owners = {SAME_AS.get(loss, loss) for loss in losses}
+    others = sorted(owners - {owner})
+    if not owner or owner not in owners or not others:
         return ""
     rivals = " and ".join(others)
     return (

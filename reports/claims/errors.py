@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from vae.errors import UserError, closest
+from reports.validation import Phrases, sentence
+from vae.errors import UserError
 
 Loc = tuple[int | str, ...]
 _NO_COMPARISON = (
     "legs are missing: give the comparison (metric, a and b, or check) in the claim, or [[claim.leg]] tables"
 )
-_FLAGS: Final = {"true": ("true", "yes", "on", "1"), "false": ("false", "no", "off", "0")}
-_NUMBER: Final = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?")
+_PHRASES: Final = Phrases(unknown="unknown key {key!r} (= {value!r}); allowed: {allowed}", missing="{key} is missing")
 
 
 def where(file: str, claim: object) -> str:
@@ -35,8 +34,8 @@ def explain(
 
     data: the file as it was validated. keys: table -> the keys allowed in it.
     """
-    errors = [each for each in error.errors() if not _follows(each)]
-    lines = [f"{_address(each['loc'], file, data)}: {_sentence(each, keys)}" for each in errors]
+    details = [detail for detail in error.errors() if not _follows(detail)]
+    lines = [f"{_address(detail['loc'], file, data)}: {_sentence(detail, keys)}" for detail in details]
     return UserError("\n".join(dict.fromkeys(lines)))
 
 
@@ -60,31 +59,11 @@ def _address(loc: Loc, file: str, data: Mapping[str, Any]) -> str:
 
 
 def _sentence(detail: ErrorDetails, keys: Mapping[str, Sequence[str]]) -> str:
-    loc, kind, value = detail["loc"], detail["type"], detail["input"]
+    loc = detail["loc"]
     key = next((str(part) for part in reversed(loc) if isinstance(part, str)), "")
-    if kind == "value_error":
-        return str(detail["ctx"]["error"])
-    if key == "leg" and kind in ("missing", "too_short"):
+    if key == "leg" and detail["type"] in ("missing", "too_short"):
         return _NO_COMPARISON
-    if kind == "extra_forbidden":
-        allowed = keys[next((str(part) for part in reversed(loc[:-1]) if part in keys), "")]
-        return f"unknown key {key!r} (= {value!r}); allowed: {list(allowed)}.{closest(key, allowed)}"
-    if kind == "missing":
-        return f"{key} is missing"
-    if kind == "string_pattern_mismatch":
-        return f"{key}={value!r} must be lower-case words joined by hyphens, such as 'mae-acutance'"
-    message = str(detail["msg"])
-    return f"{key}={value!r}: {message[:1].lower()}{message[1:]}{_meant(kind, value)}"
-
-
-def _meant(kind: str, value: object) -> str:
-    """What text in place of a number, or of true and false, stands for, as the tail of a message.
-
-    >>> _meant("bool_type", "yes"), _meant("float_type", "10"), _meant("float_type", "ten")
-    ('. Did you mean true?', '. Did you mean 10?', '')
-    """
-    text = str(value).strip().lower()
-    if kind == "bool_type":
-        meant = next((word for word, texts in _FLAGS.items() if text in texts), "true or false")
-        return f". Did you mean {meant}?"
-    return f". Did you mean {text}?" if kind == "float_type" and _NUMBER.fullmatch(text) else ""
+    if detail["type"] == "string_pattern_mismatch":
+        return f"{key}={detail['input']!r} must be lower-case words joined by hyphens, such as 'mae-acutance'"
+    table = next((str(part) for part in reversed(loc[:-1]) if part in keys), "")
+    return sentence(detail, key=key, allowed=keys[table], phrases=_PHRASES)

@@ -7,17 +7,16 @@
     [[claim]]
     id = "mae-sharper"
     quote = "MAE is of larger acutance"
-    kind = "greater"                          # greater, less, equivalent, trend, identity, anchor or fact
+    kind = "greater"                          # one of `reports.claims.kinds.KINDS`
     places = ["nominal", "matched-rate"]      # where arms are compared; nominal alone by default
     metric = "acutance_ratio"
-    a = { loss = "mae", reduction = "sum", beta = 1 }
-    b = { loss = "mse", reduction = "sum", beta = 1 }
+    a = { loss = "mae", beta = 1 }            # arms, by any factor; see `reports.claims.selectors`
+    b = { loss = "mse", beta = 1 }
 
 A conjunction writes its comparisons as `[[claim.leg]]` tables instead. A leg with `counted = false` is shown beside
-the claim and does not decide it. What each kind needs stands in `reports.claims.model`.
+the claim and does not decide it. What each kind needs stands in `reports.claims.kinds`.
 
-Claims are fixed before a run (`claims_hash` is logged with the study), and they pull their evidence: `needed_arms`
-names the arms that they compare and the grid lacks.
+Claims are fixed before a run: `claims_hash` is logged with the study.
 """
 
 from __future__ import annotations
@@ -29,13 +28,12 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from reports.claims.errors import explain, where
-from reports.claims.model import COMPUTED_KINDS, KINDS, LEAST_CURVE, Claim, Leg, Says, check_metric
-from reports.claims.rules import Positive
-from reports.claims.selectors import Arm, EffectiveBeta, Selector, find, not_negative, sum_twin
-from reports.judging.verdict import MATCHED, NOMINAL
+from reports.claims.kinds import KINDS, Kind
+from reports.claims.model import Claim, Leg, Says, check_metric
+from reports.claims.rules import NotNegative, Positive
 from vae.errors import UserError, closest, not_one_of
 from vae.metrics.catalogue import CATALOGUE
 
@@ -45,7 +43,7 @@ _LEG_KEYS: Final = ("metric", "a", "b", "twin", "reference", "direction", "margi
 
 class _Margin(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-    margin: Annotated[float, PlainValidator(not_negative)]
+    margin: NotNegative
     reason: Annotated[str, Field(min_length=1)]
 
 
@@ -82,7 +80,6 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "matched_rate": tuple(_MatchedRate.model_fields),
     "claim": (*(f.alias or name for name, f in Claim.model_fields.items()), *_LEG_KEYS),
     "leg": tuple(Leg.model_fields),
-    **{name: tuple(Selector.model_fields) for name in ("a", "b", "needs")},
     "says": tuple(Says.model_fields),
 }
 
@@ -99,9 +96,9 @@ def load_claims(*sources: str | Path, metrics: Collection[str] | None = CATALOGU
     claims: list[Claim] = []
     for source in sources:
         path = _find(source)
-        found = parse_claims(_read(path), file=path.name, metrics=metrics)
-        _refuse_twins(claims, found, path.name)
-        claims += found
+        more = parse_claims(_read(path), file=path.name, metrics=metrics)
+        _refuse_repeats(claims, more, path.name)
+        claims += more
     return tuple(claims)
 
 
@@ -113,14 +110,14 @@ def parse_claims(
     try:
         _Shared.model_validate(full, context=context)
         full = _spelt_out(data, file)
-        found = _File.model_validate(full, context=context).claim
+        claims = _File.model_validate(full, context=context).claim
     except ValidationError as error:
         raise explain(error, file=file, data=full, keys=_KEYS) from None
-    _refuse_twins([], found, file)
-    return found
+    _refuse_repeats([], claims, file)
+    return claims
 
 
-def _refuse_twins(known: Sequence[Claim], more: Sequence[Claim], file: str) -> None:
+def _refuse_repeats(known: Sequence[Claim], more: Sequence[Claim], file: str) -> None:
     """A claim's id stands for it everywhere."""
     seen = {claim.id for claim in known}
     for claim in more:
@@ -135,7 +132,7 @@ def _find(source: str | Path) -> Path:
         return bundled
     if path.is_file():
         return path
-    names = sorted(each.stem for each in _BUNDLED.glob("*.toml"))
+    names = sorted(path.stem for path in _BUNDLED.glob("*.toml"))
     raise UserError(f"claims={str(source)!r} is neither a file nor one of the bundled {names}.{closest(source, names)}")
 
 
@@ -164,7 +161,7 @@ def _with_legs(claim: Mapping[str, Any], file: str, margins: Mapping[str, Any]) 
     if own and "leg" in rest:
         raise UserError(f"{place}: {next(iter(own))!r} stands beside [[claim.leg]]; write it in the legs")
     kind = claim.get("kind")
-    if "kind" in claim and kind not in KINDS:
+    if "kind" in claim and _known(kind) is None:
         raise UserError(f"{place}: {not_one_of('kind', kind, KINDS)}")
     legs = [own] if own else rest.get("leg")
     if isinstance(legs, list):
@@ -174,9 +171,14 @@ def _with_legs(claim: Mapping[str, Any], file: str, margins: Mapping[str, Any]) 
 
 def _with_defaults(leg: Mapping[str, Any], kind: object, margins: Mapping[str, Any]) -> dict[str, Any]:
     full = {**({"kind": kind} if kind else {}), **leg}
-    if full.get("kind") not in COMPUTED_KINDS and "margin" not in full:
+    known = _known(full.get("kind"))
+    if "margin" not in full and not (known and known.computed):
         full |= margins.get(str(full.get("metric")), {})
     return full
+
+
+def _known(kind: object) -> Kind | None:
+    return KINDS.get(kind) if isinstance(kind, str) else None
 
 
 def claims_from_json(dumped: Sequence[Mapping[str, Any]]) -> tuple[Claim, ...]:
@@ -202,69 +204,3 @@ def claims_hash(claims: Sequence[Claim]) -> str:
     content = [claim.model_dump(mode="json") for claim in claims]
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def needed_arms(
-    claims: Sequence[Claim], grid_arms: Sequence[Mapping[str, Any]], *, effective_beta: EffectiveBeta
-) -> list[dict[str, Any]]:
-    """The arms that the claims compare and the grid lacks, each once, in the order of the claims.
-
-    grid_arms: mappings with loss, reduction, beta and, optionally, posterior. effective_beta: (reduction, beta) ->
-    beta_eff at the study's batch size and model. Returns mappings with those four fields and origin = "claims".
-
-    Arms named outright come first; then, where a curve over beta is needed (a trend, a comparison at equal rate, a
-    tuned arm) and there are fewer than two betas, the claim's own betas; then the `sum` twin of every arm that a
-    twin comparison matches, the pulled ones included.
-    """
-    pool = [Arm.of(arm) for arm in grid_arms]
-    added: list[Arm] = []
-
-    def want(arm: Arm) -> None:
-        if find(arm, pool) is None:
-            pool.append(arm)
-            added.append(arm)
-
-    for demands in (_named, _on_curves):
-        for claim in claims:
-            for arm in demands(claim, pool, effective_beta):
-                want(arm)
-    for arm in [arm for claim in claims for arm in _twins(claim, pool, effective_beta)]:
-        want(arm)
-    return [{**arm.fields(), "origin": "claims"} for arm in added]
-
-
-def _named(claim: Claim, pool: Sequence[Arm], effective_beta: EffectiveBeta) -> list[Arm]:
-    selectors = list(claim.needs)
-    if NOMINAL in claim.places:
-        selectors += [each for leg in claim.legs for each in leg.selectors]
-    return [each.arm(effective_beta) for each in selectors if each.names_one and not each.tuned]
-
-
-def _on_curves(claim: Claim, pool: Sequence[Arm], effective_beta: EffectiveBeta) -> list[Arm]:
-    arms: list[Arm] = []
-    for curve in _curves(claim):
-        there = [arm for arm in pool if curve.matches(arm) and arm.beta > 0]
-        if len(there) < LEAST_CURVE:
-            betas = claim.betas
-            arms += [Arm(str(curve.loss), str(curve.reduction), beta, curve.posterior) for beta in betas]
-    return arms
-
-
-def _curves(claim: Claim) -> list[Selector]:
-    """Selectors, beta left open, of the arms that this claim reads as curves over beta."""
-    at_rate = MATCHED in claim.places
-    used = [each for leg in claim.legs for each in leg.selectors if at_rate or leg.kind == "trend" or each.tuned]
-    return list(dict.fromkeys(each.model_copy(update={"beta": None, "beta_eff": None}) for each in used))
-
-
-def _twins(claim: Claim, pool: Sequence[Arm], effective_beta: EffectiveBeta) -> list[Arm]:
-    def beta_eff(arm: Arm) -> float:
-        return effective_beta(arm.reduction, arm.beta)
-
-    legs = [leg for leg in claim.legs if leg.twin and leg.a is not None]
-    return [
-        sum_twin(arm, beta_eff(arm))
-        for leg in legs
-        for arm in pool
-        if leg.a is not None and leg.a.matches(arm, beta_eff(arm))
-    ]

@@ -1,17 +1,12 @@
-"""What one claim is: its words, its comparisons, and what each kind of comparison needs.
+"""What one claim is: its words and its comparisons. What a comparison needs, its kind says (`reports.claims.kinds`).
 
-    greater, less, equivalent   a metric and an arm `a`, against one of: an arm `b`, `twin = true` (the `sum` arm of
-                                equal beta_eff, for every arm that `a` matches), or a number `reference`
-    trend                       a metric, arms `a` with beta left open, `direction = "falls"` or `"rises"`
-    anchor                      a metric, one arm `a`, a published number `reference`
-    identity, fact              `check`: the name of a computation in `reports.claims.checks`
-
-All but the last need a margin with its reason. A mistake is a UserError that names the key and the value.
+A mistake is a UserError that names the key and the value.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -19,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     FiniteFloat,
+    PlainSerializer,
     PlainValidator,
     StrictBool,
     ValidationInfo,
@@ -28,16 +24,13 @@ from pydantic import (
 
 from reports.claims.checks import CHECKS
 from reports.claims.comparability import refusal
-from reports.claims.rules import Positive, Text, distinct, one_of
-from reports.claims.selectors import Selector, not_negative
-from reports.judging.verdict import MATCHED, NOMINAL
+from reports.claims.kinds import DIRECTIONS, KINDS, Kind, Measure
+from reports.claims.places import CLAIM_PLACES, MATCHED, NOMINAL
+from reports.claims.rules import NotNegative, Positive, Text, distinct, one_of
+from reports.claims.selectors import Selector
+from vae.arms import Arm
 from vae.errors import UserError, closest, not_one_of
 
-COMPARISONS: Final = ("greater", "less", "equivalent")
-COMPUTED_KINDS: Final = ("identity", "fact")
-KINDS: Final = (*COMPARISONS, "trend", "identity", "anchor", "fact")
-DIRECTIONS: Final = ("falls", "rises")
-CLAIM_PLACES: Final = (NOMINAL, MATCHED)
 RATES: Final = (10.0, 15.0, 20.0, 25.0, 30.0)  # nats per image
 BETAS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)  # trained where a curve is needed and the grid has none
 LEAST_CURVE: Final = 2  # fewest betas that make a curve
@@ -48,6 +41,30 @@ def check_metric(metric: str, info: ValidationInfo, *, name: str) -> None:
     known = (info.context or {}).get("metrics")
     if known is not None and metric not in known:
         raise UserError(f"{name}={metric!r} is not in the catalogue; allowed: {sorted(known)}.{closest(metric, known)}")
+
+
+def _kind(value: object) -> Kind:
+    if isinstance(value, Kind):
+        return value
+    if not isinstance(value, str) or value not in KINDS:
+        raise not_one_of("kind", value, KINDS)
+    return KINDS[value]
+
+
+def _selector(value: object, info: ValidationInfo) -> Selector:
+    if isinstance(value, Selector):
+        return value
+    if not isinstance(value, Mapping):
+        raise UserError(f"{info.field_name}={value!r} must be a table such as {{ loss = 'mae', beta = 1 }}")
+    return Selector.of(value)
+
+
+def _name_of(kind: Kind) -> str:
+    return kind.name
+
+
+KindByName = Annotated[Kind, PlainValidator(_kind), PlainSerializer(_name_of)]
+Select = Annotated[Selector, PlainValidator(_selector), PlainSerializer(Selector.to_dict)]
 
 
 class _Strict(BaseModel):
@@ -63,21 +80,28 @@ class Says(_Strict):
 
 
 class Leg(_Strict):
-    """One comparison. See the module's text for what each kind needs."""
+    """One comparison. Without `twin`, an arm whose reduction is left out is a `sum` arm."""
 
-    kind: Annotated[str, one_of(KINDS)]
+    kind: KindByName
     label: Text = ""
     metric: str = ""
-    a: Selector | None = None
-    b: Selector | None = None
+    a: Select | None = None
+    b: Select | None = None
     twin: StrictBool = False
     reference: Annotated[FiniteFloat | None, Field(strict=True)] = None
     direction: Annotated[str, one_of(("", *DIRECTIONS))] = ""
-    margin: Annotated[float | None, PlainValidator(not_negative)] = None
+    margin: NotNegative | None = None
     reason: Text = ""
     check: Annotated[str, one_of(("", *CHECKS))] = ""
     counted: StrictBool = True
     says: Says = Says()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_sum_arms(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping) or given.get("twin"):
+            return given
+        return {key: _summed(value) if key in ("a", "b") else value for key, value in given.items()}
 
     @field_validator("metric")
     @classmethod
@@ -88,80 +112,61 @@ class Leg(_Strict):
 
     @model_validator(mode="after")
     def _complete(self) -> Leg:
-        if self.kind in COMPUTED_KINDS:
-            self._needs("check")
-            self._has_no("metric", "a", "b", "reference", "margin", "direction", "reason", "twin")
-            return self
-        self._has_no("check")
-        self._needs("metric", "a", "margin", "reason")
-        if self.kind == "trend":
-            self._trend()
-        elif self.kind == "anchor":
-            self._needs("reference")
-            self._has_no("b", "direction", "twin")
-        else:
-            self._comparison()
-        if self.kind in ("equivalent", "anchor") and self.margin == 0:
-            raise UserError(f"margin=0 leaves no room for kind={self.kind!r}: give the least difference that matters")
-        self._arms()
+        self._as_its_kind_says()
+        if not self.kind.computed:
+            self._check_arms()
         return self
 
-    def _needs(self, *keys: str) -> None:
-        for key in keys:
-            if _absent(getattr(self, key)):
-                hint = f" (or a table [margins.{self.metric}])" if key in ("margin", "reason") else ""
-                raise UserError(f"{key} is missing: kind={self.kind!r} needs it{hint}")
+    def _as_its_kind_says(self) -> None:
+        """Refuse what the kind forbids, and what it needs and lacks."""
+        kind = f"kind={self.kind.name!r}"
+        lacking = next((key for key in self.kind.needs if _absent(getattr(self, key))), None)
+        if lacking is not None:
+            hint = f" (or a table [margins.{self.metric}])" if lacking in ("margin", "reason") else ""
+            raise UserError(f"{lacking} is missing: {kind} needs it{hint}")
+        idle = next((key for key in self.kind.forbids if not _absent(getattr(self, key))), None)
+        if idle is not None:
+            raise UserError(f"{idle}={_shown(getattr(self, idle))} has no meaning for {kind}; leave it out")
+        given = [key for key in self.kind.one_of if not _absent(getattr(self, key))]
+        if self.kind.one_of and len(given) != 1:
+            choice = ", ".join(map(repr, self.kind.one_of))
+            raise UserError(f"{' and '.join(given) or 'none'} given: {kind} needs exactly one of {choice}")
+        if self.margin == 0 and not self.kind.zero_margin:
+            raise UserError(f"margin=0 leaves no room for {kind}: give the least difference that matters")
 
-    def _has_no(self, *keys: str) -> None:
-        for key in keys:
-            if not _absent(getattr(self, key)):
-                raise UserError(
-                    f"{key}={_shown(getattr(self, key))} has no meaning for kind={self.kind!r}; leave it out"
-                )
-
-    def _trend(self) -> None:
-        self._needs("direction")
-        self._has_no("b", "reference", "twin")
-        if self.a and (self.a.beta is not None or self.a.beta_eff is not None or not self.a.loss):
-            raise UserError(
-                f"a={_shown(self.a)}: a trend runs over beta, so name loss and reduction and leave beta open"
-            )
-
-    def _comparison(self) -> None:
-        self._has_no("direction")
-        against = [key for key in ("b", "twin", "reference") if not _absent(getattr(self, key))]
-        if len(against) != 1:
-            found = " and ".join(against) or "none"
-            raise UserError(f"{found} given: kind={self.kind!r} needs exactly one of 'b', 'twin', 'reference'")
-        if self.twin and self.a and self.a.reduction == "sum":
+    def _check_arms(self) -> None:
+        a, b = self.a or Selector(), self.b
+        if self.twin and a.reduction == "sum":
             raise UserError(
                 "a.reduction='sum' with twin=true: a ‘sum’ arm is its own twin; name another reduction, such as 'mean'"
             )
-        if self.a and self.b:
-            reason = refusal(self.metric, [str(self.a.loss), str(self.b.loss)])
-            if reason:
-                raise UserError(f"metric={self.metric!r} is refused: {reason}")
-
-    def _arms(self) -> None:
-        if self.a and self.a.tuned:
+        if a.tuned:
             raise UserError("a.beta='tuned': only b can be tuned, to the rate of a")
-        if self.kind == "trend":
-            open_one = None if self.a and self.a.reduction else self.a
-        else:
-            open_one = next((s for s in (self.a, self.b) if s and not s.names_one and not self.twin), None)
-        if open_one is not None:
-            raise UserError(f"selector {_shown(open_one)} must name one arm: loss, reduction and beta (or beta_eff)")
-        if self.a and self.b and self.a.same_as(self.b):
-            also = "" if self.a == self.b else f", also written b={_shown(self.b)}"
+        if self.kind.measure is Measure.SLOPE:
+            if a.loss is None or a != a.at_any_beta:
+                raise UserError(f"a={_shown(a)}: a trend runs over beta, so name a loss and leave beta open")
+            return
+        vague = next((s for s in self.selectors if not s.names_one and not self.twin), None)
+        if vague is not None:
+            raise UserError(f"selector {_shown(vague)} must name one arm: loss and beta (or beta_eff)")
+        if b is not None:
+            self._check_pair(a, b)
+
+    def _check_pair(self, a: Selector, b: Selector) -> None:
+        reason = refusal(self.metric, [str(a.loss), str(b.loss)])
+        if reason:
+            raise UserError(f"metric={self.metric!r} is refused: {reason}")
+        if a.same_as(b):
+            also = "" if a == b else f", also written b={_shown(b)}"
             raise UserError(
-                f"a and b both name {_shown(self.a)}{also}: there is nothing to compare. "
+                f"a and b both name {_shown(a)}{also}: there is nothing to compare. "
                 "Was another loss, reduction, posterior or beta meant for b?"
             )
 
     @property
     def selectors(self) -> tuple[Selector, ...]:
         """The selectors given, `a` first."""
-        return tuple(each for each in (self.a, self.b) if each is not None)
+        return tuple(selector for selector in (self.a, self.b) if selector is not None)
 
     def wordless(self) -> Leg:
         """What is compared, without the words beside it and whether it counts."""
@@ -173,11 +178,11 @@ class Claim(_Strict):
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
     quote: Annotated[Text, Field(min_length=1)]
-    kind: Annotated[str, one_of(KINDS)]
+    kind: KindByName
     places: Annotated[tuple[Literal["nominal", "matched-rate"], ...], Field(min_length=1)] = (NOMINAL,)
     expect: str = ""
     notes: tuple[str, ...] = ()
-    needs: tuple[Selector, ...] = ()
+    needs: tuple[Select, ...] = ()
     rates: Annotated[tuple[Positive, ...], Field(min_length=1), AfterValidator(distinct)] = RATES
     betas: Annotated[tuple[Positive, ...], Field(min_length=LEAST_CURVE), AfterValidator(distinct)] = BETAS
     legs: Annotated[tuple[Leg, ...], Field(alias="leg", min_length=1)]
@@ -190,6 +195,11 @@ class Claim(_Strict):
                 raise not_one_of("places", place, CLAIM_PLACES)
         return value
 
+    @field_validator("needs", mode="before")
+    @classmethod
+    def _needs_sum_arms(cls, value: object) -> object:
+        return [_summed(selector) for selector in value] if isinstance(value, list | tuple) else value
+
     @model_validator(mode="after")
     def _whole(self) -> Claim:
         if not any(leg.counted for leg in self.legs):
@@ -201,28 +211,45 @@ class Claim(_Strict):
                 f"leg {twice + 1} repeats an earlier one: a comparison made twice would count twice. "
                 f"Was another metric or arm meant than {made[twice].model_dump(exclude_defaults=True)}?"
             )
-        vague = next((each for each in self.needs if not each.names_one or each.tuned), None)
+        vague = next((selector for selector in self.needs if not selector.names_one or selector.tuned), None)
         if vague is not None:
-            raise UserError(f"needs {_shown(vague)} must name one arm to train: loss, reduction and beta (or beta_eff)")
-        if MATCHED in self.places:
-            for leg in self.legs:
-                _matchable(leg)
+            raise UserError(f"needs {_shown(vague)} must name one arm to train: loss and beta (or beta_eff)")
+        for leg in self.legs:
+            _check_places(leg, self.places)
         return self
 
 
-def _matchable(leg: Leg) -> None:
-    """Refuse, at equal rate, what equal rate makes empty."""
-    curves = {(each.loss, each.reduction, each.posterior) for each in leg.selectors}
-    if any(each.beta == 0 or each.beta_eff == 0 for each in leg.selectors):
-        raise UserError("places='matched-rate': beta=0 has no logarithm, in which curves are drawn; name one above 0")
+def check_base(claims: Iterable[Claim], base: Arm) -> None:
+    """Refuse claims that select by an option which the models of a study with this base do not have."""
+    for claim in claims:
+        for selector in (*claim.needs, *(selector for leg in claim.legs for selector in leg.selectors)):
+            try:
+                selector.on(base)
+            except UserError as error:
+                raise UserError(f"claim {claim.id!r} does not suit this study: {error}") from None
+
+
+def _check_places(leg: Leg, places: tuple[str, ...]) -> None:
+    """Refuse a place where the kind has no meaning and, at equal rate, what equal rate makes empty."""
+    foreign = next((place for place in places if place not in leg.kind.places), None)
+    if foreign is not None:
+        raise UserError(f"places={foreign!r} has no meaning for kind={leg.kind.name!r}")
+    if MATCHED not in places:
+        return
+    here = f"places={MATCHED!r}"
+    if any(selector.is_zero for selector in leg.selectors):
+        raise UserError(f"{here}: beta=0 has no logarithm, in which curves are drawn; name one above 0")
     if leg.metric == "rate":
-        raise UserError("places='matched-rate': metric='rate' is equal by construction there")
-    if leg.kind not in COMPARISONS:
-        raise UserError(f"places='matched-rate' has no meaning for kind={leg.kind!r}")
-    if leg.twin or any(each.tuned for each in leg.selectors):
-        raise UserError("places='matched-rate': arms that are twins or tuned are compared at 'nominal'")
-    if leg.b is not None and len(curves) == 1:
-        raise UserError("places='matched-rate': a and b differ in beta alone, so they lie on one curve")
+        raise UserError(f"{here}: metric='rate' is equal by construction there")
+    if leg.twin or any(selector.tuned for selector in leg.selectors):
+        raise UserError(f"{here}: arms that are twins or tuned are compared at {NOMINAL!r}")
+    if leg.a is not None and leg.b is not None and leg.a.at_any_beta == leg.b.at_any_beta:
+        raise UserError(f"{here}: a and b differ in beta alone, so they lie on one curve")
+
+
+def _summed(selector: object) -> object:
+    """A selector as it is written, of a `sum` arm where no reduction is given."""
+    return {"reduction": "sum", **selector} if isinstance(selector, Mapping) else selector
 
 
 def _absent(value: object) -> bool:
@@ -230,4 +257,4 @@ def _absent(value: object) -> bool:
 
 
 def _shown(value: object) -> str:
-    return str(value.model_dump(exclude_none=True)) if isinstance(value, BaseModel) else repr(value)
+    return str(value.to_dict()) if isinstance(value, Selector) else repr(value)

@@ -1,4 +1,4 @@
-"""What one value in a claims file may be: one of a list, text that says something, numbers above 0 that differ.
+"""What one value in a claims file may be: one of a list, text that is not blank, numbers above 0 that differ.
 
 Nothing is converted: TOML tells 10 from "10". An error names the field and the value.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo
 
+from vae.checks import finite_number
 from vae.errors import UserError, not_one_of
 
 
@@ -24,15 +25,19 @@ def one_of(allowed: Collection[str]) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _said(value: str, info: ValidationInfo) -> str:
-    """Text that is given must say something."""
+def _not_blank(value: str, info: ValidationInfo) -> str:
     if value and not value.strip():
         raise UserError(f"{info.field_name}={value!r} is blank; it must hold words. Was it still to be filled in?")
     return value
 
 
-Text = Annotated[str, AfterValidator(_said)]  # empty where the key is left out
+def _not_negative(value: object, info: ValidationInfo) -> float:
+    return float(finite_number(str(info.field_name), value, least=0))
+
+
+Text = Annotated[str, AfterValidator(_not_blank)]  # empty where the key is left out
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+NotNegative = Annotated[float, PlainValidator(_not_negative)]
 
 
 def distinct(values: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:

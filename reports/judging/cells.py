@@ -8,14 +8,15 @@ from typing import Any, Final
 
 import pandas as pd
 
-from reports.claims.selectors import Arm, Selector, find
+from reports.claims.selectors import Selector
 from reports.judging.verdict import Count
 from tracking import schema
+from vae.arms import Arm, find
 from vae.errors import UserError
+from vae.factors import factors
+from vae.metrics.latents import COLLAPSED
 
-COLLAPSED: Final = 0.1  # nats per image: below this rate the latents say nothing
 _REQUIRED: Final = ("loss", "reduction", "beta", "seed", "status")
-_HASHES: Final = ("init_hash", "order_hash")
 
 Row = Mapping[str, Any]
 
@@ -23,40 +24,61 @@ Row = Mapping[str, Any]
 class Cells:
     """The frame, indexed by arm and seed.
 
-    planned: one row per cell asked for, columns arm, seed, and of an arm of which the frame may have no cell at all
-    loss, reduction, beta, beta_eff, origin; without it every arm is taken to be asked for at every seed of the frame.
+    base: the arm whose values hold where the frame has no column of a factor, or no value in it. planned: one row per
+    cell asked for, columns arm, seed, and of an arm of which the frame may have no cell at all its factors, beta_eff
+    and origin; without it every arm is taken to be asked for at every seed of the frame.
     Raises UserError for missing columns and for a cell that is there twice.
     """
 
-    def __init__(self, frame: pd.DataFrame, planned: pd.DataFrame | None = None) -> None:
+    def __init__(self, frame: pd.DataFrame, planned: pd.DataFrame | None = None, base: Arm | None = None) -> None:
         missing = [name for name in _REQUIRED if name not in frame.columns]
         if missing:
             raise UserError(f"frame lacks the columns {missing}; it has {list(frame.columns)}")
+        self.base = base or Arm()
         self.columns = frozenset(str(name) for name in frame.columns)
         self.rows: dict[Arm, dict[int, Row]] = {}
-        for record in frame.to_dict("records"):
-            row = {str(name): value for name, value in record.items()}
-            arm, seed = Arm.of(row), int(row["seed"])
-            if seed in self.rows.setdefault(arm, {}):
-                raise UserError(f"frame holds two cells for arm {arm.label}, seed {seed}: they cannot both be paired")
-            self.rows[arm][seed] = row
+        self._arms: dict[tuple[tuple[str, Any], ...], Arm] = {}  # settings of a row -> its arm
+        self._labels: dict[Arm, str] = {}
+        for row in _records(frame):
+            self._add(row)
         self.seeds = tuple(sorted({seed for rows in self.rows.values() for seed in rows}))
-        self.planned: dict[str, set[int]] = {}
+        self._planned: dict[str, set[int]] = {}
         self._asked: dict[Arm, Row] = {}  # what the plan says of an arm; the frame may not have it yet
-        for record in () if planned is None else planned.to_dict("records"):
-            self._plan({str(name): value for name, value in record.items()})
+        for row in () if planned is None else _records(planned):
+            self._plan(row)
+
+    def _add(self, row: Row) -> None:
+        arm, seed = self._arm(row), int(row["seed"])
+        if _text(row.get("arm")):
+            self._labels.setdefault(arm, _text(row["arm"]))
+        if seed in self.rows.setdefault(arm, {}):
+            raise UserError(f"frame holds two cells for arm {self.label(arm)}, seed {seed}: they cannot both be paired")
+        self.rows[arm][seed] = row
 
     def _plan(self, row: Row) -> None:
-        self.planned.setdefault(str(row["arm"]), set()).add(int(row["seed"]))
+        self._planned.setdefault(str(row["arm"]), set()).add(int(row["seed"]))
         if "loss" in row:
-            arm = Arm.of(row)
+            arm = self._arm(row)
             known = find(arm, self.rows) or arm
             self.rows.setdefault(known, {})
             self._asked.setdefault(known, row)
+            self._labels.setdefault(known, str(row["arm"]))
+
+    def _arm(self, row: Row) -> Arm:
+        """The arm of a row. Numbers that pandas made floats, since others are missing, are made what they were."""
+        known = factors()
+        given = tuple((name, known[name].canonical(row[name])) for name in known if not _absent(row.get(name)))
+        if given not in self._arms:
+            self._arms[given] = self.base.replace(dict(given))
+        return self._arms[given]
+
+    def label(self, arm: Arm) -> str:
+        """The name of an arm, as the frame has it."""
+        return self._labels.get(arm) or arm.label(self.base)
 
     def matching(self, selector: Selector) -> list[Arm]:
         """The arms that a selector fits, in the frame's order."""
-        return [arm for arm in self.rows if selector.matches(arm, self.beta_eff(arm))]
+        return [arm for arm in self.rows if selector.matches(arm, self.base, self.beta_eff(arm))]
 
     def beta_eff(self, arm: Arm) -> float | None:
         """The arm's effective beta as logged; None where it was not."""
@@ -77,7 +99,7 @@ class Cells:
         return math.fsum(rates) / len(rates) if rates else None
 
     def collapsed(self, arm: Arm) -> bool:
-        """Whether the arm's mean rate is below `COLLAPSED`."""
+        """Whether the arm's mean rate is so low that its latents carry next to nothing."""
         rate = self.rate(arm)
         return rate is not None and rate < COLLAPSED
 
@@ -88,23 +110,27 @@ class Cells:
 
     def count(self, arm: Arm, metric: str) -> Count:
         """How many seeds of this arm are done, failed, missing, or done without the metric."""
-        rows = self.rows.get(arm, {})
+        rows, label = self.rows.get(arm, {}), self.label(arm)
         done = [row for row in rows.values() if _done(row)]
         failed = [row for row in rows.values() if not _done(row)]
         reasons = dict.fromkeys(_text(row.get("reason")) or "no reason logged" for row in failed)
         return Count(
-            arm=arm.label,
+            arm=label,
             done=len(done),
             failed=len(failed),
-            missing=len(self.planned.get(arm.label, set(self.seeds)) - rows.keys()),
+            missing=len(self._planned.get(label, set(self.seeds)) - rows.keys()),
             unmeasured=sum(not _finite(row.get(metric)) for row in done),
             reasons=tuple(reasons),
         )
 
-    def hashes(self, arms: Iterable[Arm], seed: int) -> list[tuple[str, ...]]:
-        """(init_hash, order_hash) of the done cells of these arms at a seed; empty text where not logged."""
+    def hashes(self, arms: Iterable[Arm], seed: int, column: str) -> set[str]:
+        """What the done cells of these arms logged at a seed; empty text where nothing was."""
         rows = [self.rows[arm][seed] for arm in arms if seed in self.rows.get(arm, {})]
-        return [tuple(_text(row.get(name)) for name in _HASHES) for row in rows if _done(row)]
+        return {_text(row.get(column)) for row in rows if _done(row)}
+
+
+def _records(frame: pd.DataFrame) -> list[Row]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def _done(row: Row) -> bool:
@@ -113,6 +139,10 @@ def _done(row: Row) -> bool:
 
 def _finite(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _absent(value: object) -> bool:
+    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
 
 def _text(value: object) -> str:

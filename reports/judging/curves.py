@@ -86,6 +86,26 @@ def _single(roots: Array, low: float, high: float) -> float:
     return float(np.clip(near[0], low, high))
 
 
+def curves_by_seed(rows: Iterable[tuple[int, float, float, float]]) -> dict[int, Curve]:
+    """The curve of each seed. rows: (seed, beta, rate, value), in any order.
+
+    Rows that are not finite, or whose beta has no logarithm, are skipped; of rows with one seed and beta the first
+    counts. A seed with fewer than two betas has no curve.
+
+    >>> curves_by_seed([(0, 1.0, 20.0, 0.8), (0, 4.0, 10.0, 0.6), (1, 1.0, 21.0, 0.8), (1, 4.0, math.nan, 0.6)])
+    {0: Curve(beta=(1.0, 4.0), rate=(20.0, 10.0), values=(0.8, 0.6))}
+    """
+    points: dict[int, dict[float, tuple[float, float]]] = {}
+    for seed, beta, rate, value in rows:
+        if beta > 0 and math.isfinite(rate) and math.isfinite(value):
+            points.setdefault(int(seed), {}).setdefault(float(beta), (float(rate), float(value)))
+    return {
+        seed: Curve.through((beta, *at) for beta, at in line.items())
+        for seed, line in sorted(points.items())
+        if len(line) > 1
+    }
+
+
 def common_rates(curves: Iterable[Curve], rates: Sequence[float]) -> tuple[float, ...]:
     """Those of the rates that every curve reaches.
 

@@ -27,7 +27,8 @@ from typing import Final
 
 import numpy as np
 
-from reports.judging.statistics import Estimate, Region, estimate, holm_among, least_seeds, p_values
+from reports.claims.regions import Region
+from reports.judging.statistics import Estimate, estimate, holm_among, least_seeds, p_values
 from reports.judging.verdict import INCONCLUSIVE, INSUFFICIENT, REFUTED, SUPPORTED, Sensitivity
 
 ALPHAS: Final = (0.01, 0.05, 0.10)
@@ -35,7 +36,7 @@ MARGINS: Final = (0.5, 1.0, 2.0)  # times the margin
 
 
 @dataclass(frozen=True)
-class Ps:
+class PValues:
     """The four p of one set of differences, and how many seeds gave them."""
 
     n: int
@@ -71,17 +72,17 @@ class Level:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One comparison's differences, tested: as they are, at other margins, without each seed in turn.
+class Difference:
+    """The paired differences of one comparison, analysed: as they are, at other margins, without each seed in turn.
 
     by_value: decided by which side of the margin the mean lies on (anchors), whatever the number of seeds.
     """
 
     region: Region
     estimate: Estimate
-    base: Ps
-    margins: Mapping[str, Ps]
-    without: Mapping[str, Ps]
+    p: PValues
+    margins: Mapping[str, PValues]
+    without: Mapping[str, PValues]
     by_value: bool = False
 
 
@@ -105,53 +106,53 @@ class Decision:
     overruled: bool = False
 
 
-def all_p(differences: Iterable[float], region: Region, *, by_value: bool = False) -> Ps:
-    """All p of one set of differences, (n,), n >= 1. by_value, or n = 1: 0 or 1, by the side the mean lies on."""
+def p_of(differences: Iterable[float], region: Region, *, by_value: bool = False) -> PValues:
+    """The p of one set of differences, (n,), n >= 1. by_value, or n = 1: 0 or 1, by the side the mean lies on."""
     d = np.fromiter(differences, dtype=float)
     if by_value or d.size < 2:
         inside = float(bool(region.holds(d.mean())))
-        return Ps(d.size, 1 - inside, inside, 1 - inside, inside)
+        return PValues(d.size, 1 - inside, inside, 1 - inside, inside)
     p_in, p_out = p_values(d, region)
     exact_in, exact_out = p_values(d, region, exact=True)
-    return Ps(d.size, float(p_in), float(p_out), float(exact_in), float(exact_out))
+    return PValues(d.size, float(p_in), float(p_out), float(exact_in), float(exact_out))
 
 
-def trial(by_seed: Mapping[int, float], region: Region, *, by_value: bool = False) -> Trial:
-    """One comparison, tested with everything that its sensitivity needs. by_seed: seed -> difference, not empty."""
+def analyse(by_seed: Mapping[int, float], region: Region, *, by_value: bool = False) -> Difference:
+    """The differences of one comparison, with all that sensitivity needs. by_seed: seed -> difference, not empty."""
     d = np.array(list(by_seed.values()))
-    base = all_p(d, region, by_value=by_value)
-    scaled = {f"{factor:g}": all_p(d, region.scaled(factor), by_value=by_value) for factor in MARGINS if factor != 1}
+    p = p_of(d, region, by_value=by_value)
+    scaled = {f"{factor:g}": p_of(d, region.scaled(factor), by_value=by_value) for factor in MARGINS if factor != 1}
     without = _without_each(by_seed, region, by_value=by_value) if d.size > 1 else {}
-    return Trial(region, estimate(d), base, {**scaled, "1": base}, without, by_value)
+    return Difference(region, estimate(d), p, {**scaled, "1": p}, without, by_value)
 
 
-def _without_each(by_seed: Mapping[int, float], region: Region, *, by_value: bool) -> dict[str, Ps]:
+def _without_each(by_seed: Mapping[int, float], region: Region, *, by_value: bool) -> dict[str, PValues]:
     d = np.array(list(by_seed.values()))
     rows = np.stack([np.delete(d, i) for i in range(d.size)])
     if by_value or d.size < 3:
-        return {str(seed): all_p(row, region, by_value=by_value) for seed, row in zip(by_seed, rows)}
+        return {str(seed): p_of(row, region, by_value=by_value) for seed, row in zip(by_seed, rows)}
     columns = zip(*p_values(rows, region), *p_values(rows, region, exact=True))
-    return {str(seed): Ps(d.size - 1, *map(float, ps)) for seed, ps in zip(by_seed, columns)}
+    return {str(seed): PValues(d.size - 1, *map(float, p)) for seed, p in zip(by_seed, columns)}
 
 
-def decide(ps: Ps, level: Level, family: Family = Family(), *, by_value: bool = False) -> Decision:
+def decide(p: PValues, level: Level, family: Family = Family(), *, by_value: bool = False) -> Decision:
     """The word of one comparison. family: p of the others that it is adjusted with.
 
-    >>> decide(Ps(8, 0.001, 0.999, 0.004, 1.0), Level.of(0.05)).word
+    >>> decide(PValues(8, 0.001, 0.999, 0.004, 1.0), Level.of(0.05)).word
     'supported'
-    >>> decide(Ps(8, 0.001, 0.999, 0.06, 1.0), Level.of(0.05))
+    >>> decide(PValues(8, 0.001, 0.999, 0.06, 1.0), Level.of(0.05))
     Decision(word='inconclusive', p_in_adj=0.001, p_out_adj=0.999, overruled=True)
     """
     if by_value:
-        return Decision(SUPPORTED if ps.p_in < level.alpha else REFUTED, ps.p_in, ps.p_out)
-    p_in = holm_among(ps.p_in, family.p_in)
-    p_out = holm_among(min(1.0, family.legs * ps.p_out), family.p_out)
-    if ps.n < level.least:
+        return Decision(SUPPORTED if p.p_in < level.alpha else REFUTED, p.p_in, p.p_out)
+    p_in = holm_among(p.p_in, family.p_in)
+    p_out = holm_among(min(1.0, family.legs * p.p_out), family.p_out)
+    if p.n < level.least:
         return Decision(INSUFFICIENT, p_in, p_out)
     if p_in < level.alpha:
-        agreed, word = ps.exact_in < level.alpha, SUPPORTED
+        agreed, word = p.exact_in < level.alpha, SUPPORTED
     elif p_out < level.alpha:
-        agreed, word = ps.exact_out < level.alpha, REFUTED
+        agreed, word = p.exact_out < level.alpha, REFUTED
     else:
         return Decision(INCONCLUSIVE, p_in, p_out)
     return Decision(word if agreed else INCONCLUSIVE, p_in, p_out, overruled=not agreed)
@@ -163,26 +164,26 @@ def conjunction(words: Iterable[str]) -> str:
     >>> conjunction(["supported", "refuted"]), conjunction(["supported", "inconclusive"])
     ('refuted', 'inconclusive')
     """
-    found = set(words)
+    among = set(words)
     for word in (REFUTED, INSUFFICIENT, INCONCLUSIVE):
-        if word in found:
+        if word in among:
             return word
-    return SUPPORTED if found else INSUFFICIENT
+    return SUPPORTED if among else INSUFFICIENT
 
 
-def sensitivity(found: Trial, level: Level, family: Family, *, min_seeds: int | None = None) -> Sensitivity:
+def sensitivity(difference: Difference, level: Level, family: Family, *, min_seeds: int | None = None) -> Sensitivity:
     """The word of a comparison at other levels, at half and twice the margin, and without each seed.
 
     The other claims of the family stay as they are.
     """
 
-    def word(ps: Ps, at: Level) -> str:
-        return decide(ps, at, family, by_value=found.by_value).word
+    def word(p: PValues, at: Level) -> str:
+        return decide(p, at, family, by_value=difference.by_value).word
 
     return Sensitivity(
-        alpha={f"{alpha:.2f}": word(found.base, Level.of(alpha, min_seeds)) for alpha in ALPHAS},
-        margin={f"{factor:g}": word(found.margins[f"{factor:g}"], level) for factor in MARGINS},
-        leave_one_out={seed: word(ps, level) for seed, ps in found.without.items()},
+        alpha={f"{alpha:.2f}": word(difference.p, Level.of(alpha, min_seeds)) for alpha in ALPHAS},
+        margin={f"{factor:g}": word(difference.margins[f"{factor:g}"], level) for factor in MARGINS},
+        leave_one_out={seed: word(p, level) for seed, p in difference.without.items()},
     )
 
 

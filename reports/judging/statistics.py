@@ -1,8 +1,9 @@
 """Paired statistics: arrays of differences in, numbers out. The seed is the unit.
 
-d holds one paired difference per seed along its last axis. A claim names an open region for the mean of d:
+d holds one paired difference per seed along its last axis. A claim names an open region (`reports.claims.regions`) for
+the mean of d:
 
-    greater     (margin, ∞)         less     (−∞, −margin)         equivalent     (−margin, margin)
+    above     (margin, ∞)         below     (−∞, −margin)         within     (−margin, margin)
 
 p_in tests "the mean lies outside the region" (small: the claim is supported), p_out "the mean lies inside it"
 (small: refuted). Both are built from one-sided paired t tests against the region's finite ends:
@@ -27,59 +28,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from vae.errors import UserError, not_one_of
+from reports.claims.regions import Region
+from vae.errors import UserError
 
 Array = NDArray[np.float64]
 
-REGIONS: Final = ("greater", "less", "equivalent")
 _ROUNDING: Final = 1e-12  # of the largest number at hand: a smaller spread is rounding, not variation
 _EXACT_UP_TO: Final = 14  # seeds: 2^14 sign patterns; beyond, random patterns stand for all of them
 _PATTERNS: Final = 9_999
 _BATCH: Final = 2_000_000  # numbers held at once by the sign-flip test
-
-
-@dataclass(frozen=True)
-class Region:
-    """The open interval (low, high) in which a claim says that the mean difference lies. Metric units."""
-
-    low: float = -math.inf
-    high: float = math.inf
-
-    @classmethod
-    def of(cls, kind: str, margin: float) -> Region:
-        """The region of a kind of claim.
-
-        margin: least difference that matters, >= 0, metric units. Raises UserError for another kind or margin.
-
-        >>> Region.of("less", 0.02)
-        Region(low=-inf, high=-0.02)
-        """
-        if kind not in REGIONS:
-            raise not_one_of("kind", kind, REGIONS)
-        if not (math.isfinite(margin) and margin >= 0):
-            raise UserError(f"margin={margin!r} must be a finite number, 0 or more")
-        if kind == "equivalent" and margin == 0:
-            raise UserError("margin=0 leaves no room to be equivalent in; give the least difference that matters")
-        low, high = {"greater": (margin, math.inf), "less": (-math.inf, -margin)}.get(kind, (-margin, margin))
-        return cls(low, high)
-
-    @property
-    def ends(self) -> tuple[float, ...]:
-        """The finite ends."""
-        return tuple(end for end in (self.low, self.high) if math.isfinite(end))
-
-    def scaled(self, factor: float) -> Region:
-        """The region of the same claim with its margin times `factor`."""
-        return Region(self.low * factor, self.high * factor)
-
-    def holds(self, value: ArrayLike) -> NDArray[np.bool_]:
-        """Whether each value lies inside.
-
-        >>> Region.of("greater", 0.5).holds([0.5, 0.6]).tolist()
-        [False, True]
-        """
-        values = np.asarray(value, dtype=float)
-        return np.asarray((values > self.low) & (values < self.high))
 
 
 @dataclass(frozen=True)
@@ -123,7 +80,7 @@ def p_values(differences: ArrayLike, region: Region, *, exact: bool = False) -> 
     differences: (*, n), n >= 2. Returns two arrays (*). exact: by `scipy.stats.permutation_test`, all 2^n sign
     patterns up to 14 seeds, 9,999 random ones beyond (so that the least p is 1e-4 there).
 
-    >>> p_in, p_out = p_values([1.0, 1.2, 0.8, 1.1, 0.9], Region.of("greater", 0.5), exact=True)
+    >>> p_in, p_out = p_values([1.0, 1.2, 0.8, 1.1, 0.9], Region.above(0.5), exact=True)
     >>> float(p_in), float(p_out)
     (0.03125, 1.0)
     """
@@ -244,7 +201,7 @@ def power(effect: float, sd: float, n: ArrayLike, region: Region, *, alpha: floa
     effect, sd: mean and standard deviation of the differences, metric units, sd > 0. n: seeds, (*), each >= 2.
     Returns two arrays (*). With two ends the first is a lower bound (Bonferroni), close where it is large.
 
-    >>> supported, refuted = power(0.0, 1.0, 8, Region.of("equivalent", 1.15), alpha=0.05)
+    >>> supported, refuted = power(0.0, 1.0, 8, Region.within(1.15), alpha=0.05)
     >>> round(float(supported), 2)
     0.8
     """
@@ -282,9 +239,9 @@ def seeds_to_settle(
     where None), when outside. beyond: seeds that there are and did not suffice. None when more than `most` would be
     needed: the mean lies at the margin.
 
-    >>> seeds_to_settle(0.5, 1.0, Region.of("greater", 0.0), alpha=0.05)
+    >>> seeds_to_settle(0.5, 1.0, Region.above(0.0), alpha=0.05)
     27
-    >>> seeds_to_settle(9.0, 1.0, Region.of("equivalent", 1.0), alpha=0.05, beyond=5)
+    >>> seeds_to_settle(9.0, 1.0, Region.within(1.0), alpha=0.05, beyond=5)
     6
     """
     inside = bool(region.holds(mean))

@@ -1,20 +1,22 @@
-"""The verdict as a record, and the schema of `verdicts.json`.
+"""The verdict as a record, and `verdicts.json`, whose schema is read off the record's fields.
 
 A `Verdict` is the whole answer to one claim at one place of comparison. It is data: the page draws it, the tables
 print it, and every number in the prose is one of its fields. `reports.judging.judge` makes it.
 
-`verdicts.json` is `{"schema": 1, "alpha": ..., "study": ..., "dataset": ..., "claims_hash": ..., "notes": [...],
-"verdicts": [...]}`: notes are the sentences that a reader must see first. Each entry of `verdicts` has exactly the keys
-of `SCHEMA`, and so has each entry of its `legs`. NaN and infinity never appear: they are null.
+Each field carries its meaning; its type and its meaning make `SCHEMA` and docs/verdicts.md. So a new field is
+documented, or it does not exist. Verdicts become mappings in one place only: `document`, the content of
+`verdicts.json`. NaN and infinity never appear there: they are null.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from types import MappingProxyType
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from types import MappingProxyType, NoneType, UnionType
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+
+from reports.claims.places import PLACES
 
 SUPPORTED: Final = "supported"
 REFUTED: Final = "refuted"
@@ -22,73 +24,7 @@ INCONCLUSIVE: Final = "inconclusive"
 INSUFFICIENT: Final = "insufficient data"
 WORDS: Final = (SUPPORTED, REFUTED, INCONCLUSIVE, INSUFFICIENT)
 
-NOMINAL: Final = "nominal"  # at the settings that the selectors name
-MATCHED: Final = "matched-rate"  # at equal rate, interpolated
-COMPUTED: Final = "computed"  # by code at report time: no cell is read
-OVERALL: Final = "overall"  # all places of a claim together: each must hold
-PLACES: Final = (NOMINAL, MATCHED, COMPUTED, OVERALL)
-
 SCHEMA_VERSION: Final = 1
-SCHEMA: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "claim": "object: id, quote (the words judged), kind, expect (what theory expects; may be empty)",
-        "place": f"string: one of {', '.join(PLACES)}",
-        "label": "string: the comparison; of a conjunction, the one that decided it",
-        "verdict": f"string: one of {', '.join(WORDS)}",
-        "sentence": "string: the verdict in plain words",
-        "reason": "string: why the data do not suffice or the tests disagree; empty otherwise",
-        "kind": "string: kind of the comparison (a leg may differ from its claim)",
-        "counted": "boolean: false for a comparison that is shown beside the claim but does not decide it",
-        "arms": "list of strings: labels of the arms compared, first minus second",
-        "metric": "string: catalogue name; empty for facts and identities",
-        "unit": "string: unit of effect, interval, sd and margin",
-        "effect": "number or null: mean over seeds of the paired difference (or slope, or excess over the reference)",
-        "ci_low": "number or null: lower end of the 95 % paired-t interval of effect",
-        "ci_high": "number or null: upper end",
-        "sd": "number or null: standard deviation of the differences over seeds",
-        "d_z": "number or null: effect / sd; null where the seeds do not differ",
-        "levels": "object: arm -> mean of the metric over the seeds used; of a check, what it measured, by name",
-        "reference": "number or null: the value a single arm is compared with",
-        "margin": "number or null: least difference that matters, metric units",
-        "margin_reason": "string: why this margin",
-        "region": "list of two, or null: the open interval that the claim says the effect lies in; null = unbounded",
-        "n": "integer: seeds used",
-        "p_in": "number or null: p of 'the mean lies outside the region'; small supports the claim",
-        "p_out": "number or null: p of 'the mean lies inside the region'; small refutes it",
-        "p_in_adj": "number or null: p_in, Holm-adjusted over all claims and places",
-        "p_out_adj": "number or null: p_out times the comparisons that could refute the claim there, then likewise",
-        "p_exact": "number or null: exact sign-flip p in the direction in which the effect points",
-        "p_exact_in": "number or null: exact sign-flip counterpart of p_in, not adjusted",
-        "p_exact_out": "number or null: exact sign-flip counterpart of p_out, not adjusted",
-        "alpha": "number: level of the tests",
-        "seeds_to_settle": "integer or null: seeds for 80 % power at this effect and sd; null if settled or too many",
-        "per_seed": "object: seed -> difference (seeds as strings in JSON)",
-        "rates": "list of numbers: rates, nats, at which a matched-rate comparison was made",
-        "sensitivity": "object or null: alpha, margin, leave_one_out: each an object setting -> verdict; and stable",
-        "legs": "list: the comparisons of a conjunction, or the places of 'overall', each with this schema",
-        "evidence": "list of strings: notes a reader must see beside the verdict",
-        "counts": "list of objects: arm, done, failed, missing, unmeasured (cells per condition), reasons",
-    }
-)
-
-
-_PREFACE: Final = f"""# verdicts.json
-
-Every report has a `verdicts.json`: all that it says of the claims, for programs. UTF-8; NaN and infinity never appear,
-they are null. The object at the top:
-
-| key | type | meaning |
-|---|---|---|
-| `schema` | integer | version of this description; this is {SCHEMA_VERSION} |
-| `alpha` | number | level of the tests |
-| `study` | string | name of the study |
-| `dataset` | string | name of the data set |
-| `claims_hash` | string | names the claims by content; logged with the study before it ran |
-| `notes` | list of strings | what a reader must know first, such as seeds added after an earlier report |
-| `verdicts` | list of objects | each claim at each place; of a claim with several, `overall` first |
-
-A verdict, and each of its `legs` likewise:
-"""
 
 
 @dataclass(frozen=True)
@@ -118,70 +54,93 @@ class Sensitivity:
     """The verdict's word under other settings: setting (as text) -> word.
 
     alpha: "0.01", "0.05", "0.10". margin: "0.5", "1", "2", times the margin. leave_one_out: the seed left out.
+    stable: whether every setting that leaves enough seeds to decide gives one and the same verdict.
     """
 
     alpha: Mapping[str, str] = field(default_factory=dict)
     margin: Mapping[str, str] = field(default_factory=dict)
     leave_one_out: Mapping[str, str] = field(default_factory=dict)
+    stable: bool = field(init=False)
 
-    @property
-    def stable(self) -> bool:
-        """Whether every setting that leaves enough seeds to decide gives one and the same verdict."""
+    def __post_init__(self) -> None:
         words = {*self.alpha.values(), *self.margin.values(), *self.leave_one_out.values()}
-        return len(words - {INSUFFICIENT}) <= 1
+        object.__setattr__(self, "stable", len(words - {INSUFFICIENT}) <= 1)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One claim at one place, judged. The meaning of each field stands in `SCHEMA`.
+    """One claim at one place, judged.
 
-    >>> v = Verdict(ClaimRef("a", "A is larger", "greater"), NOMINAL, "a - b", INSUFFICIENT, "No data.")
-    >>> sorted(v.to_dict()) == sorted(SCHEMA)
+    >>> v = Verdict(ClaimRef("a", "A is larger", "greater"), "nominal", "a - b", INSUFFICIENT, "No data.")
+    >>> list(v.to_dict()) == list(SCHEMA)
     True
     """
 
-    claim: ClaimRef
-    place: str
-    label: str
-    verdict: str
-    sentence: str
-    reason: str = ""
-    kind: str = ""
-    counted: bool = True
-    arms: tuple[str, ...] = ()
-    metric: str = ""
-    unit: str = ""
-    effect: float | None = None
-    ci_low: float | None = None
-    ci_high: float | None = None
-    sd: float | None = None
-    d_z: float | None = None
-    levels: Mapping[str, float] = field(default_factory=dict)
-    reference: float | None = None
-    margin: float | None = None
-    margin_reason: str = ""
-    region: tuple[float | None, float | None] | None = None
-    n: int = 0
-    p_in: float | None = None
-    p_out: float | None = None
-    p_in_adj: float | None = None
-    p_out_adj: float | None = None
-    p_exact_in: float | None = None
-    p_exact_out: float | None = None
-    alpha: float = 0.05
-    seeds_to_settle: int | None = None
-    per_seed: Mapping[int, float] = field(default_factory=dict)
-    rates: tuple[float, ...] = ()
-    sensitivity: Sensitivity | None = None
-    legs: tuple[Verdict, ...] = ()
-    evidence: tuple[str, ...] = ()
-    counts: tuple[Count, ...] = ()
+    claim: Annotated[ClaimRef, "id, quote (the words judged), kind, expect (what theory expects; may be empty)"]
+    place: Annotated[str, f"one of {', '.join(PLACES)}"]
+    label: Annotated[str, "the comparison; of a conjunction, the one that decided it"]
+    verdict: Annotated[str, f"one of {', '.join(WORDS)}"]
+    sentence: Annotated[str, "the verdict in plain words"]
+    reason: Annotated[str, "why the data do not suffice or the tests disagree; empty otherwise"] = ""
+    kind: Annotated[str, "kind of the comparison (a leg may differ from its claim)"] = ""
+    counted: Annotated[bool, "false for a comparison that is shown beside the claim but does not decide it"] = True
+    arms: Annotated[tuple[str, ...], "labels of the arms compared, first minus second"] = ()
+    metric: Annotated[str, "catalogue name; empty for facts and identities"] = ""
+    unit: Annotated[str, "unit of effect, interval, sd and margin"] = ""
+    effect: Annotated[
+        float | None, "mean over seeds of the paired difference (or slope, or excess over the reference)"
+    ] = None
+    ci_low: Annotated[float | None, "lower end of the 95 % paired-t interval of effect"] = None
+    ci_high: Annotated[float | None, "upper end"] = None
+    sd: Annotated[float | None, "standard deviation of the differences over seeds"] = None
+    d_z: Annotated[float | None, "effect / sd; null where the seeds do not differ"] = None
+    levels: Annotated[
+        Mapping[str, float],
+        "arm -> mean of the metric over the seeds used; of a check, what it measured, by name",
+    ] = field(default_factory=dict)
+    reference: Annotated[float | None, "the value a single arm is compared with"] = None
+    margin: Annotated[float | None, "least difference that matters, metric units"] = None
+    margin_reason: Annotated[str, "why this margin"] = ""
+    region: Annotated[
+        tuple[float | None, float | None] | None,
+        "the open interval that the claim says the effect lies in; null = unbounded",
+    ] = None
+    n: Annotated[int, "seeds used"] = 0
+    p_in: Annotated[float | None, "p of 'the mean lies outside the region'; small supports the claim"] = None
+    p_out: Annotated[float | None, "p of 'the mean lies inside the region'; small refutes it"] = None
+    p_in_adj: Annotated[float | None, "p_in, Holm-adjusted over all claims and places"] = None
+    p_out_adj: Annotated[
+        float | None, "p_out times the comparisons that could refute the claim there, then likewise"
+    ] = None
+    p_exact: Annotated[float | None, "exact sign-flip p in the direction in which the effect points"] = field(
+        init=False, default=None
+    )
+    p_exact_in: Annotated[float | None, "exact sign-flip counterpart of p_in, not adjusted"] = None
+    p_exact_out: Annotated[float | None, "exact sign-flip counterpart of p_out, not adjusted"] = None
+    alpha: Annotated[float, "level of the tests"] = 0.05
+    seeds_to_settle: Annotated[
+        int | None, "seeds for 80 % power at this effect and sd; null if settled or too many"
+    ] = None
+    per_seed: Annotated[Mapping[int, float], "seed -> difference (seeds as strings in JSON)"] = field(
+        default_factory=dict
+    )
+    rates: Annotated[tuple[float, ...], "rates, nats, at which a matched-rate comparison was made"] = ()
+    sensitivity: Annotated[
+        Sensitivity | None, "alpha, margin, leave_one_out: each an object setting -> verdict; and stable"
+    ] = None
+    evidence: Annotated[tuple[str, ...], "notes a reader must see beside the verdict"] = ()
+    counts: Annotated[tuple[Count, ...], "arm, done, failed, missing, unmeasured (cells per condition), reasons"] = ()
+    shared: Annotated[
+        tuple[str, ...],
+        "what the arms of a seed have in common, by their logged hashes: initial weights, batch order, noise",
+    ] = ()
+    legs: Annotated[
+        tuple[Verdict, ...], "the comparisons of a conjunction, or the places of 'overall', each with this schema"
+    ] = ()
 
-    @property
-    def p_exact(self) -> float | None:
-        """Exact sign-flip p in the direction in which the effect points: the smaller of the two."""
+    def __post_init__(self) -> None:
         known = [p for p in (self.p_exact_in, self.p_exact_out) if p is not None]
-        return min(known) if known else None
+        object.__setattr__(self, "p_exact", min(known, default=None))
 
     @property
     def failed(self) -> int:
@@ -190,35 +149,90 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """This verdict as JSON-ready values, with exactly the keys of `SCHEMA`."""
-        raw: dict[str, Any] = {name: getattr(self, name) for name in SCHEMA if name != "legs"}
-        raw["claim"] = asdict(self.claim)
-        raw["counts"] = [asdict(count) for count in self.counts]
-        if self.sensitivity is not None:
-            raw["sensitivity"] = asdict(self.sensitivity) | {"stable": self.sensitivity.stable}
-        return {**_plain(raw), "legs": [leg.to_dict() for leg in self.legs]}
+        return {name: _plain(getattr(self, name)) for name in SCHEMA}
 
 
-def documentation() -> str:
-    """`docs/verdicts.md`, made from `SCHEMA` itself. `python -m reports.judging.verdict` prints it.
+@dataclass(frozen=True)
+class _Document:
+    """`verdicts.json`."""
 
-    >>> "| `margin` | number or null | least difference that matters, metric units |" in documentation()
-    True
-    """
-    rows = [
-        f"| `{key}` | {kind} | {said} |" for key, (kind, _, said) in ((k, v.partition(": ")) for k, v in SCHEMA.items())
-    ]
-    return "\n".join((_PREFACE, "| key | type | meaning |", "|---|---|---|", *rows, ""))
+    schema: Annotated[int, f"version of this description; this is {SCHEMA_VERSION}"]
+    alpha: Annotated[float, "level of the tests"]
+    study: Annotated[str, "name of the study"]
+    dataset: Annotated[str, "name of the data set"]
+    claims_hash: Annotated[str, "names the claims by content; logged with the study before it ran"]
+    notes: Annotated[tuple[str, ...], "what a reader must know first, such as seeds added after an earlier report"]
+    verdicts: Annotated[tuple[Verdict, ...], "each claim at each place; of a claim with several, `overall` first"]
+
+
+def document(
+    verdicts: Sequence[Verdict], *, study: str, dataset: str, claims_hash: str, notes: Sequence[str], alpha: float
+) -> dict[str, Any]:
+    """The content of `verdicts.json`, as JSON-ready values. alpha: the level that the verdicts were judged at."""
+    content = _Document(SCHEMA_VERSION, alpha, study, dataset, claims_hash, tuple(notes), tuple(verdicts))
+    plain: dict[str, Any] = _plain(content)
+    return plain
 
 
 def _plain(value: Any) -> Any:
     """JSON's own types: string keys, lists, and null for what is no finite number."""
+    if is_dataclass(value):
+        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def _schema(record: type) -> Mapping[str, str]:
+    """Key -> "type: meaning", in the order of the record's fields."""
+    hints = get_type_hints(record, include_extras=True)
+    return MappingProxyType({name: f"{_json_type(hint)}: {hint.__metadata__[0]}" for name, hint in hints.items()})
+
+
+def _json_type(hint: Any) -> str:
+    """The name in JSON of a type.
+
+    >>> _json_type(float | None), _json_type(tuple[str, ...]), _json_type(Mapping[int, float])
+    ('number or null', 'list of strings', 'object')
+    """
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _json_type(parts[0])
+    if origin is UnionType:
+        return " or ".join(_json_type(part) for part in parts)
+    if origin is tuple:
+        return f"list of {_json_type(parts[0])}s" if parts[-1] is Ellipsis else "list of two"
+    names = {str: "string", bool: "boolean", int: "integer", float: "number", NoneType: "null"}
+    return names.get(hint, "object")
+
+
+SCHEMA: Final = _schema(Verdict)
+
+_PREFACE: Final = """# verdicts.json
+
+Every report has a `verdicts.json`: all that it says of the claims, for programs. UTF-8; NaN and infinity never appear,
+they are null. The object at the top:
+"""
+
+
+def documentation() -> str:
+    """`docs/verdicts.md`, made from the types. `python -m reports.judging.verdict` prints it.
+
+    >>> "| `margin` | number or null | least difference that matters, metric units |" in documentation()
+    True
+    """
+    top = _table(_schema(_Document))
+    return "\n".join((_PREFACE, *top, "\nA verdict, and each of its `legs` likewise:\n", *_table(SCHEMA), ""))
+
+
+def _table(schema: Mapping[str, str]) -> list[str]:
+    parts = [(key, *text.split(": ", 1)) for key, text in schema.items()]
+    rows = [f"| `{key}` | {json_type} | {meaning} |" for key, json_type, meaning in parts]
+    return ["| key | type | meaning |", "|---|---|---|", *rows]
 
 
 if __name__ == "__main__":

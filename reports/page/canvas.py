@@ -1,6 +1,6 @@
-"""Paper, ink and axes of every figure: one look, set for the time of drawing and for nothing else.
+"""Colours, fonts and axes shared by all figures: one style, set while a figure is drawn and at no other time.
 
-Figures are `matplotlib.figure.Figure` objects that belong to no window: pyplot and its global state take no part.
+Figures are `matplotlib.figure.Figure` objects without a window: pyplot and its global state are not used.
 They are drawn in the light tones of `reports.page.palette` and keep their words as text.
 """
 
@@ -68,13 +68,13 @@ _STYLE: Final = {
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Drawing inside this block uses the report's look, and leaves matplotlib's settings as they were."""
+    """Drawing inside this block uses the report's style; matplotlib's own settings are restored at its end."""
     with mpl.rc_context(_STYLE):
         yield
 
 
 def drawn(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """A function that draws, made to draw in the report's look."""
+    """A function that draws, made to draw in the report's style."""
 
     @wraps(draw)
     def inside(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -84,23 +84,25 @@ def drawn(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     return inside
 
 
-def panels(count: int, *, width: float = 9.0, height: float = 3.0, sharey: bool = True) -> tuple[Figure, list[Axes]]:
-    """A row of `count` axes. width, height: inches of the whole figure."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+def panels(
+    count: int, *, width: float | None = None, height: float = 3.0, sharey: bool = True
+) -> tuple[Figure, list[Axes]]:
+    """A row of `count` axes. width, height: inches of the whole figure; by default 5.4 wide for one panel, else 9."""
+    figure = Figure(figsize=(width or (5.4 if count == 1 else 9.0), height), layout="constrained")
     axes = figure.subplots(1, count, sharey=sharey, squeeze=False)
     return figure, list(axes[0])
 
 
-def beta_axis(ax: Axes, betas: Sequence[float], label: str = "β") -> None:
+def ticked_log_axis(ax: Axes, values: Sequence[float], label: str) -> None:
     """A logarithmic axis with a tick at each value that was tried."""
     ax.set_xscale("log")
-    ax.set_xticks(list(betas), [setting(beta) for beta in betas])
+    ax.set_xticks(list(values), [setting(value) for value in values])
     ax.set_xticks([], minor=True)
     ax.set_xlabel(label)
 
 
 def log_axis(ax: Axes) -> None:
-    """A logarithmic axis that says 100 and not 10²."""
+    """A logarithmic axis that writes 100 and not 10²."""
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: setting(value)))
 

@@ -9,12 +9,13 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from reports.judging.verdict import Verdict
 from tracking import schema
+from vae.arms import Arm
 from vae.errors import UserError
 
-HISTORY_COLUMNS: Final = ("key", "epoch", "metric", "value")
 PLANNED_COLUMNS: Final = ("key", "arm", "seed")
-_REQUIRED: Final = (*schema.LEADING_COLUMNS, "posterior", "arm", "key")
+_REQUIRED: Final = (*schema.LEADING_COLUMNS, "posterior", "arm", "origin", "key")
 
 Pictures = Mapping[str, np.ndarray[Any, Any]]
 
@@ -38,10 +39,11 @@ class Environment:
 class Evidence:
     """One study as the report sees it.
 
-    frame: one row per cell, columns as in `tracking.schema`, failed cells with NaN metrics and a reason.
-    history: columns key, epoch, metric, value. pictures: cell key -> arrays of its `pictures.npz`.
-    verdicts: `Verdict.to_dict()` of each claim, in the order of the claims. planned: columns key, arm, seed, one
-    row per cell that the study asks for; empty when that is not known. notes: sentences that a reader must see
+    frame: one row per cell, columns as in `tracking.schema`, failed cells with NaN metrics and a reason; also one
+    column for each further factor that varies, named as the factor. base: the arm whose settings hold where the frame
+    has no column of a factor. history: columns key, epoch, metric, value. pictures: cell key -> arrays of its
+    `pictures.npz`. verdicts: of each claim at each place, in the order of the claims. planned: columns key, arm, seed,
+    one row per cell that the study asks for; empty when that is not known. notes: sentences that a reader must see
     first, such as "The claims were changed after the run.".
 
     Raises UserError when a frame lacks a column that the report needs.
@@ -51,20 +53,20 @@ class Evidence:
     frame: pd.DataFrame
     title: str = ""
     description: str = ""
-    history: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(HISTORY_COLUMNS)))
+    history: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(schema.HISTORY_COLUMNS)))
     pictures: Mapping[str, Pictures] = field(default_factory=dict)
-    verdicts: Sequence[Mapping[str, Any]] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    base: Arm = field(default_factory=Arm)
     environment: Environment = field(default_factory=Environment)
     planned: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(PLANNED_COLUMNS)))
     notes: Sequence[str] = ()
     study_file: str = ""  # the study's text as it was run
     claims_hash: str = ""
     classes: int = 0  # of a conditional model: its samples run through the classes in turn
-    alpha: float = 0.05
 
     def __post_init__(self) -> None:
         _require("frame", self.frame, _REQUIRED)
-        _require("history", self.history, HISTORY_COLUMNS)
+        _require("history", self.history, schema.HISTORY_COLUMNS)
         _require("planned", self.planned, PLANNED_COLUMNS)
 
     @property
@@ -79,7 +81,7 @@ class Evidence:
 
     @property
     def failed(self) -> pd.DataFrame:
-        """The cells that were tried and came to nothing, with their `reason`."""
+        """The cells that failed, with their `reason`."""
         return self.frame[self.frame["status"] == schema.STATUS_FAILED]
 
     @property

@@ -1,7 +1,8 @@
 """The frame as figures. Each function takes tables of numbers and returns a matplotlib `Figure`; the caller saves it.
 
 Every mean is drawn with its own interval from `reports.page.tables` (seaborn's bootstraps are switched off), every axis
-has its unit, and every loss its one colour, marker and dash.
+has its unit, and every loss its one colour, marker and dash. Cells and means are those of arms at the study's base
+(`reports.page.base.at_base`) wherever a function does not say otherwise.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.judging.curves import Curve
+from reports.judging.curves import curves_by_seed
 from reports.numbers import setting
-from reports.page.canvas import beta_axis, drawn, legend, line_key, log_axis, panels
+from reports.page.canvas import drawn, legend, line_key, log_axis, panels, ticked_log_axis
 from reports.page.layout import described, titled
 from reports.page.palette import colour, mark
-from reports.page.tables import PLAIN, on_grid, summary
+from reports.page.tables import SUMMARY, on_grid, summary
+from vae.factors import Factor
 
-MATCHED_RATES: Final = (10.0, 15.0, 20.0, 25.0, 30.0)  # nats per image
 NYQUIST: Final = 0.5  # cycles per pixel
 
 
@@ -62,21 +63,17 @@ def metric_against_beta(means: pd.DataFrame, metric: str) -> Figure:
     """One metric against beta by loss, one panel per reduction: the arms of the study's own grid."""
     rows = on_grid(means, metric)
     reductions = list(dict.fromkeys(rows["reduction"]))
-    figure, axes = panels(len(reductions), width=_width(len(reductions)))
+    figure, axes = panels(len(reductions))
     for ax, reduction in zip(axes, reductions):
         part = rows[rows["reduction"] == reduction]
         curves(ax, part, "beta")
-        beta_axis(ax, sorted(part["beta"].unique()))
+        ticked_log_axis(ax, sorted(part["beta"].unique()), "β")
         ax.set_title(f"reduction: {reduction}")
         ax.set_ylabel("")
         _reference(ax, metric)
     axes[0].set_ylabel(titled(metric))
     legend(figure, losses_in(rows))
     return figure
-
-
-def _width(count: int) -> float:
-    return 5.4 if count == 1 else 9.0
 
 
 def _reference(ax: Axes, metric: str) -> None:
@@ -89,9 +86,9 @@ def _reference(ax: Axes, metric: str) -> None:
 def metric_against_effective_beta(means: pd.DataFrame, metric: str) -> Figure:
     """One metric against beta_eff: all reductions on one axis, filled marks for `sum` and hollow ones for the others.
 
-    If a reduction is only another weight, hollow marks lie on the line through the filled ones.
+    Where a reduction only changes the weight of the KL term, hollow marks lie on the line through the filled ones.
     """
-    rows = means[(means["metric"] == metric) & (means["posterior"] == PLAIN)]
+    rows = means[means["metric"] == metric]
     figure, (ax,) = panels(1, width=7.2, height=3.3)
     curves(ax, rows[rows["reduction"] == "sum"], "beta_eff")
     for (loss, _), part in rows[rows["reduction"] != "sum"].groupby(["loss", "reduction"], sort=False):
@@ -113,56 +110,53 @@ def metric_against_effective_beta(means: pd.DataFrame, metric: str) -> Figure:
     return figure
 
 
-def rate_curves(frame: pd.DataFrame, metric: str, points: int = 41) -> pd.DataFrame:
+def rate_curves(cells: pd.DataFrame, metric: str, points: int = 41) -> pd.DataFrame:
     """A metric against the rate with a band over seeds, by loss: columns loss, rate, n, mean, sd, half, low, high.
 
-    frame: cells. Each seed's `sum` arms make a curve over beta (`reports.judging.curves`), read off at common rates
-    inside the support that all seeds of a loss share, and summarised over seeds there.
+    cells: done, of any reduction. Each seed's `sum` arms make a curve over beta (`reports.judging.curves`), which is
+    read at common rates inside the support that all seeds of a loss share, and summarised over seeds there.
     """
-    cells = frame[(frame["status"] == "done") & (frame["reduction"] == "sum") & (frame["posterior"] == PLAIN)]
-    cells = cells[["loss", "seed", "beta", "rate", metric]].dropna()
+    of_sum = cells[cells["reduction"] == "sum"]
     rows: list[dict[str, Any]] = []
-    for loss, part in cells.groupby("loss", sort=False):
-        drawn_through = [_curve(seed, metric) for _, seed in part.groupby("seed") if len(seed) > 1]
-        low = max((min(curve.rate) for curve in drawn_through), default=0.0)
-        high = min((max(curve.rate) for curve in drawn_through), default=0.0)
+    for loss, part in of_sum.groupby("loss", sort=False):
+        points_of = part[["seed", "beta", "rate", metric]].itertuples(index=False, name=None)
+        lines = list(curves_by_seed(points_of).values())
+        low = max((min(curve.rate) for curve in lines), default=0.0)
+        high = min((max(curve.rate) for curve in lines), default=0.0)
         if low >= high:
             continue
         rates = np.linspace(low, high, points)
-        values = np.stack([curve.at(rates.tolist()) for curve in drawn_through])
+        values = np.stack([curve.at(rates.tolist()) for curve in lines])  # (seeds, points)
         reached = np.isfinite(values).all(axis=0)
         rows += [
             {"loss": loss, "rate": rate} | summary(pd.Series(column))
             for rate, column in zip(rates[reached], values.T[reached])
         ]
-    return pd.DataFrame(rows, columns=["loss", "rate", "n", "mean", "sd", "half", "low", "high"])
-
-
-def _curve(cells: pd.DataFrame, metric: str) -> Curve:
-    return Curve.through(cells[["beta", "rate", metric]].itertuples(index=False, name=None))
+    return pd.DataFrame(rows, columns=["loss", "rate", *SUMMARY])
 
 
 @drawn
-def rate_distortion(
-    frame: pd.DataFrame, means: pd.DataFrame, metrics: Sequence[str], rates: Sequence[float] = MATCHED_RATES
+def against_rate(
+    cells: pd.DataFrame, means: pd.DataFrame, metrics: Sequence[str], rates: Sequence[float] = ()
 ) -> Figure:
-    """Metrics against the rate, one panel each: line and seed band per loss, marks at arms, matched rates as lines."""
-    figure, axes = panels(len(metrics), width=_width(len(metrics)), sharey=False, height=3.2)
+    """Metrics against the rate, one panel each: line and band over seeds per loss, marks at arms, a dotted line at
+    each of `rates`, nats per image."""
+    figure, axes = panels(len(metrics), sharey=False, height=3.2)
     for ax, metric in zip(axes, metrics):
-        _one_rate_panel(ax, frame, means, metric, rates)
+        _one_rate_panel(ax, cells, means, metric, rates)
     legend(figure, losses_in(means))
     return figure
 
 
-def _one_rate_panel(ax: Axes, frame: pd.DataFrame, means: pd.DataFrame, metric: str, rates: Sequence[float]) -> None:
-    for loss, part in rate_curves(frame, metric).groupby("loss", sort=False):
+def _one_rate_panel(ax: Axes, cells: pd.DataFrame, means: pd.DataFrame, metric: str, rates: Sequence[float]) -> None:
+    for loss, part in rate_curves(cells, metric).groupby("loss", sort=False):
         look = mark(str(loss))
         dash: Any = (0, look.dash) if look.dash else "-"
         ax.plot(part["rate"], part["mean"], color=colour(str(loss)), linestyle=dash, linewidth=1.6)
         ax.fill_between(part["rate"], part["low"], part["high"], color=colour(str(loss)), alpha=0.18, linewidth=0)
-    wide = means[(means["reduction"] == "sum") & (means["posterior"] == PLAIN)]
-    at = wide[wide["metric"] == "rate"].set_index("arm")["mean"]
-    marks = wide[wide["metric"] == metric]
+    of_sum = means[means["reduction"] == "sum"]
+    at = of_sum[of_sum["metric"] == "rate"].set_index("arm")["mean"]
+    marks = of_sum[of_sum["metric"] == metric]
     for loss, part in marks.groupby("loss", sort=False):
         ax.plot(
             at.reindex(part["arm"]).to_numpy(),
@@ -179,6 +173,24 @@ def _one_rate_panel(ax: Axes, frame: pd.DataFrame, means: pd.DataFrame, metric: 
     ax.set_ylabel(titled(metric))
     ax.set_xlabel("rate (nats per image)")
     _reference(ax, metric)
+
+
+@drawn
+def against_factor(means: pd.DataFrame, metrics: Sequence[str], factor: Factor) -> Figure:
+    """Metrics against a numeric factor, one panel each and one line per loss. means: of arms at the base but for it."""
+    figure, axes = panels(len(metrics), sharey=False)
+    for ax, metric in zip(axes, metrics):
+        rows = means[means["metric"] == metric].astype({factor.name: float})
+        values = sorted(rows[factor.name].unique())
+        curves(ax, rows, factor.name)
+        if values[0] > 0:
+            ticked_log_axis(ax, values, factor.title)
+        ax.set_xlabel(factor.title)
+        ax.set_title(described(metric).label)
+        ax.set_ylabel(titled(metric))
+        _reference(ax, metric)
+    legend(figure, losses_in(means))
+    return figure
 
 
 @drawn
@@ -210,13 +222,13 @@ def transfer(functions: Mapping[str, Mapping[str, Any]], losses: Mapping[str, st
 
 
 @drawn
-def training(curve: pd.DataFrame, metric: str, label: str) -> Figure:
-    """A quantity by epoch, mean over seeds with its interval: one panel per loss, one line per beta, deeper = larger.
+def training(curve: pd.DataFrame, label: str) -> Figure:
+    """A quantity by epoch, mean over seeds with its interval: one panel per loss, one line per beta, darker = larger.
 
     curve: columns loss, beta, epoch, mean, low, high, of one reduction.
     """
     losses = losses_in(curve)
-    figure, axes = panels(len(losses), width=_width(len(losses)), sharey=False, height=2.9)
+    figure, axes = panels(len(losses), sharey=False, height=2.9)
     for ax, loss in zip(axes, losses):
         part = curve[curve["loss"] == loss]
         betas = sorted(part["beta"].unique())
@@ -232,7 +244,7 @@ def training(curve: pd.DataFrame, metric: str, label: str) -> Figure:
 
 
 def _name_ends(ax: Axes, part: pd.DataFrame) -> None:
-    """The beta of each line at its end, names moved apart where lines end together."""
+    """The beta of each line at its end; the labels are moved apart where lines end close together."""
     ends = part[part["epoch"] == part["epoch"].max()].sort_values("mean")
     low, high = ax.get_ylim()
     at = low

@@ -2,7 +2,7 @@
 
 The page opens offline: style and script are inside it, figures are data URIs, and a content security policy forbids
 everything else. What comes from a user's files is escaped, on the page by Jinja's autoescape and in Markdown by
-`rendering.escaped`.
+`markup.escaped`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from jinja2 import Environment as Jinja
@@ -18,7 +18,9 @@ from jinja2 import PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from reports.page import palette, prose
-from reports.page.dossiers import Dossier, comparison_table, firmness, sensitivity_table, tally
+from reports.page.base import further_factors, without_base
+from reports.page.claim_sections import ClaimSection, tally
+from reports.page.claim_tables import firmness
 from reports.page.evidence import Evidence
 from reports.page.layout import SETTINGS, Table, described, narrowed
 from reports.page.markup import escaped, markdown
@@ -29,8 +31,8 @@ _FONTS: Final = "system-ui, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A figure ready for the page: where it stands, its words, its SVG, and the file that holds it."""
+class RenderedFigure:
+    """A figure ready for the page. section: the part of the page that shows it; svg: as in the file of that name."""
 
     name: str
     section: str
@@ -40,7 +42,7 @@ class Shown:
 
     @property
     def source(self) -> str:
-        """The figure as a data URI that follows the page's light or dark paper."""
+        """The figure as a data URI that follows the page's light or dark theme."""
         return _uri("image/svg+xml", palette.themed(self.svg).replace("'DejaVu Sans'", _FONTS).encode())
 
     @property
@@ -51,11 +53,15 @@ class Shown:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a report shows besides its evidence, made by `reports.page.build`. Empty parts are left out of the page."""
+    """What a report shows besides its evidence, made by `reports.page.build`. Empty parts are left out of the page.
+
+    comparisons, sensitivities: id of a claim -> its table, for the claims that have one. grids: metric -> its table
+    over loss, reduction and beta. shared: arm -> the arms of the same objective.
+    """
 
     evidence: Evidence
-    dossiers: tuple[Dossier, ...]
-    figures: tuple[Shown, ...]
+    sections: tuple[ClaimSection, ...]
+    figures: tuple[RenderedFigure, ...]
     arms: Table
     metrics: Table
     runtime: Table
@@ -63,43 +69,40 @@ class Contents:
     objectives_at_rate: Table
     failed: Table
     verdicts: Table
-    comparisons: Sequence[Table] = ()
-    grids: Mapping[str, Table] = field(default_factory=dict)
-    reconstructions: Sequence[Strip] = ()
-    samples: Sequence[Strip] = ()
-    shared: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    comparisons: Mapping[str, Table]
+    sensitivities: Mapping[str, Table]
+    grids: Mapping[str, Table]
+    reconstructions: Sequence[Strip]
+    samples: Sequence[Strip]
+    shared: Mapping[str, Sequence[str]]
 
-    def of(self, section: str) -> list[Shown]:
+    def of(self, section: str) -> list[RenderedFigure]:
         """The figures of one section."""
         return [figure for figure in self.figures if figure.section == section]
 
-    def named(self, name: str) -> Shown | None:
+    def named(self, name: str) -> RenderedFigure | None:
         """One figure, or None where it was not drawn."""
         return next((figure for figure in self.figures if figure.name == name), None)
 
 
-def html(contents: Contents) -> str:
-    """The page. Nothing in it asks for anything outside it."""
-    return rendered_html("report.html.j2", _context(contents))
-
-
-def text(contents: Contents) -> str:
-    """The same report as Markdown; figures are links to the files beside it."""
-    return rendered_markdown("report.md.j2", _context(contents))
+def page_and_text(contents: Contents) -> tuple[str, str]:
+    """The report as an HTML page that needs nothing outside it, and as Markdown with links to the files of figures."""
+    context = _context(contents)
+    return rendered_html("report.html.j2", context), rendered_markdown("report.md.j2", context)
 
 
 def rendered_html(template: str, context: Mapping[str, Any]) -> str:
-    """A page made of one of the templates, with style, script and policy inside it."""
+    """A page from one of the templates, with style, script and policy inside it."""
     jinja = Jinja(loader=_LOADER, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     jinja.filters["picture"] = picture
     script = _source("script.js")
     inlined = {"style": Markup(_style()), "script": Markup(script), "script_hash": _digest(script)}
-    words = {"tone": lambda loss: palette.mark(loss).tone, "label": lambda metric: described(metric).label}
-    return jinja.get_template(template).render(**words, **context, **inlined)
+    helpers = {"tone": lambda loss: palette.mark(loss).tone, "label": lambda metric: described(metric).label}
+    return jinja.get_template(template).render(**helpers, **context, **inlined)
 
 
 def rendered_markdown(template: str, context: Mapping[str, Any]) -> str:
-    """Markdown made of one of the templates: every value is escaped, but for tables, which escape their own."""
+    """Markdown from one of the templates. Every value is escaped, except tables, which escape their own entries."""
     jinja = Jinja(
         loader=_LOADER,
         autoescape=False,
@@ -114,39 +117,40 @@ def rendered_markdown(template: str, context: Mapping[str, Any]) -> str:
 
 
 def _context(contents: Contents) -> dict[str, Any]:
-    evidence, found = contents.evidence, contents.dossiers
+    evidence, sections = contents.evidence, contents.sections
     return {
         "heading": evidence.heading,
         "about": evidence.description,
         "notes": evidence.notes,
         "contents": contents,
         "evidence": evidence,
-        "found": found,
-        "lead": prose.lead(evidence, found),
-        "tally": [(word, count, *palette.sign(word)) for word, count in tally(found).items()],
+        "claims": sections,
+        "lead": prose.lead(evidence, sections),
+        "tally": [(word, count, *palette.sign(word)) for word, count in tally(sections).items()],
         "completeness": prose.completeness(evidence),
         "missing": prose.missing_by_arm(evidence),
         "facts": prose.facts(evidence),
-        "comparison_table": comparison_table,
-        "sensitivity_table": sensitivity_table,
         "firmness": firmness,
+        "further": [factor.name for factor in further_factors(evidence.frame)],
+        "without_base": without_base(evidence.done, evidence.base),
         "left_out": prose.left_out(evidence, max(len(contents.reconstructions) - 1, len(contents.samples))),
         "shared": prose.shared_objectives(contents.shared),
         "refusals": prose.own_objectives(list(contents.grids), set(evidence.done["loss"])),
         "unsettled": prose.unsettled(evidence),
+        "loss_by_loss": prose.LOSS_BY_LOSS,
         "plots": {figure.name.removesuffix("-against-beta"): figure for figure in contents.of("beta")},
-        "homes": homes(contents.dossiers),
+        "homes": _homes(sections),
         "groups": _groups(contents.arms),
         "headline": narrowed(contents.arms),
     }
 
 
-def homes(found: Sequence[Dossier]) -> dict[str, str]:
-    """Metric -> the claim that shows its figure: the first that rests on it. No figure is on the page twice."""
+def _homes(sections: Sequence[ClaimSection]) -> dict[str, str]:
+    """Metric -> the claim that shows its figure: the first that depends on it, so that no figure is shown twice."""
     first: dict[str, str] = {}
-    for dossier in found:
-        for metric in dossier.metrics:
-            first.setdefault(metric, dossier.id)
+    for section in sections:
+        for metric in section.metrics:
+            first.setdefault(metric, section.id)
     return first
 
 

@@ -1,10 +1,11 @@
-"""Tables as they are read: text in each place beside the value it sorts by.
+"""Tables as they are read: each entry is a text with the value that it is sorted by.
 
 A `Table` is made once and shown three ways: on the page, in Markdown and in LaTeX (`reports.page.markup`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -12,23 +13,21 @@ from typing import Final
 import pandas as pd
 
 from reports.claims.comparability import refusal
-from reports.numbers import MISSING, decimals, duration, number, plus_minus, setting
+from reports.numbers import MISSING, PURE, decimals, duration, number, plus_minus, setting
+from reports.page.base import further_factors, value_of
 from reports.page.tables import grid, runtime, same_objective
+from vae.factors import Factor
 from vae.metrics.catalogue import CATALOGUE, Metric
 
-HEADLINE: Final = (
-    *("rate", "bce", "mse", "mae", "neg_elbo", "bits_per_dim", "ssim", "psnr", "acutance_ratio", "sigma_eq"),
-    *("legibility", "active_units", "kid"),
-)
 SETTINGS: Final = "settings"
 BETA_EFF: Final = "weight of the KL term when both terms are summed"
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a `Table`. unit stands under the title; `refusal` is why rows may not be ordered by it, if so.
+    """A column of a `Table`. unit stands under the title; refusal: why rows may not be sorted by it, if so.
 
-    group: the kinds of a metric, by which a reader shows and hides columns; empty for a column that always stays.
+    group: words, separated by spaces, by which a reader shows and hides columns; empty for a column that always stays.
     """
 
     title: str
@@ -41,7 +40,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Entry:
-    """What is written in one place, the value it sorts by (the text where None), and a `mark` that sets it off."""
+    """One entry: its text, the value it is sorted by (the text where None), and a `mark` that makes it stand out."""
 
     text: str
     value: float | str | None = None
@@ -59,14 +58,24 @@ class Table:
 
 
 def by_columns(caption: str, parts: Sequence[tuple[Column, Sequence[Entry]]], name: str = "") -> Table:
-    """A table from its columns, each with its entries from the top down."""
+    """A table from its columns, each with its entries in the order of the rows."""
     return Table(caption, tuple(c for c, _ in parts), tuple(zip(*(entries for _, entries in parts))), name)
 
 
 def described(metric: str) -> Metric:
-    """The catalogue's entry of a metric; of one that the catalogue does not know, an entry that says only its name."""
-    unknown = Metric(metric, "", "none", -float("inf"), float("inf"), "", "", "reconstructions", metric, "")
-    return CATALOGUE.get(metric, unknown)
+    """The catalogue's entry of a metric; of one that the catalogue does not know, an entry with only its name."""
+    return CATALOGUE.get(metric) or Metric(
+        name=metric,
+        label=metric,
+        about="",
+        where="reconstructions",
+        unit="",
+        direction="none",
+        low=-math.inf,
+        high=math.inf,
+        source="",
+        fools="",
+    )
 
 
 def titled(metric: str) -> str:
@@ -78,7 +87,7 @@ def titled(metric: str) -> str:
 def shown_unit(metric: str) -> str:
     """A metric's unit; empty for a pure number."""
     unit = described(metric).unit
-    return "" if unit == "1" else unit
+    return "" if unit in PURE else unit
 
 
 def arm_table(means: pd.DataFrame, metrics: Iterable[str]) -> Table:
@@ -101,7 +110,7 @@ def arm_table(means: pd.DataFrame, metrics: Iterable[str]) -> Table:
 
 
 def _setting_columns(means: pd.DataFrame, arms: pd.DataFrame) -> list[tuple[Column, list[Entry]]]:
-    """What an arm's name says, column by column, and what it does not say."""
+    """Every setting of the arms, one per column, and the arms that share their objective."""
     twins = same_objective(means)
     shared = "equal loss and β_eff: the same objective up to a global scale"
     return [
@@ -109,12 +118,20 @@ def _setting_columns(means: pd.DataFrame, arms: pd.DataFrame) -> list[tuple[Colu
         (Column("reduction", group=SETTINGS), [Entry(reduction) for reduction in arms["reduction"]]),
         (Column("β", numeric=True, group=SETTINGS), [Entry(setting(b), b) for b in arms["beta"]]),
         (Column("posterior", group=SETTINGS), [Entry(posterior) for posterior in arms["posterior"]]),
+        *(_factor_column(factor, arms) for factor in further_factors(arms)),
         (Column("asked for by", group=SETTINGS), [Entry(origin) for origin in arms["origin"]]),
         (
             Column("same objective as", group=SETTINGS, about=shared),
             [Entry(", ".join(twins.get(arm, ())) or MISSING) for arm in arms["arm"]],
         ),
     ]
+
+
+def _factor_column(factor: Factor, arms: pd.DataFrame) -> tuple[Column, list[Entry]]:
+    values = [value_of(entry) for entry in arms[factor.name]]
+    numbers = [float(v) if isinstance(v, int | float) and not isinstance(v, bool) else None for v in values]
+    entries = [Entry(factor.text(value) or MISSING, number) for value, number in zip(values, numbers)]
+    return Column(factor.title, numeric=None not in numbers, group=SETTINGS), entries
 
 
 def narrowed(table: Table, group: str = "headline") -> Table:
@@ -130,7 +147,7 @@ def _metric_column(
     rows = means[means["metric"] == metric].set_index("arm").reindex(list(arms))
     places = decimals(rows["half"], rows["mean"])
     entry = described(metric)
-    group = f"headline {entry.where}" if metric in HEADLINE else entry.where
+    group = f"headline {entry.where}" if entry.headline else entry.where
     column = Column(entry.label, shown_unit(metric), True, refusal(metric, losses), group, entry.about)
     return column, [interval(mean, half, places) for mean, half in zip(rows["mean"], rows["half"])]
 
@@ -140,8 +157,11 @@ def interval(mean: float, half: float, places: int, mark: str = "") -> Entry:
     return Entry(plus_minus(mean, half, places), float(mean), mark)
 
 
-def grid_table(means: pd.DataFrame, metric: str) -> Table:
-    """One metric per loss × reduction (rows) × beta (columns), mean ± 95 % interval."""
+def grid_table(means: pd.DataFrame, metric: str, clause: str = "") -> Table:
+    """One metric per loss × reduction (rows) × beta (columns), mean ± 95 % interval. means: of arms at the base.
+
+    clause: a sentence for the end of the caption, as `base.caption_clause`.
+    """
     rows = grid(means, metric)
     places = decimals(rows["half"], rows["mean"])
     betas = sorted(rows["beta"].unique())
@@ -151,7 +171,7 @@ def grid_table(means: pd.DataFrame, metric: str) -> Table:
         values = (interval(mean, half, places) for mean, half in zip(at["mean"], at["half"]))
         lines.append((Entry(str(loss), mark=str(loss)), Entry(str(reduction)), *values))
     return Table(
-        caption=f"{titled(metric)} by loss, reduction and β: mean ± 95 % interval, {seeds_of(rows)}.",
+        caption=f"{titled(metric)} by loss, reduction and β: mean ± 95 % interval, {seeds_of(rows)}.{clause}",
         columns=(Column("loss"), Column("reduction"), *(Column(f"β = {setting(b)}", numeric=True) for b in betas)),
         rows=tuple(lines),
         name=metric,
@@ -176,7 +196,7 @@ def runtime_table(frame: pd.DataFrame) -> Table:
         (Column("per cell", numeric=True), [Entry(duration(r["mean"]), r["mean"]) for r in rows]),
         (Column("in all", numeric=True), [Entry(duration(r["total"]), r["total"]) for r in rows]),
     ]
-    return by_columns("Time of the cells. Arms of a seed train as one stack and share its time.", parts, "runtime")
+    return by_columns("Time of the cells. Cells that train as one stack share its time.", parts, "runtime")
 
 
 def failed_table(failed: pd.DataFrame) -> Table:
@@ -211,5 +231,5 @@ def catalogue_table(metrics: Iterable[str]) -> Table:
 
 
 def _range(metric: Metric) -> str:
-    low, high = (number(v, 0) if abs(v) == float("inf") else setting(v) for v in (metric.low, metric.high))
+    low, high = (number(v, 0) if math.isinf(v) else setting(v) for v in (metric.low, metric.high))
     return f"{low} to {high}"

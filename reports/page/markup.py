@@ -79,7 +79,7 @@ def markdown(table: Table) -> str:
 
 
 def _marked(entry: Entry) -> str:
-    """A mark that is a phrase is said; one that only names a colour is not."""
+    """A mark that is a phrase is written out; one that only names a colour is not."""
     return f"{entry.text} ({entry.mark})" if " " in entry.mark else entry.text
 
 

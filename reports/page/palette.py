@@ -1,11 +1,11 @@
 """Colours, marks and dashes: one per loss everywhere, one per verdict, each in a light and a dark tone.
 
 Hues are those of Okabe and Ito (2008), told apart under every common colour blindness; each loss also has its
-own marker and dash and each verdict its own word and sign, so that colour is never the only cue. Verdicts keep
-clear of green and red: supported is not praise, refuted is no alarm.
+own marker and dash and each verdict its own word and sign, so that colour is never the only cue. Verdicts are not
+green and red: supported is not praise, and refuted is not an alarm.
 
 Figures are drawn in the light tones. `themed` then names each tone inside an SVG, so that one picture is legible
-on light and on dark paper.
+on a light and on a dark background.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from reports.judging.verdict import INCONCLUSIVE, INSUFFICIENT, REFUTED, SUPPORTED
+
 
 @dataclass(frozen=True)
 class Tone:
-    """One colour as it looks on light and on dark paper, `#rrggbb` in lower case."""
+    """One colour as it looks on a light and on a dark background, `#rrggbb` in lower case."""
 
     light: str
     dark: str
@@ -66,10 +68,10 @@ _SPARE: Final = (
 
 # verdict -> (tone, sign). The word itself is always written beside the sign.
 VERDICT_SIGNS: Final[Mapping[str, tuple[str, str]]] = {
-    "supported": ("supported", "✓"),
-    "refuted": ("refuted", "✕"),
-    "inconclusive": ("inconclusive", "≈"),
-    "insufficient data": ("insufficient", "…"),
+    SUPPORTED: ("supported", "✓"),
+    REFUTED: ("refuted", "✕"),
+    INCONCLUSIVE: ("inconclusive", "≈"),
+    INSUFFICIENT: ("insufficient", "…"),
 }
 
 
@@ -83,7 +85,7 @@ def mark(loss: str) -> Mark:
     """
     if loss in LOSS_MARKS:
         return LOSS_MARKS[loss]
-    # Not Python's hash(), which differs from one process to the next.
+    # Python's hash() would differ from one process to the next.
     return _SPARE[sum(loss.encode()) % len(_SPARE)]
 
 
@@ -97,12 +99,12 @@ def colour(name: str) -> str:
 
 
 def sign(verdict: str) -> tuple[str, str]:
-    """The tone's name and the sign of a verdict; a word not in the list is shown without judgement.
+    """The tone's name and the sign of a verdict.
 
     >>> sign("supported")
     ('supported', '✓')
     """
-    return VERDICT_SIGNS.get(verdict, ("insufficient", "…"))
+    return VERDICT_SIGNS[verdict]
 
 
 def variables(theme: str) -> str:
@@ -115,10 +117,10 @@ def variables(theme: str) -> str:
 
 
 def themed(svg: str) -> str:
-    """An SVG drawn in light tones, as one that follows the paper it lies on and has no ground of its own.
+    """An SVG drawn in light tones, as one that follows its page's light or dark theme and has no background.
 
-    A browser answers `prefers-color-scheme` inside an SVG image by the `color-scheme` of the element that shows
-    it, so a page can switch its pictures without a second copy of them.
+    Inside an SVG image `prefers-color-scheme` follows the `color-scheme` of the element that shows it, so a page
+    can switch its pictures without a second copy of them.
 
     >>> themed('<svg x="1"><path style="stroke: #0072b2"/></svg>').count("var(--bce)")
     1

@@ -35,14 +35,14 @@ class Strip:
 
     @property
     def png(self) -> bytes:
-        """The strip as PNG, one pixel a pixel."""
+        """The strip as PNG at its own size."""
         sheet = io.BytesIO()
         Image.fromarray(self.pixels).save(sheet, format="png", optimize=True)
         return sheet.getvalue()
 
 
 def strip(images: np.ndarray[Any, Any], most: int = IMAGES) -> Pixels:
-    """The first `most` images side by side, (H, n·W + gaps, 4) uint8 RGBA, with clear gaps.
+    """The first `most` images side by side, (H, n·W + gaps, 4) uint8 RGBA, with transparent gaps.
 
     images: (n, H, W) grey or (n, 3, H, W) colour, uint8.
 
@@ -54,8 +54,8 @@ def strip(images: np.ndarray[Any, Any], most: int = IMAGES) -> Pixels:
     n, height, width, _ = colours.shape
     gap = max(1, width // 14)
     sheet = np.zeros((height, n * (width + gap), 4), dtype=np.uint8)
-    for at, image in enumerate(colours):
-        left = at * (width + gap)
+    for place, image in enumerate(colours):
+        left = place * (width + gap)
         sheet[:, left : left + width, :3] = image
         sheet[:, left : left + width, 3] = 255
     return sheet[:, :-gap]

@@ -3,55 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
-from reports.claims.comparability import OWN_OBJECTIVE, refusal
+from reports.claims.comparability import refusal
+from reports.judging.verdict import INCONCLUSIVE, INSUFFICIENT, REFUTED, SUPPORTED
 from reports.numbers import MISSING, counted, duration, listed, sentence_case, setting, spans, which_seeds
-from reports.page.dossiers import Dossier, tally
+from reports.page.base import values_varied
+from reports.page.claim_sections import ClaimSection, tally
 from reports.page.evidence import Evidence
 from reports.page.layout import described, titled
 
-IWAE_GATE = 0.05  # nats: a bound whose last doubling of draws gains less is settled
-_STANDING = {
-    "supported": ("is supported by these data", "are supported by these data"),
-    "refuted": ("is refuted", "are refuted"),
-    "inconclusive": ("is left open", "are left open"),
-    "insufficient data": ("lacks the data to be judged", "lack the data to be judged"),
+IWAE_GATE: Final = 0.05  # nats: a bound whose last doubling of draws gains less has converged
+LOSS_BY_LOSS: Final = (
+    "Each row is trained on one loss and evaluated by all of them. The diagonal is each loss’s own objective. At equal "
+    "rate a loss wins there by construction, or very nearly where two losses have the same best image, as BCE and MSE "
+    "have: the diagonal does not say which loss is better. At one β the rates differ too, and the loss with the "
+    "highest rate looks best."
+)
+_OUTCOMES: Final[Mapping[str, tuple[str, str]]] = {
+    SUPPORTED: ("is supported by these data", "are supported by these data"),
+    REFUTED: ("is refuted", "are refuted"),
+    INCONCLUSIVE: ("is left open", "are left open"),
+    INSUFFICIENT: ("lacks the data to be judged", "lack the data to be judged"),
 }
 
 
-def lead(evidence: Evidence, found: Sequence[Dossier]) -> str:
-    """The one paragraph at the top: what was judged, how it came out, what it rests on."""
-    return " ".join(part for part in (_outcome(found), _basis(evidence)) if part)
+def lead(evidence: Evidence, sections: Sequence[ClaimSection]) -> str:
+    """The one paragraph at the top: what was judged, the results, and the data behind them."""
+    return f"{_outcome(sections)} {_basis(evidence, len(sections))}"
 
 
-def _outcome(found: Sequence[Dossier]) -> str:
-    if not found:
+def _outcome(sections: Sequence[ClaimSection]) -> str:
+    if not sections:
         return "No claims were judged in this report."
-    parts = [f"{count} {_standing(word, count)}" for word, count in tally(found).items()]
-    return f"Of {counted(len(found), 'claim')}, {listed(parts)}."
+    parts = [f"{count} {_OUTCOMES[word][count > 1]}" for word, count in tally(sections).items()]
+    return f"Of {counted(len(sections), 'claim')}, {listed(parts)}."
 
 
-def _standing(word: str, count: int) -> str:
-    one, many = _STANDING.get(word, (f"is {word}", f"are {word}"))
-    return one if count == 1 else many
-
-
-def _basis(evidence: Evidence) -> str:
+def _basis(evidence: Evidence, claims: int) -> str:
     done = evidence.done
     if done.empty:
         return "No cell has been trained and measured yet."
-    arms, seeds = done["arm"].nunique(), done["seed"].nunique()
+    seeds = done.groupby("arm")["seed"].nunique()
     data = f" on {evidence.environment.dataset}" if evidence.environment.dataset else ""
-    claims = len({record["claim"]["id"] for record in evidence.verdicts})
     rest = "They rest on" if claims > 1 else "It rests on" if claims else "It shows"
     return (
-        f"{rest} {counted(len(done), 'trained model')}{data}: {counted(arms, 'arm')}, each trained under "
-        f"{'up to ' if _uneven(evidence) else ''}{counted(seeds, 'seed')}."
+        f"{rest} {counted(len(done), 'trained model')}{data}: {counted(len(seeds), 'arm')}, each trained with "
+        f"{'up to ' if seeds.nunique() > 1 else ''}{counted(done['seed'].nunique(), 'seed')}."
     )
-
-
-def _uneven(evidence: Evidence) -> bool:
-    return evidence.done.groupby("arm")["seed"].nunique().nunique() > 1
 
 
 def completeness(evidence: Evidence) -> str:
@@ -84,6 +83,7 @@ def facts(evidence: Evidence) -> list[tuple[str, str]]:
         ("data", where.dataset),
         ("data digest", where.data_digest),
         ("seeds", seeds),
+        *values_varied(evidence.frame, evidence.base),
         *where.settings.items(),
         ("commit", where.commit),
         ("device", where.device),
@@ -99,7 +99,7 @@ def facts(evidence: Evidence) -> list[tuple[str, str]]:
 def caption_against_beta(metric: str) -> str:
     """What a figure of a metric against beta shows."""
     title = sentence_case(titled(metric))
-    return f"{title} against β by loss, one panel per reduction: mean over seeds in its 95 % interval."
+    return f"{title} against β by loss, one panel per reduction: mean over seeds with its 95 % interval."
 
 
 def own_objectives(metrics: Sequence[str], losses: Collection[str]) -> str:
@@ -107,15 +107,18 @@ def own_objectives(metrics: Sequence[str], losses: Collection[str]) -> str:
     refused: dict[str, list[str]] = {}
     for metric in metrics:
         if refusal(metric, losses):
-            refused.setdefault(OWN_OBJECTIVE[metric], []).append(described(metric).label)
+            refused.setdefault(described(metric).own_objective, []).append(described(metric).label)
     if not refused:
         return ""
     parts = [f"{loss.upper()} arms are trained on {listed(names)}" for loss, names in refused.items()]
-    return f"{'; '.join(parts)}, or on a function of it. They win these by construction, so these rank no losses."
+    return (
+        f"{'; '.join(parts)}, or on a function of it. They win these by construction, so these metrics cannot rank "
+        "losses."
+    )
 
 
 def unsettled(evidence: Evidence) -> str:
-    """In how many cells −IWAE is not settled by its draws; empty where it is in all, or was not measured."""
+    """In how many cells more draws would still lower −IWAE; empty where in none, or where it was not measured."""
     if "iwae_gap" not in evidence.done.columns:
         return ""
     gaps = evidence.done["iwae_gap"].dropna()
@@ -123,8 +126,8 @@ def unsettled(evidence: Evidence) -> str:
     if not above:
         return ""
     return (
-        f"−IWAE is an upper bound that more draws would lower: in {above} of {counted(len(gaps), 'cell')} the last "
-        f"doubling of the draws gained {setting(IWAE_GATE)} nats or more (IWAE gap)."
+        f"−IWAE is an upper bound, and more draws would lower it: in {above} of {counted(len(gaps), 'cell')} the last "
+        f"doubling of the draws lowered it by {setting(IWAE_GATE)} nats or more (IWAE gap)."
     )
 
 
@@ -137,4 +140,6 @@ def shared_objectives(twins: Mapping[str, Sequence[str]]) -> list[str]:
 def left_out(evidence: Evidence, shown: int) -> str:
     """What a reader must know of a grid of pictures that does not show every arm; empty where it does."""
     arms = evidence.done["arm"].nunique()
-    return f" {shown} of {counted(arms, 'arm')}: the others have no room, or no pictures." if shown < arms else ""
+    return (
+        f" {shown} of {counted(arms, 'arm')}: the others do not fit here, or have no pictures." if shown < arms else ""
+    )

@@ -7,28 +7,27 @@ What a reader sees of these numbers is made in `reports.page.layout`, rounded as
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from reports.judging.statistics import estimate
+from reports.page.base import further_factors, value_of
 from tracking import schema
+from vae.factors import factors
 from vae.metrics.catalogue import CATALOGUE
 
 ARM: Final = ("arm", "loss", "reduction", "beta", "beta_eff", "posterior", "origin")
-MEANS: Final = (*ARM, "metric", "n", "mean", "sd", "half", "low", "high")
-ALWAYS: Final = (
-    *("rate", "bce", "mse", "mae", "neg_elbo", "ssim", "psnr", "acutance", "acutance_ratio", "sigma_eq", "n_blank"),
-)
-PLAIN: Final = "half-logvar"  # the posterior of the notes; the other kinds are arms of one claim only
+SUMMARY: Final = ("n", "mean", "sd", "half", "low", "high")
+MEANS: Final = (*ARM, "metric", *SUMMARY)
 
 
 def metrics_in(frame: pd.DataFrame) -> tuple[str, ...]:
     """The metrics of which the frame has at least one finite value: in the catalogue's order, then the others."""
-    fields = {*schema.LEADING_COLUMNS, *schema.OTHER_COLUMNS}
+    others = {*schema.LEADING_COLUMNS, *schema.OTHER_COLUMNS, *factors()}
     numeric = frame.select_dtypes("number")
-    present = [str(name) for name in numeric.columns if name not in fields and numeric[name].notna().any()]
+    present = [str(name) for name in numeric.columns if name not in others and numeric[name].notna().any()]
     return (*(name for name in CATALOGUE if name in present), *(name for name in present if name not in CATALOGUE))
 
 
@@ -36,19 +35,17 @@ def arm_means(frame: pd.DataFrame, metrics: Sequence[str] | None = None) -> pd.D
     """Mean over seeds and 95 % t interval of each metric of each arm, one row per arm and metric.
 
     frame: one row per cell; failed cells and NaN values are left out, and n says how many remain. metrics: columns
-    of the frame, all by default. Columns: `MEANS`; sd and the interval are NaN where n < 2. Arms keep the order in
-    which the frame has them.
+    of the frame, all by default. Columns: `MEANS`, with those of further factors, where the frame has them, behind
+    `ARM`; sd and the interval are NaN where n < 2. Arms keep the order in which the frame has them.
     """
     done = frame[frame["status"] == schema.STATUS_DONE]
+    fields = [*ARM, *(factor.name for factor in further_factors(frame))]
+    columns = [*fields, "metric", *SUMMARY]
     wanted = list(metrics_in(done) if metrics is None else metrics)
-    if done.empty or not wanted:
-        return pd.DataFrame(columns=list(MEANS))
-    if "origin" not in done.columns:
-        done = done.assign(origin="grid")
-    arms = done.drop_duplicates("arm")[list(ARM)].to_dict("records")
+    arms = done.drop_duplicates("arm")[fields].to_dict("records")
     cells = {str(arm): part for arm, part in done.groupby("arm", sort=False)}
     rows = [arm | {"metric": m} | summary(cells[arm["arm"]][m]) for m in wanted for arm in arms]
-    return pd.DataFrame(rows, columns=list(MEANS))
+    return pd.DataFrame(rows, columns=columns)
 
 
 def summary(values: pd.Series) -> dict[str, float]:
@@ -60,27 +57,22 @@ def summary(values: pd.Series) -> dict[str, float]:
     known = values.to_numpy(float)
     known = known[np.isfinite(known)]
     if not known.size:
-        return {"n": 0} | dict.fromkeys(("mean", "sd", "half", "low", "high"), np.nan)
-    found = estimate(known)
-    return {
-        "n": found.n,
-        "mean": found.mean,
-        "sd": found.sd,
-        "half": found.high - found.mean,
-        "low": found.low,
-        "high": found.high,
-    }
+        return {"n": 0} | dict.fromkeys(SUMMARY[1:], np.nan)
+    over = estimate(known)
+    return dict(zip(SUMMARY, (over.n, over.mean, over.sd, over.high - over.mean, over.low, over.high)))
 
 
 def same_objective(means: pd.DataFrame) -> dict[str, tuple[str, ...]]:
-    """Arm -> the other arms whose objective is the same up to a global scale: equal loss, posterior and beta_eff.
+    """Arm -> the other arms whose objective is the same up to a global scale: equal beta_eff, and equal in every
+    setting but reduction and beta.
 
     An arm without such twins is left out. beta_eff is compared to nine figures.
     """
-    families: dict[tuple[str, str, str], list[str]] = {}
+    further = [factor.name for factor in further_factors(means)]
+    families: dict[tuple[Any, ...], list[str]] = {}
     for arm in means.drop_duplicates("arm").to_dict("records"):
-        family = (str(arm["loss"]), str(arm["posterior"]), f"{arm['beta_eff']:.9g}")
-        families.setdefault(family, []).append(str(arm["arm"]))
+        rest = tuple(value_of(arm[name]) for name in ("loss", "posterior", *further))
+        families.setdefault((f"{arm['beta_eff']:.9g}", *rest), []).append(str(arm["arm"]))
     return {
         arm: tuple(other for other in family if other != arm)
         for family in families.values()
@@ -90,31 +82,29 @@ def same_objective(means: pd.DataFrame) -> dict[str, tuple[str, ...]]:
 
 
 def on_grid(means: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The rows of one metric whose arms belong to the study's own grid, plain posterior."""
-    return means[(means["metric"] == metric) & (means["posterior"] == PLAIN) & (means["origin"] == "grid")]
+    """The rows of one metric whose arms the study's own grid asks for: those that claims added are left out."""
+    return means[(means["metric"] == metric) & (means["origin"] == "grid")]
 
 
 def grid(means: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """One metric per loss × reduction × beta in long form: the CSV file of that metric.
-
-    Plain posterior, and only the arms that the study's grid asks for: those that claims added lie off it.
-    """
+    """One metric per loss × reduction × beta in long form: the CSV file of that metric. means: of arms at the base."""
     rows = on_grid(means, metric)
     columns = ["loss", "reduction", "beta", "beta_eff", "n", "mean", "half", "low", "high"]
     return rows[columns].sort_values(["loss", "reduction", "beta"]).reset_index(drop=True)
 
 
 def results(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per cell, columns in the order of `tracking.schema`: leading, metrics, others. Failed cells are rows.
+    """One row per cell. Columns: leading ones of `tracking.schema`, further factors, metrics, other ones of the schema.
 
-    The metrics of `ALWAYS` have their columns whether or not any cell has them: where all failed, a program that reads
-    the file finds them empty, not gone.
+    Failed cells are rows. The metrics that the catalogue marks `always` have their columns whether or not any cell has
+    them: where all failed, a program that reads the file finds them empty instead of missing.
     """
     leading = [name for name in schema.LEADING_COLUMNS if name in frame.columns]
+    leading += [factor.name for factor in further_factors(frame)]
     other = [name for name in schema.OTHER_COLUMNS if name in frame.columns]
-    found = [name for name in metrics_in(frame) if name not in {*leading, *other}]
-    known = [name for name in CATALOGUE if name in found or name in ALWAYS]
-    return frame.reindex(columns=[*leading, *known, *(name for name in found if name not in CATALOGUE), *other])
+    present = metrics_in(frame)
+    known = [name for name, metric in CATALOGUE.items() if name in present or metric.always]
+    return frame.reindex(columns=[*leading, *known, *(name for name in present if name not in CATALOGUE), *other])
 
 
 def runtime(frame: pd.DataFrame) -> pd.DataFrame:

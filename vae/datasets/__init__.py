@@ -1,0 +1,1 @@
+"""Data sets as tensors: the built-in ones, and a user's own images."""

@@ -1,8 +1,8 @@
-"""MNIST and the two sets made in its image, read from torchvision's files and fetched when they are missing.
+"""MNIST and two sets of the same format, read from torchvision's files, and downloaded where they are missing.
 
-torchvision says where the sets lie and which checksums hold, and reads the files. Fetching is done here: quietly, with
-a limit on how long a mirror may be silent, and nothing is written before all of a set has arrived whole. torchvision
-is imported only when one of these sets is read.
+torchvision knows addresses and checksums, and reads the files. Downloads are made here: without output, with a limit on
+how long a mirror may be silent, and nothing is written before all files of a set have arrived whole. torchvision is
+imported only when one of these sets is read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch import Tensor
 from vae.datasets.pixels import Source, in_memory
 from vae.errors import UserError
 
-# The name a user types, torchvision's class, which is also the folder below the root, and the names of the labels.
+# The name that a user types -> torchvision's class, whose name is also that of the folder below the root.
 SETS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}
 
 # The same four files and sizes in bytes for each set: 60,000 and 10,000 pictures of 28×28 behind a header.
@@ -34,7 +34,7 @@ FILES = {
     "t10k-labels-idx1-ubyte": 10_008,
 }
 ENVIRONMENT = "ABLATE_DATA"
-TIMEOUT = 5.0  # seconds without one byte after which a mirror counts as dead
+TIMEOUT = 5.0  # seconds without one byte after which a mirror is given up
 INSTALL = "pip install torch==2.14.1 torchvision==0.29.2"
 
 
@@ -97,7 +97,7 @@ def _classes(name: str) -> tuple[str, ...]:
 
 
 def _torchvision(name: str) -> Any:
-    """torchvision's class of a set, imported here because it costs seconds that `digits` need not pay."""
+    """torchvision's class of a set, imported here because that takes seconds, which `digits` need not wait for."""
     try:
         from torchvision import datasets
     except RuntimeError as error:
@@ -111,12 +111,12 @@ def _torchvision(name: str) -> Any:
 
 
 def _fetch(name: str, folder: Path) -> None:
-    """Fetch the files of one set, all or none. Archives that already lie in the folder are used, not fetched."""
+    """Download the files of one set, all or none. Archives that are already in the folder are used."""
     dataset = _torchvision(name)
     contents = {}
     for archive, md5 in dataset.resources:
-        lying = folder / archive
-        packed = lying.read_bytes() if lying.is_file() else b""
+        kept = folder / archive
+        packed = kept.read_bytes() if kept.is_file() else b""
         if not _whole(packed, md5):
             packed = _download(archive, md5, dataset.mirrors)
         contents[archive.removesuffix(".gz")] = gzip.decompress(packed)
@@ -168,6 +168,6 @@ def _damaged(path: Path, why: str) -> UserError:
 
 
 def _reason(error: BaseException) -> str:
-    """What went wrong, on one line and without the name of the library that says so."""
-    said = " ".join(str(error).split()) or type(error).__name__
-    return said.removeprefix("<urlopen error ").removesuffix(">")
+    """What went wrong, on one line and without urllib's own words."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return reason.removeprefix("<urlopen error ").removesuffix(">")

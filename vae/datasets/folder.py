@@ -1,7 +1,7 @@
 """A user's own images: a folder of pictures, split by name.
 
-Whether a picture is for the test, and where it stands in the order, is a hash of its name: adding pictures never
-moves another one from training to test, and the first n pictures are a fair sample of all classes.
+A hash of its name decides whether a picture is for the test, and its place in the order. So adding pictures never moves
+another one from training to test, and the first n pictures are a fair sample of all classes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Pictures(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """What a folder holds: two splits, and the names of the classes."""
+    """The pictures of a folder: two splits, and the names of the classes."""
 
     train: Pictures
     test: Pictures
@@ -113,7 +113,7 @@ def in_test(name: str) -> bool:
 
 
 def _hash(name: str) -> bytes:
-    """Composed form first: the same name is stored decomposed on some file systems."""
+    """Of the name's composed form, because some file systems store the same name decomposed."""
     return hashlib.sha256(unicodedata.normalize("NFC", name).encode(errors="surrogateescape")).digest()
 
 
@@ -180,13 +180,12 @@ def _refused(folder: Path, why: str) -> UserError:
 
 
 def _read_all(paths: Sequence[Path], *, size: int | None, colour: bool) -> Tensor:
-    """Pixels of many pictures, (N, H, W) or (N, 3, H, W) uint8. Pillow decodes outside the interpreter's lock."""
+    """Pixels of many pictures, (N, H, W) or (N, 3, H, W) uint8. In threads: Pillow decodes outside Python's lock."""
     first = picture(paths[0], size=size, colour=colour)
     check_sides(f"'{paths[0]}'", *first.shape[:2])
-    out = np.empty((len(paths), *first.shape), dtype=np.uint8)
+    out = np.empty((len(paths), *first.shape), dtype=np.uint8)  # (N, H, W), or (N, H, W, 3)
     with _strict(), ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        read = pool.map(lambda path: _picture(path, size=size, colour=colour), paths)
-        for i, pixels in enumerate(read):
+        for i, pixels in enumerate(pool.map(lambda path: _picture(path, size=size, colour=colour), paths)):
             if pixels.shape != first.shape:
                 raise _mixed(paths[0], first, paths[i], pixels)
             out[i] = pixels
@@ -224,7 +223,7 @@ def picture(path: Path, *, size: int | None = None, colour: bool = False) -> Arr
 
 @contextlib.contextmanager
 def _strict() -> Iterator[None]:
-    """Pillow's warning of a decompression bomb is an error, its others are not the user's business.
+    """Inside the block, Pillow's warning of a decompression bomb is an error, and its other warnings are not shown.
 
     Filters belong to the process, so they are set around the threads and not inside them.
     """

@@ -1,7 +1,7 @@
 """Data sets as tensors in memory: fixed splits, a digest of the contents, no randomness of any kind.
 
 `load` knows four names (digits, mnist, fashion-mnist, kmnist) and, for a user's own images, a folder of pictures or
-an .npz file (`vae.datasets.folder`, `vae.datasets.npz`). Everything is read once; training never touches a file again.
+an .npz file (`vae.datasets.folder`, `vae.datasets.npz`). Everything is read once; training reads no file.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from vae.checks import is_whole
 from vae.datasets import download as downloads
 from vae.datasets.folder import read_folder
 from vae.datasets.npz import read_npz
@@ -32,7 +33,7 @@ class ImageData:
     train, test: the two splits, held-out images already removed from `train`.
     train_labels, test_labels: (N,) int64, or None where the pictures have no classes.
     held_out: training images set aside to calibrate scales, (M, *image_shape); may be empty.
-    held_out_labels: (M,) theirs.
+    held_out_labels: (M,) int64, or None as above.
     digest: sha256 over pixels, labels and shapes of all of the above, 16 hex characters. 8-bit pictures are hashed
         as their 256 levels, so the digest is the same however the pictures were stored.
     classes: the names of the labels 0, 1, ...; empty without labels.
@@ -93,7 +94,7 @@ def load(
     colour: three channels; otherwise one, colour pictures turned grey by luma.
     download: whether a set that is missing may be fetched.
 
-    Raises UserError, in one sentence, for whatever cannot be read or met.
+    Raises UserError, in one sentence, for what cannot be read and for a limit that the set cannot meet.
 
     >>> load("digits", held_out=37)
     ImageData('digits', 8×8, train=1400, test=360, held_out=37, digest='cae6c2e7b07db850')
@@ -116,8 +117,8 @@ def load(
 
 def _assembled(title: str, source: Source, train: Tensor, test: Tensor, *, cut: int) -> ImageData:
     """Training images from `cut` on are held out."""
-    every_label = None if source.train_labels is None else source.train_labels[: len(train)]
-    train_labels, held_labels = (None, None) if every_label is None else (every_label[:cut].clone(), every_label[cut:])
+    labels = None if source.train_labels is None else source.train_labels[: len(train)]
+    train_labels, held_out_labels = (None, None) if labels is None else (labels[:cut].clone(), labels[cut:])
     test_labels = None if source.test_labels is None else source.test_labels[: len(test)].clone()
     pixels = {"train": train[:cut], "held_out": train[cut:], "test": test}
     contents = digest({**pixels, "train_labels": train_labels, "test_labels": test_labels})
@@ -131,7 +132,7 @@ def _assembled(title: str, source: Source, train: Tensor, test: Tensor, *, cut: 
         images[cut:],
         contents,
         source.classes,
-        held_labels,
+        held_out_labels,
     )
 
 
@@ -181,22 +182,18 @@ def _title(name: str | Path) -> str:
 
 
 def _check_numbers(train: int | None, test: int | None, held_out: int, size: int | None) -> None:
-    """Whole numbers, each in its range; what a set really holds is checked once it is known."""
+    """Whole numbers, each in its range. Whether the set holds so many is checked once it is known."""
     for argument, value, least in (("train", train, 1), ("test", test, 1), ("held_out", held_out, 0)):
-        if value is not None and (not _whole(value) or value < least):
+        if value is not None and not is_whole(value, least=least):
             raise UserError(f"{argument}={value!r} is not a number of images: give a whole number from {least} up.")
-    if size is not None and (not _whole(size) or not MIN_SIDE <= size <= MAX_SIDE):
+    if size is not None and not (is_whole(size, least=MIN_SIDE) and size <= MAX_SIDE):
         raise UserError(f"size={size!r} is not a side in pixels: give a whole number, {MIN_SIDE} to {MAX_SIDE}.")
 
 
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _limit(argument: str, wanted: int | None, there: int, has: str) -> int:
-    if wanted is not None and wanted > there:
-        raise UserError(f"{argument}={wanted} is more than there are: {has}.")
-    return there if wanted is None else wanted
+def _limit(argument: str, wanted: int | None, available: int, fact: str) -> int:
+    if wanted is not None and wanted > available:
+        raise UserError(f"{argument}={wanted} is more than there are: {fact}.")
+    return available if wanted is None else wanted
 
 
 def _check_shapes(name: str | Path, train: Tensor, test: Tensor) -> None:

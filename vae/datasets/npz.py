@@ -32,7 +32,7 @@ def read_npz(path: Path) -> Source:
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as place:
-    ...     file = Path(place, "mine.npz")
+    ...     file = Path(place, "pictures.npz")
     ...     np.savez(file, train=np.zeros((5, 9, 8, 3), np.uint8), test=np.eye(7)[None])
     ...     source = read_npz(file)
     >>> [tuple(split.shape) for split in source.read(5, 1)]
@@ -54,7 +54,7 @@ def read_npz(path: Path) -> Source:
 
 
 def _arrays(path: Path) -> dict[str, Array]:
-    """The arrays the suite knows; others are left unread."""
+    """The arrays that are used; others are left unread."""
     try:
         file = path.open("rb")  # not by numpy, which leaves a damaged one open
     except OSError as error:
@@ -85,7 +85,7 @@ def _array(path: Path, stored: Mapping[str, Any], key: str) -> Array:
 
 
 def _check_keys(path: Path, keys: Sequence[str]) -> None:
-    """Both splits, labels for both or neither. A name that is nearly one of ours is a slip; others are let be."""
+    """Both splits, and labels for both or neither. A name close to a missing one is refused; others are ignored."""
     absent = [key for key in (*IMAGES, *LABELS) if key not in keys]
     for key in absent:
         if key in IMAGES:
@@ -120,7 +120,7 @@ def _images(path: Path, key: str, array: Array) -> Tensor:
 
 
 def _planes(path: Path, key: str, array: Array) -> Array:
-    """(N, H, W), or (N, 3, H, W) with the channels brought forward."""
+    """(N, H, W), or (N, 3, H, W) with the channels moved to the front."""
     if array.ndim == 3:
         return array
     if array.ndim == 4 and array.shape[1] in (1, 3):

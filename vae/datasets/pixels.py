@@ -1,4 +1,4 @@
-"""Pixels on their way in: one format between the files of a data set and the tensors of `ImageData`.
+"""One format of pixels between the files of a data set and the tensors of `ImageData`.
 
 Pixels are uint8 levels 0 to 255, or float32 in [0, 1] where values lie between the levels; grey is (N, H, W),
 colour (N, 3, H, W). Levels stay levels until the last step, so that the digest of a data set depends on what its
@@ -19,7 +19,7 @@ from torch import Tensor
 from vae.errors import UserError
 
 MIN_SIDE = 7  # the smallest window that SSIM is measured with
-MAX_SIDE = 1024  # beyond it a size is a slip, or photographs that were never resized: both would fill the memory
+MAX_SIDE = 1024  # a larger size is a slip, or photographs that were never resized: both would fill the memory
 
 # A triangle filter widened to the reduction: antialiased, and without the ringing of the sharper filters, whose
 # overshoot beside a stroke would be measured as acutance.
@@ -29,7 +29,7 @@ _CHUNK = 1024  # images converted at a time, so that wide integers never exist f
 
 
 class Source(NamedTuple):
-    """A data set before it is cut: how many images each split has, and how to read the first of them.
+    """A data set before limits apply: how many images each split has, and how to read the first n.
 
     read(n_train, n_test) gives the pixels of the first n images of both splits, in the format of this module.
     Labels are (N,) int64 for the whole split, or None.
@@ -90,8 +90,8 @@ def unit(pixels: Tensor) -> Tensor:
 def recolour(pixels: Tensor, colour: bool) -> Tensor:
     """Grey (N, H, W) or colour (N, 3, H, W) pixels made what is asked for.
 
-    Colour becomes grey by ITU-R 601-2 luma, .299 R + .587 G + .114 B, for levels in Pillow's own integer
-    arithmetic, so that a folder and an array of the same pictures agree; grey becomes three equal channels.
+    Colour becomes grey by ITU-R 601-2 luma, .299 R + .587 G + .114 B; levels in Pillow's own integer arithmetic, so
+    that a folder and an array of the same pictures agree. Grey becomes three equal channels.
 
     >>> recolour(torch.tensor([0, 0, 200], dtype=torch.uint8).reshape(1, 3, 1, 1), colour=False)
     tensor([[[23]]], dtype=torch.uint8)
@@ -113,7 +113,7 @@ def _luma(pixels: Tensor) -> Tensor:
 
 
 def resize(pixels: Tensor, size: int | None) -> Tensor:
-    """The whole of each picture on size × size pixels, antialiased; unchanged where it already is, or size is None.
+    """The whole of each picture on size × size pixels, antialiased; unchanged where it has them, or size is None.
 
     Sides are scaled independently, nothing is cropped. Done by Pillow plane by plane: its integer arithmetic
     gives the same levels on every machine.

@@ -18,7 +18,7 @@ from vae.errors import UserError
 from vae.metrics.images import check_images, per_image
 
 _FLOOR = 2.0**-52  # scikit-image's: derivatives below it are rounding, and an axis of nothing else reads 1
-_LEAST_RANGE = 1e-3  # as for acutance: below it a picture is blank
+_LEAST_RANGE = 1e-3  # as for acutance: a picture of a smaller range is blank
 
 
 def blur_effect(x: Tensor, *, h_size: int = 11) -> Tensor:
@@ -39,25 +39,27 @@ def blur_effect(x: Tensor, *, h_size: int = 11) -> Tensor:
 
 
 def _mean_of_axes(x: Tensor, down: tuple[Tensor, Tensor], across: tuple[Tensor, Tensor]) -> Tensor:
+    """(n, H, W) -> (n). down, across: of the height and of the width, see `_operators`."""
     derive_down, smooth_down = down
     derive_across, smooth_across = across
-    vertical = _effect(derive_down @ (x @ smooth_across.T))
-    horizontal = _effect(derive_across @ (smooth_down @ x).mT)
+    vertical = _effect(derive_down @ (x @ smooth_across.T))  # of (n, 2h, w)
+    horizontal = _effect(derive_across @ (smooth_down @ x).mT)  # of (n, 2w, h)
     span = x.amax(dim=(-2, -1)) - x.amin(dim=(-2, -1))
     return (0.5 * (vertical + horizontal)).masked_fill(span < _LEAST_RANGE, math.nan)
 
 
 def _effect(derivatives: Tensor) -> Tensor:
-    """(n, 2h, w), derivatives before blurring again above those after it -> (n)."""
+    """(n, 2h, w), the derivatives before blurring again and below them those after it -> (n)."""
     before, after = derivatives.abs().clamp_min(_FLOOR).chunk(2, dim=-2)
     lost = (before - after).clamp_min(0.0).sum(dim=(-2, -1))
     return 1.0 - lost / before.sum(dim=(-2, -1))
 
 
 def _operators(side: int, h_size: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Sobel's derivative, plain and after the box, one above the other, and its smoothing, as matrices.
+    """As matrices: Sobel's derivative, plain and below it after the box, (2h, side), and its smoothing, (h, side).
 
-    Only pixels 2 to side − 2 count, so Sobel's own border never shows; the box does see it, mirrored.
+    Only pixels 2 to side − 2 count, h of them, so that Sobel's derivative needs no pixel beyond the border; the box
+    does, and there the image is mirrored.
     """
     inner = range(2, side - 1)
     derive, smooth = (torch.zeros(len(inner), side, dtype=torch.float64) for _ in range(2))

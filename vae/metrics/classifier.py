@@ -1,14 +1,14 @@
-"""The reader of pictures: one small convolutional network per dataset, trained once, shared by every cell.
+"""The classifier: one small convolutional network per data set, trained once, shared by every cell.
 
 It answers two questions about reconstructions and samples that no pixel distance answers: which class is it
 (legibility), and where does it lie in a space of features (KID, Fréchet distance, coverage). No weights are downloaded:
-it is trained on the training split, from a fixed seed, on images lightly blurred, dimmed and moved, so that mild blur
-alone does not make a digit unreadable to it. It reads 99.1 % of MNIST's test set and 99 % of scikit-learn's digits.
+it is trained on the training split, from a fixed seed, on images lightly blurred, dimmed and moved, so that it still
+reads a slightly blurred digit. It reads 99.1 % of MNIST's test set and 99 % of scikit-learn's digits.
 
-Its weights are cached in a file named by a hash of the data's digest and the recipe, written beside and renamed,
-and read back as plain arrays, never as pickled code. Training uses one thread, so that a kind of machine gives the same
-weights bit for bit whatever its number of threads; another kind may differ in the last digits, so `fingerprint` is what
-says that two cells had the same reader.
+Its weights are cached in a file named by a hash of the data's digest and the recipe. The file is written under another
+name, then renamed, and read back as plain arrays, never as pickled code. Training uses one thread, so that one kind of
+machine gives the same weights bit for bit whatever its number of threads. Another kind may differ in the last digits:
+two cells had the same classifier where its `fingerprint` is the same.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _AT_ONCE = 1000  # images read in one pass: their activations stay in a CPU's ca
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything beside the data that determines the weights, and therefore the name of the cached file.
+    """Everything but the data that determines the weights, and therefore the name of the cached file.
 
     Training makes `passes` over the images, or as many as reach `least_steps`. On one core: MNIST 26 s, digits 4 s.
     """
@@ -59,7 +59,7 @@ class Recipe:
 
 
 class Reading(NamedTuple):
-    """What the network says of n images: penultimate features (n, 64) and class scores (n, classes).
+    """What the network makes of n images: penultimate features (n, 64) and class scores (n, classes).
 
     Features are 0 or more, and scaled so that their mean square is 1 over training images.
     """
@@ -120,19 +120,19 @@ def trained_classifier(
 
     >>> images = torch.rand(40, 8, 8, generator=torch.Generator().manual_seed(0))
     >>> dark = (images.mean((1, 2)) < images.mean()).long()
-    >>> reader = trained_classifier(images, dark, digest="noise", recipe=Recipe(least_steps=3))
-    >>> reader.read(images).features.shape
+    >>> classifier = trained_classifier(images, dark, digest="noise", recipe=Recipe(least_steps=3))
+    >>> classifier.read(images).features.shape
     torch.Size([40, 64])
     """
     recipe = recipe or Recipe()
     classes = _check(images, labels)
-    reader = Classifier(_network(images.shape[1:], classes, recipe, digest), tuple(images.shape[1:]), classes)
-    path = None if cache is None else _folder(cache) / f"classifier-{_key(reader, recipe, digest)}.npz"
-    if path is None or not _restore(reader.network, path):
-        _train(reader.network, images.detach().float().cpu(), labels.cpu(), recipe, digest)
+    classifier = Classifier(_network(images.shape[1:], classes, recipe, digest), tuple(images.shape[1:]), classes)
+    path = None if cache is None else _folder(cache) / f"classifier-{_key(classifier, recipe, digest)}.npz"
+    if path is None or not _restore(classifier.network, path):
+        _train(classifier.network, images.detach().float().cpu(), labels.cpu(), recipe, digest)
         if path is not None:
-            _save(reader.network, path)
-    return reader
+            _save(classifier.network, path)
+    return classifier
 
 
 class _Network(nn.Module):
@@ -150,11 +150,11 @@ class _Network(nn.Module):
         self.output = nn.Linear(recipe.features, classes)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        h = _with_channel(images)
+        h = _with_channel(images)  # (n, C, H, W)
         for layer in self.convolutions:
             h = F.relu(layer(h))
-        features = F.relu(self.hidden(h.flatten(1)))
-        return features, self.output(features)
+        features = F.relu(self.hidden(h.flatten(1)))  # (n, features)
+        return features, self.output(features)  # and (n, classes)
 
 
 def _strides(side: int) -> list[int]:
@@ -194,9 +194,9 @@ def _train(network: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe, d
 
 @torch.no_grad()
 def _normalise(network: nn.Module, images: Tensor) -> None:
-    """Make the features' mean square 1 without changing a score: ReLU passes the factor on to the output layer.
+    """Divide the features by their root mean square, and multiply the output layer's weights by it: scores stay.
 
-    KID and the Fréchet distance grow with the features' scale, which training leaves arbitrary.
+    KID and the Fréchet distance grow with the features' scale, which training does not determine.
     """
     features, _ = network(images)
     scale = features.square().mean().sqrt().clamp_min(torch.finfo(features.dtype).tiny)
@@ -208,7 +208,7 @@ def _normalise(network: nn.Module, images: Tensor) -> None:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Sums in one order. Steps this small gain little from a second thread, and lose much to a busy machine."""
+    """Sums are taken in one order. A second thread would gain little here, and lose much on a busy machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -218,7 +218,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _batches(images: int, size: int, random: torch.Generator) -> Iterator[Tensor]:
-    """Whole batches of shuffled rows without end; a set smaller than a batch is one."""
+    """Whole batches of shuffled rows, (size), without end; a set smaller than a batch is one batch."""
     size = min(size, images)
     while True:
         order = torch.randperm(images, generator=random)
@@ -226,7 +226,7 @@ def _batches(images: int, size: int, random: torch.Generator) -> Iterator[Tensor
 
 
 def _varied(images: Tensor, recipe: Recipe, random: torch.Generator) -> Tensor:
-    """A batch as training sees it: every image moved and dimmed, half of them blurred."""
+    """A batch (n, C, H, W) as it is trained on: every image moved and dimmed, half of the images blurred."""
     images = _moved(images, recipe.move, random)
     half, side = len(images) // 2, min(images.shape[-2:])
     sigma = 0.05 + recipe.blur * side / 28 * float(torch.rand((), generator=random))
@@ -236,11 +236,11 @@ def _varied(images: Tensor, recipe: Recipe, random: torch.Generator) -> Tensor:
 
 def _moved(images: Tensor, move: float, random: torch.Generator) -> Tensor:
     """Each image shifted, turned and scaled a little, by bilinear interpolation, zeros beyond the border."""
-    right, down, turn, grow = move * (2 * torch.rand(4, len(images), generator=random) - 1)
+    right, down, turn, grow = move * (2 * torch.rand(4, len(images), generator=random) - 1)  # (n) each
     turn, scale = 2.5 * turn, 1 + 1.7 * grow
     cos, sin = scale * torch.cos(turn), scale * torch.sin(turn)
     rows = [torch.stack([cos, -sin, 2 * right], -1), torch.stack([sin, cos, 2 * down], -1)]
-    grid = F.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
+    grid = F.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)  # (n, H, W, 2)
     return F.grid_sample(images, grid, align_corners=False)
 
 
@@ -249,13 +249,13 @@ def _blurred(images: Tensor, sigma: float) -> Tensor:
     reach = math.ceil(3 * sigma)
     taps = torch.exp(-torch.arange(-reach, reach + 1).square() / (2 * sigma**2))
     taps = (taps / taps.sum()).to(images)
-    flat = images.reshape(-1, 1, *images.shape[-2:])
+    flat = images.reshape(-1, 1, *images.shape[-2:])  # (n C, 1, H, W)
     flat = F.conv2d(flat, taps.view(1, 1, 1, -1), padding=(0, reach))
     return F.conv2d(flat, taps.view(1, 1, -1, 1), padding=(reach, 0)).reshape(images.shape)
 
 
-def _key(reader: Classifier, recipe: Recipe, digest: str) -> str:
-    content = {"data": digest, "shape": reader.image_shape, "classes": reader.classes, **asdict(recipe)}
+def _key(classifier: Classifier, recipe: Recipe, digest: str) -> str:
+    content = {"data": digest, "shape": classifier.image_shape, "classes": classifier.classes, **asdict(recipe)}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -270,7 +270,7 @@ def _restore(network: nn.Module, path: Path) -> bool:
 
 
 def _save(network: nn.Module, path: Path) -> None:
-    """Write beside, then rename: a reader finds the whole file or none, whoever else is writing."""
+    """Write under another name, then rename: whoever reads finds the whole file or none."""
     arrays = {name: value.numpy() for name, value in network.state_dict().items()}
     handle, beside = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
     try:

@@ -1,4 +1,4 @@
-"""How good samples and reconstructions are, from what a classifier makes of them: its features and its readings.
+"""How good samples and reconstructions are, judged by a classifier: by its features and by the classes it reads.
 
 With features x (real) and y (generated), d of them per image, and N images each:
 
@@ -6,11 +6,11 @@ With features x (real) and y (generated), d of them per image, and N images each
     Fréchet   |mean x − mean y|² + tr(Cx + Cy − 2 (Cx^½ Cy Cx^½)^½)
     coverage  share of real images with a generated one nearer than their own k-th real neighbour
 
-KID is unbiased: 0 on average where the distributions agree, so slightly negative values are fine. The Fréchet distance
-is not (it reads .22 at N = 10,000 and 2.2 at 1,000 for equal Gaussians of 64 features), and coverage depends on both
-counts, so compare them at one N only. All of them see what the classifier sees, and nothing else.
+KID is unbiased: 0 on average where the distributions agree, so slightly negative values are right. The Fréchet distance
+is biased (.22 at N = 10,000 and 2.2 at 1,000 for equal Gaussians of 64 features), and coverage depends on both counts:
+compare them at one N only. What the classifier's features do not show, none of the three can measure.
 
-Everything runs in float64, in row blocks of bounded size, on the tensors' device, and returns a Python number.
+All is computed in float64, in blocks of rows of bounded size, on the tensors' device. Results are Python numbers.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from vae.errors import UserError
 
 NEIGHBOURS = 5  # of coverage, whose authors recommend so many
 
-# Entries of a kernel or distance matrix held at once: 4 MB, which a CPU's cache can hold; 128 MB elsewhere, for an
-# accelerator wants few, large launches.
+# Entries of a kernel or distance matrix held at once: 4 MB, which fits in a CPU's cache; 128 MB elsewhere, because an
+# accelerator is fastest with few, large launches.
 _BLOCK_ON_CPU = 1 << 19
 _BLOCK_ELSEWHERE = 1 << 24
 
@@ -98,14 +98,14 @@ def frechet(real: Tensor, generated: Tensor) -> float:
 def frechet_gaussian(mean_x: Tensor, cov_x: Tensor, mean_y: Tensor, cov_y: Tensor) -> float:
     """The same between two Gaussians that are given: means (d,), covariances (d, d), symmetric.
 
-    The trace of the root needs no root of a product: (Cx Cy)^½ and (Cx^½ Cy Cx^½)^½ have one trace, and the second is
-    symmetric, so its eigenvalues are real and, up to rounding, not negative. Dowson & Landau (1982).
+    (Cx Cy)^½ and (Cx^½ Cy Cx^½)^½ have the same trace. The second is symmetric, so its eigenvalues are real and, up to
+    rounding, not negative. Dowson & Landau (1982).
 
     >>> frechet_gaussian(torch.zeros(2), torch.eye(2), torch.ones(2), 4 * torch.eye(2))  # 2 + 2 (1 − 2)²
     4.0
     """
     values, vectors = torch.linalg.eigh(cov_x.double())
-    root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T  # (d, d)
     shared = torch.linalg.eigvalsh(root @ cov_y.double() @ root).clamp_min(0).sqrt().sum()
     apart = (mean_x.double() - mean_y.double()).square().sum()
     return max(0.0, float(apart + cov_x.double().trace() + cov_y.double().trace() - 2 * shared))
@@ -127,9 +127,9 @@ def coverage(real: Tensor, generated: Tensor, *, k: int = NEIGHBOURS) -> float:
         raise UserError(f"real has {len(x)} images; the {k}-th neighbour of one of them needs more than k={k}")
     covered = 0
     for rows in _blocks(x, max(len(x), len(y))):
-        among = _squared_distances(x[rows], x)
+        among = _squared_distances(x[rows], x)  # (rows, N)
         among.diagonal(rows.start).fill_(torch.inf)  # an image is not its own neighbour
-        radius = among.topk(k, largest=False, sorted=False).values.amax(-1)
+        radius = among.topk(k, largest=False, sorted=False).values.amax(-1)  # (rows)
         covered += int((_squared_distances(x[rows], y).amin(-1) < radius).sum())
     return covered / len(x)
 
@@ -141,6 +141,7 @@ def _mean_kernel(x: Tensor) -> float:
 
 
 def _kernel_sum(x: Tensor, y: Tensor) -> float:
+    """Σ k over all pairs of a row of x and a row of y."""
     return sum(float(_kernel(x[rows] @ y.T, x.shape[-1]).sum()) for rows in _blocks(x, len(y)))
 
 
@@ -150,17 +151,18 @@ def _kernel(products: Tensor, features: int) -> Tensor:
 
 
 def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    """|x − y|² of all pairs, (n, m), by way of the product: eight times faster than by differences."""
+    """|x − y|² of all pairs, (n, m), from the product x·y: eight times faster than from differences."""
     return x.square().sum(-1)[:, None] + y.square().sum(-1) - 2 * (x @ y.T)
 
 
 def _covariance(x: Tensor) -> Tensor:
+    """(N, d) -> (d, d), unbiased."""
     centred = x - x.mean(0)
     return centred.T @ centred / (len(x) - 1)
 
 
 def _blocks(x: Tensor, columns: int) -> Iterator[slice]:
-    """The rows of x, some at a time: as many as make a block with so many columns."""
+    """The rows of x, some at a time: as many as the size of a block allows with that many columns."""
     step = max(1, _block_size(x.device) // columns)
     return (slice(start, start + step) for start in range(0, len(x), step))
 
@@ -170,7 +172,7 @@ def _block_size(device: torch.device) -> int:
 
 
 def _pair(real: Tensor, generated: Tensor, *, least: int) -> tuple[Tensor, Tensor]:
-    """Both in float64, after refusing what is no pair of feature matrices."""
+    """Both in float64. Raises UserError for what is no pair of feature matrices."""
     for name, value in (("real", real), ("generated", generated)):
         if value.ndim != 2 or not value.is_floating_point():
             raise UserError(

@@ -1,12 +1,12 @@
-"""What every measure of images does first and last: check its arguments, walk over them in float64, in pieces.
+"""What all metrics of images share: they check their arguments, and compute in float64, some images at a time.
 
 Images are (*, H, W): the last two sizes are one picture, all others count pictures, so a colour set (N, 3, H, W)
 is measured channel by channel. Results have one value per picture, shape (*), in float64 on the same device.
-They carry no gradients: these are rulers, not losses.
+They carry no gradients: these are metrics, not losses.
 
-Float64 is not a luxury: variances here are differences of nearly equal sums, and in float32 an SSIM of a
-near-white image is off by 1e-4. Walking in pieces keeps the working memory at some tens of megabytes whatever
-the number of images; on a CPU the pieces also stay in the cache, which is worth a factor of two.
+Float64 is needed: variances here are differences of nearly equal sums, and in float32 the SSIM of a near-white image
+is off by 1e-4. Images are measured in pieces, so that the working memory stays at some tens of megabytes whatever the
+number of images. On a CPU a piece also fits in the cache, which makes it twice as fast.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from torch import Tensor
 
 from vae.errors import UserError
 
-# Pixels per piece. A CPU wants a few of them to fit in its cache; an accelerator wants few, large launches.
+# Pixels per piece. A few pieces fit in a CPU's cache; an accelerator is fastest with few, large launches.
 _PIECE_ON_CPU = 1 << 15
 _PIECE_ELSEWHERE = 1 << 21
 
 
-def check_images(*, least_side: int = 1, peak: float = 1.0, **images: object) -> None:
-    """Refuse what is not a floating (*, H, W) tensor in [0, peak], and images that do not match each other.
+def check_images(*, least_side: int = 1, **images: object) -> None:
+    """Refuse what is not a floating (*, H, W) tensor in [0, 1], and images that do not match each other.
 
     The keywords are the names under which the caller knows the images. Raises UserError, naming the argument,
     what it was, what is allowed and the likely intention.
@@ -36,27 +36,13 @@ def check_images(*, least_side: int = 1, peak: float = 1.0, **images: object) ->
         ...
     vae.errors.UserError: x is torch.uint8; images here are floating point in [0, 1]. Did you mean x / 255?
     """
-    check_number("peak", peak, above=0.0)
-    tensors = {name: _floating(name, value, peak) for name, value in images.items()}
+    tensors = {name: _floating(name, value) for name, value in images.items()}
     first, *others = tensors
     for other in others:
         _check_match(first, tensors[first], other, tensors[other])
     for name, image in tensors.items():
         _check_sides(name, image, least_side)
-        _check_range(name, image, peak)
-
-
-def check_number(name: str, value: float, *, above: float, below: float = math.inf) -> None:
-    """Refuse a number that is not strictly between `above` and `below`; NaN is neither.
-
-    >>> check_number("peak", -1.0, above=0.0)
-    Traceback (most recent call last):
-        ...
-    vae.errors.UserError: peak=-1.0 is not allowed: it must be a number above 0.
-    """
-    if not above < value < below:
-        upper = "" if below == math.inf else f" and below {below:g}"
-        raise UserError(f"{name}={value!r} is not allowed: it must be a number above {above:g}{upper}.")
+        _check_range(name, image)
 
 
 def check_threshold(threshold: float) -> None:
@@ -97,7 +83,7 @@ def _double(image: Tensor) -> Tensor:
     return (image.cpu() if image.device.type == "mps" else image).to(torch.float64)
 
 
-def _floating(name: str, value: object, peak: float) -> Tensor:
+def _floating(name: str, value: object) -> Tensor:
     if not isinstance(value, Tensor):
         raise UserError(
             f"{name} is a {type(value).__name__}; it must be a torch tensor (*, H, W)."
@@ -105,7 +91,7 @@ def _floating(name: str, value: object, peak: float) -> Tensor:
         )
     if not value.is_floating_point():
         hint = f" Did you mean {name} / 255?" if value.dtype == torch.uint8 else ""
-        raise UserError(f"{name} is {value.dtype}; images here are floating point in [0, {peak:g}].{hint}")
+        raise UserError(f"{name} is {value.dtype}; images here are floating point in [0, 1].{hint}")
     return value
 
 
@@ -138,24 +124,24 @@ def _check_sides(name: str, image: Tensor, least: int) -> None:
         raise UserError(f"{name} has pictures of {height} x {width} px; each side must be at least {least} px.")
 
 
-def _check_range(name: str, image: Tensor, peak: float) -> None:
+def _check_range(name: str, image: Tensor) -> None:
     if image.numel() == 0:
         return
     # One-byte floats have no ordering in torch; all others are looked at as they are, without a copy.
     values = image.detach() if image.itemsize > 1 else image.detach().float()
     low, high = (float(end) for end in torch.aminmax(values))
     if math.isnan(low) or math.isnan(high):
-        raise UserError(f"{name} holds NaN; every pixel must be in [0, {peak:g}].")
-    if low < 0.0 or high > peak:
-        hint = _likely_intention(name, low, high, peak)
-        raise UserError(f"{name} reaches from {low:g} to {high:g}; allowed is [0, {peak:g}].{hint}")
+        raise UserError(f"{name} holds NaN; every pixel must be in [0, 1].")
+    if low < 0.0 or high > 1.0:
+        hint = _likely_intention(name, low, high)
+        raise UserError(f"{name} reaches from {low:g} to {high:g}; allowed is [0, 1].{hint}")
 
 
-def _likely_intention(name: str, low: float, high: float, peak: float) -> str:
-    if peak == 1.0 and low >= 0.0 and 1.5 < high <= 255.0:
+def _likely_intention(name: str, low: float, high: float) -> str:
+    if low >= 0.0 and 1.5 < high <= 255.0:
         return f" Did you mean {name} / 255?"
-    if peak == 1.0 and -1.0 <= low < -0.01 and high <= 1.0:
+    if -1.0 <= low < -0.01 and high <= 1.0:
         return f" Did you mean ({name} + 1) / 2?"
-    if peak == 1.0 and max(-low, high) > 1.5 and math.isfinite(high - low):
+    if max(-low, high) > 1.5 and math.isfinite(high - low):
         return f" Are these logits? Did you mean {name}.sigmoid()?"
-    return f" Did you mean {name}.clamp(0, {peak:g})?"
+    return f" Did you mean {name}.clamp(0, 1)?"

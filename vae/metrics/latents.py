@@ -15,7 +15,7 @@ from torch import Tensor
 from vae.errors import UserError
 
 ACTIVE = 0.01  # of the variance of a unit's posterior mean: Burda, Grosse & Salakhutdinov (2016), section 5.2
-COLLAPSED = 0.1  # nats per image: the latents tell less than one image in ten apart from another by one nat
+COLLAPSED = 0.1  # nats per image: a model whose mean rate is below this carries nothing in its latents
 
 
 def unit_rates(mean: Tensor, logvar: Tensor) -> Tensor:
@@ -31,25 +31,23 @@ def unit_rates(mean: Tensor, logvar: Tensor) -> Tensor:
     return 0.5 * (mean.square() + torch.expm1(logvar) - logvar).mean(-2)
 
 
-def active(mean: Tensor, *, threshold: float = ACTIVE) -> Tensor:
-    """Which units' posterior means vary over the images by more than the threshold: (*, images, L) -> (*, L) bool.
+def active(mean: Tensor) -> Tensor:
+    """Which units have a posterior mean whose variance over images is above `ACTIVE`: (*, images, L) -> (*, L) bool.
 
     >>> active(torch.tensor([[1.0, 0.5], [3.0, 0.5]]))
     tensor([ True, False])
     """
     (mean,) = _checked(mean)
-    if not threshold >= 0:
-        raise UserError(f"threshold={threshold!r} must be a variance, 0 or more")
-    return mean.var(-2, correction=0) > threshold
+    return mean.var(-2, correction=0) > ACTIVE
 
 
-def active_units(mean: Tensor, *, threshold: float = ACTIVE) -> Tensor:
+def active_units(mean: Tensor) -> Tensor:
     """How many units are active: (*, images, L) -> (*) int64, between 0 and L. Burda et al. (2016).
 
     >>> active_units(torch.tensor([[1.0, 0.5, 0.0], [3.0, 0.5, 1.0]]))
     tensor(2)
     """
-    return active(mean, threshold=threshold).sum(-1)
+    return active(mean).sum(-1)
 
 
 def aggregate_variance(mean: Tensor, logvar: Tensor) -> Tensor:
@@ -62,25 +60,25 @@ def aggregate_variance(mean: Tensor, logvar: Tensor) -> Tensor:
     return mean.var(-2, correction=0) + torch.exp(logvar).mean(-2)
 
 
-def aggregate_variance_of_active(mean: Tensor, logvar: Tensor, *, threshold: float = ACTIVE) -> Tensor:
+def aggregate_variance_of_active(mean: Tensor, logvar: Tensor) -> Tensor:
     """The aggregate variance averaged over the active units: (*, images, L) -> (*); NaN where none is active.
 
-    Unused units are left out: they sit at the prior, variance 1, whatever the objective did to the others.
+    Inactive units are left out: they equal the prior, variance 1, whatever the objective did to the others.
 
     >>> aggregate_variance_of_active(torch.tensor([[-2.0, 0.0], [2.0, 0.0]]), torch.zeros(2, 2))
     tensor(5., dtype=torch.float64)
     """
-    chosen = active(mean, threshold=threshold)
+    chosen = active(mean)  # (*, L)
     return aggregate_variance(mean, logvar).where(chosen, 0.0).sum(-1) / chosen.sum(-1)
 
 
-def collapsed(rates: Tensor | float, *, threshold: float = COLLAPSED) -> Tensor:
-    """Whether the latents say nothing: mean rate, nats per image, below .1. (*) -> (*) bool; False for NaN.
+def collapsed(rates: Tensor | float) -> Tensor:
+    """Whether mean rates, nats per image, are below `COLLAPSED`. (*) -> (*) bool; False for NaN.
 
     >>> collapsed(torch.tensor([0.02, 24.7]))
     tensor([ True, False])
     """
-    return torch.as_tensor(rates) < threshold
+    return torch.as_tensor(rates) < COLLAPSED
 
 
 def _checked(*tensors: Tensor) -> tuple[Tensor, ...]:

@@ -1,6 +1,6 @@
-"""One digit, damaged in five ways, and what each metric says: `python -m vae.metrics.picture OUT.png`.
+"""One digit, damaged in five ways, and what each metric reads: `python -m vae.metrics.picture OUT.png`.
 
-Draws the picture of README.md from the MNIST test set under $ABLATE_DATA. A cell's tint is how far its reading
+Draws the figure of README.md from the MNIST test set under $ABLATE_DATA. A cell's tint shows how far its reading
 lies from the untouched digit's, as a share of the largest such distance in its row.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _DIGIT = 1  # of the test set: a 2, with thin and thick strokes, curves and a corner
 _ENLARGED = 7  # screen pixels per pixel of the digit
-_COLUMN, _ROW, _MARGIN, _NAMES = 228, 44, 28, 330
+_COLUMN, _ROW, _MARGIN, _LABELS = 228, 44, 28, 330
 _PAPER, _INK, _FAINT, _TINT = (255, 255, 255), (24, 28, 36), (104, 110, 122), (236, 162, 92)
 
 
@@ -48,7 +48,7 @@ def damages(digit: Tensor) -> dict[str, Tensor]:
 
 
 def readings(damaged: Tensor, original: Tensor) -> dict[str, float]:
-    """What each ruler says of one damaged picture (H, W), against its original.
+    """What each metric reads on one damaged picture (H, W), against its original.
 
     >>> readings(torch.eye(28), torch.eye(28))["SSIM"]
     1.0
@@ -76,14 +76,14 @@ def readings(damaged: Tensor, original: Tensor) -> dict[str, float]:
 
 
 def save(digit: Tensor, path: Path) -> None:
-    """Draw the picture for one digit (H, W) in [0, 1] to a PNG file, which also carries its readings as JSON."""
+    """Draw the figure of one digit (H, W) in [0, 1] into a PNG file, whose metadata hold the readings as JSON."""
     from PIL.PngImagePlugin import PngInfo
 
     pictures = damages(digit.to(torch.float64))
     columns = {title: readings(picture, pictures["original"]) for title, picture in pictures.items()}
-    carried = PngInfo()
-    carried.add_text("readings", json.dumps(columns))
-    _drawn(pictures, columns).quantize(64).save(path, optimize=True, pnginfo=carried)
+    metadata = PngInfo()
+    metadata.add_text("readings", json.dumps(columns))
+    _drawn(pictures, columns).quantize(64).save(path, optimize=True, pnginfo=metadata)
 
 
 def _drawn(pictures: Mapping[str, Tensor], columns: Mapping[str, Mapping[str, float]]) -> Image:
@@ -93,10 +93,10 @@ def _drawn(pictures: Mapping[str, Tensor], columns: Mapping[str, Mapping[str, fl
     height, width = pictures["original"].shape
     names = list(columns["original"])
     top = _MARGIN + _ROW + _ENLARGED * height + _MARGIN // 2
-    canvas = Image.new("RGB", (_NAMES + _COLUMN * len(columns) + _MARGIN, top + _ROW * len(names) + _MARGIN), _PAPER)
+    canvas = Image.new("RGB", (_LABELS + _COLUMN * len(columns) + _MARGIN, top + _ROW * len(names) + _MARGIN), _PAPER)
     pen = ImageDraw.Draw(canvas)
     for column, (title, picture) in enumerate(pictures.items()):
-        left = _NAMES + column * _COLUMN
+        left = _LABELS + column * _COLUMN
         _write(pen, (left + _COLUMN // 2, _MARGIN + _ROW // 2), title, "mm", _INK)
         canvas.paste(_enlarged(picture), (left + (_COLUMN - _ENLARGED * width) // 2, _MARGIN + _ROW))
     for row, name in enumerate(names):
@@ -106,9 +106,9 @@ def _drawn(pictures: Mapping[str, Tensor], columns: Mapping[str, Mapping[str, fl
 
 def _draw_row(pen: Pen, top: int, name: str, values: Sequence[float]) -> None:
     middle = top + _ROW // 2
-    _write(pen, (_NAMES - 16, middle), name, "rm", _FAINT)
+    _write(pen, (_LABELS - 16, middle), name, "rm", _FAINT)
     for column, (value, tint) in enumerate(zip(values, _tints(values))):
-        left = _NAMES + column * _COLUMN
+        left = _LABELS + column * _COLUMN
         colour = tuple(round(paper + tint * (full - paper)) for paper, full in zip(_PAPER, _TINT))
         pen.rectangle((left + 3, top + 3, left + _COLUMN - 4, top + _ROW - 4), fill=colour)
         _write(pen, (left + _COLUMN // 2, middle), _number(value), "mm", _INK)

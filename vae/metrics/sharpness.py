@@ -2,15 +2,15 @@
 
 Acutance is the gradient-weighted mean square gradient over the density range: the form, in two dimensions, of
 Higgins & Jones (1952) and Perrin (1960), in linear intensity where theirs is in density. Dividing by the range
-makes it blind to contrast; weighting by the gradient makes it blind to how much of the image is edge.
+makes it independent of contrast; weighting by the gradient makes it independent of how much of the image is edge.
 
-The ideal edge ties it to a blur. A step blurred by a Gaussian of sigma px, averaged over each pixel and
+An ideal edge relates it to a blur. A step blurred by a Gaussian of sigma px, averaged over each pixel and
 differenced, has a gradient profile of spread s = √(sigma² + 1/6), cut at t of the range at ±X:
 
     A = erf(X / s) / (2 √π s erf(X / (√2 s))),    X = s √(2 ln(1 / (t s √(2π)))),    so 1 / (2 √π s) at t = 0.
 
-An image without an edge has no sharpness: it reads NaN and is counted (`n_blank`), never an epsilon.
-Noise lowers acutance. Sharpness alone praises whatever binarises: read it with ink and recall.
+An image without an edge has no sharpness: it reads NaN and is counted (`n_blank`); no small constant hides it.
+Noise lowers acutance, and binarising raises it: read it with the ink ratio and the recall.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _HALVINGS = 64  # of an interval of log-spreads: down to the last bit of a float
 def acutance(x: Tensor, *, threshold: float = 0.05) -> Tensor:
     """Acutance Σg² / (Δ Σg) in 1/px: higher is sharper; above the original's is over-sharpened, not better.
 
-    g is the length of the forward-difference gradient, Δ the range max − min of the picture, and the sums run
-    over g > threshold · Δ: without it a weak haze would dilute the mean. An image's contrast, offset and length
-    of edge do not matter, nor its transposition; a mirror image of slanted edges reads a little differently (3 %
-    on MNIST), for the two differences of a pixel look one way. MNIST's test set reads .678 ± .032 (sd over
+    g is the length of the forward-difference gradient, Δ the range max − min of the picture, and the sums are
+    over g > threshold · Δ: without a threshold, a weak haze would lower the mean. An image's contrast, its offset, the
+    length of its edges and its transposition do not matter. A mirror image of slanted edges reads a little differently
+    (3 % on MNIST), because both differences of a pixel are forward ones. MNIST's test set reads .678 ± .032 (sd over
     images), binarised 1.127.
 
     x: (*, H, W) in [0, 1], sides of at least 2 px. threshold: in [0, 1). Returns (*), float64; NaN where the
@@ -76,7 +76,7 @@ def n_blank(acutance: Tensor) -> int:
 def edge_acutance(sigma: Tensor | float, *, threshold: float = 0.05) -> Tensor:
     """Acutance in 1/px of an ideal edge of Gaussian spread sigma px, as this module would measure it.
 
-    sigma: (*), >= 0. Returns (*), float64; NaN where the edge is so soft that no gradient passes the threshold.
+    sigma: (*), >= 0. Returns (*), float64; NaN where the edge is so soft that no gradient is above the threshold.
     Within 1.5 % of measured edges for sigma >= .5. The inverse of `sigma_eq`. Raises UserError.
 
     >>> edge_acutance(torch.tensor([0.5, 1.0, 2.0]), threshold=0.0)
@@ -112,10 +112,10 @@ def sigma_eq(acutance: Tensor | float, *, threshold: float = 0.05) -> Tensor:
 
 
 def edge_contrast(reconstruction: Tensor, original: Tensor) -> Tensor:
-    """Σg of the reconstruction over Σg of the original: the edge that is left, 1 being all of it.
+    """Σg of the reconstruction over Σg of the original: the share of the edges that is left.
 
-    Blur leaves that of a lone edge alone but melts thin strokes together; noise and ghosts raise it. Read it as
-    "are the strokes still there", not as sharpness.
+    A blur does not change it for a single edge, but lowers it where strokes are thin; noise and ghosts raise it. It
+    says whether the strokes are still there, not whether they are sharp.
     Both (*, H, W) in [0, 1], sides of at least 2 px. Returns (*), float64; NaN where the original has no edge.
 
     >>> original = torch.eye(6).expand(3, 6, 6)
@@ -152,13 +152,14 @@ def foreground_recall(reconstruction: Tensor, original: Tensor) -> Tensor:
 
 
 def _acutance(x: Tensor, threshold: float) -> Tensor:
+    """(n, H, W) -> (n)."""
     squares = _squared_gradient(x)
-    lengths = squares.sqrt()
-    span = x.amax(dim=(-2, -1)) - x.amin(dim=(-2, -1))
-    kept = lengths > threshold * span[:, None, None]
-    total = (lengths * kept).sum(dim=(-2, -1))
+    lengths = squares.sqrt()  # (n, H, W)
+    span = x.amax(dim=(-2, -1)) - x.amin(dim=(-2, -1))  # (n)
+    kept = lengths > threshold * span[:, None, None]  # (n, H, W)
+    total = (lengths * kept).sum(dim=(-2, -1))  # (n)
     total_square = (squares * kept).sum(dim=(-2, -1))
-    # Where no gradient passes the threshold this is 0 / 0, NaN too.
+    # Where no gradient is above the threshold this is 0 / 0, which is NaN too.
     return (total_square / (span * total)).masked_fill(span < _LEAST_RANGE, math.nan)
 
 
@@ -171,10 +172,12 @@ def _squared_gradient(x: Tensor) -> Tensor:
 
 
 def _total_gradient(x: Tensor) -> Tensor:
+    """(n, H, W) -> (n)."""
     return _squared_gradient(x).sqrt().sum(dim=(-2, -1))
 
 
 def _recall(x: Tensor, y: Tensor) -> Tensor:
+    """(n, H, W) twice -> (n)."""
     ink = y > 0.5
     return _ratio(((x > 0.5) & ink).sum(dim=(-2, -1)).double(), ink.sum(dim=(-2, -1)).double())
 

@@ -7,9 +7,9 @@ of frequencies k = rint(S |f|), S the longer side in px:
     G = √(Σ |Y|² / Σ |X|²)     gain: how much power there is, right or wrong
     γ² = |Σ X*Y|² / (Σ |X|² Σ |Y|²)    coherence: the share of it that belongs to the original
 
-The frequency of a ring is the mean |f| in it; k / S would misplace wide blurs by 3 %. H must be read with the
-other two. Blur: H = G < 1, γ = 1. A shift of one pixel: H(.25) = .47 and G = 1: nothing is blurred, but γ falls
-as H does. Noise: G > H.
+The frequency of a ring is the mean |f| in it; with k / S, wide blurs would be off by 3 %. H must be read with the
+other two. Blur: H = G < 1, γ = 1. A shift of one pixel: H(.25) = .47 and G = 1; nothing is blurred, but γ is as
+small as H. Noise: G > H.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class Transfer:
 def transfer(reconstruction: Tensor, original: Tensor) -> Transfer:
     """Transfer function of reconstructions against their originals, pooled over all pictures.
 
-    reconstruction, original: (*, H, W) in [0, 1], sides of at least 2 px. Ratios of sums, so a picture counts by
-    its power and one without any does no harm. Raises UserError.
+    reconstruction, original: (*, H, W) in [0, 1], sides of at least 2 px. Sums are taken before ratios, so a picture
+    counts by its power, and a blank one changes nothing. Raises UserError.
 
     >>> original = torch.rand(5, 12, 9)
     >>> dimmed = transfer(0.8 * original, original)
@@ -79,26 +79,26 @@ def transfer(reconstruction: Tensor, original: Tensor) -> Transfer:
     """
     check_images(reconstruction=reconstruction, original=original, least_side=2)
     height, width = original.shape[-2:]
-    spectra = torch.zeros(3, height, width // 2 + 1, dtype=torch.float64)
+    spectra = torch.zeros(3, height, width // 2 + 1, dtype=torch.float64)  # |X|², |Y|² and Re X*Y
     for y, x in pieces(reconstruction, original):
         if len(x):  # an empty transform is an error to some FFT libraries
             spectra += _spectra(x, y).cpu()
     rings, weights, frequencies = _half_plane(height, width)
-    sums = _ring_sums(torch.stack([*(weights * spectra), weights, weights * frequencies]), rings)
+    sums = _ring_sums(torch.stack([*(weights * spectra), weights, weights * frequencies]), rings)  # (5, rings)
     return _ratios(sums[:, : max(height, width) // 2 + 1])
 
 
 def _spectra(x: Tensor, y: Tensor) -> Tensor:
     """Sums over the pictures of |X|², |Y|² and Re X*Y, (3, H, W // 2 + 1)."""
-    fx, fy = torch.fft.rfft2(x), torch.fft.rfft2(y)
+    fx, fy = torch.fft.rfft2(x), torch.fft.rfft2(y)  # (n, H, W // 2 + 1)
     cross = fx.real * fy.real + fx.imag * fy.imag
     return torch.stack([power.sum(dim=0) for power in (fx.abs().square(), fy.abs().square(), cross)])
 
 
 def _half_plane(height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Ring, weight and |f| of each frequency in the half plane that a real picture's transform has.
+    """Ring, weight and |f| of each frequency in the half plane that `rfft2` gives, (H, W // 2 + 1) each.
 
-    The other half mirrors it, conjugated, so every column weighs double but those that are their own mirror; the
+    The other half is its conjugate mirror image, so a column counts twice unless it is its own mirror image. The
     imaginary parts of X*Y cancel, and |Σ X*Y|² is the square of the real sum.
     """
     down = torch.fft.fftfreq(height, dtype=torch.float64)[:, None]
@@ -116,12 +116,13 @@ def _ring_sums(planes: Tensor, rings: Tensor) -> Tensor:
 
 
 def _ratios(sums: Tensor) -> Transfer:
+    """(5, rings): power of the originals and of the reconstructions, cross power, weights, weighted |f|."""
     original, reconstruction, cross, count, frequency = sums
     original = original.where(original > _ROUNDING * original.sum(), math.nan)
-    seen = reconstruction.where(reconstruction > _ROUNDING * reconstruction.sum(), math.nan)
+    power = reconstruction.where(reconstruction > _ROUNDING * reconstruction.sum(), math.nan)
     return Transfer(
         frequency=frequency / count,
         h=cross / original,
         gain=(reconstruction / original).sqrt(),
-        coherence=cross.square() / (original * seen),
+        coherence=cross.square() / (original * power),
     )

@@ -8,20 +8,22 @@ arms do not influence each other. What is written here is the reference that the
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Protocol
+from typing import Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from vae.losses import Loss, loss
-from vae.objectives import objective, rate
+from vae.objectives import objective, term_weights
+from vae.posteriors import Gaussian, OwnPosterior
 from vae.training.stack import Stack
 
-Outputs = tuple[Tensor, Tensor, Tensor]  # logits, mean, spread
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Weighting:
     def of(cls, stack: Stack, batch: int) -> Weighting:
         """For a batch of that many images."""
         pixels = int(torch.Size(stack.image_shape).numel())
-        pairs = [each.factors(batch=batch, pixels=pixels, latents=stack.latents) for each in stack.objectives]
+        pairs = [term_weights(arm, batch=batch, pixels=pixels, latents=stack.latents) for arm in stack.arms]
         recon, kl = torch.tensor(pairs, dtype=stack.dtype, device=stack.device).unbind(-1)
         return cls(recon, kl, all(pair[0] == 1 for pair in pairs))
 
@@ -48,14 +50,14 @@ class Weighting:
 class StepValues:
     """What one step saw of each arm, (arms,) each.
 
-    distortion (None when not asked for) and rate: means over the batch, nats per image. pulse: a number that is not
-    finite as soon as the arm's rate or the gradient of anything but a matrix is not, which is the step in which any
+    distortion (None when not asked for) and rate: means over the batch, nats per image. finite_check: a number that is
+    not finite as soon as the arm's rate or the gradient of anything but a matrix is not, which is the step in which any
     gradient is not or the next one; it has no other meaning.
     """
 
     distortion: Tensor | None
     rate: Tensor
-    pulse: Tensor
+    finite_check: Tensor
 
 
 class Gradients(Protocol):
@@ -74,80 +76,100 @@ class Gradients(Protocol):
         """Sets the gradients of recon · Σ distortion + kl · Σ rate; values of the distortion only when asked for."""
         ...
 
-    def forget(self) -> None:
+    def release(self) -> None:
         """Give back all memory but the weights'; the next step takes it anew."""
         ...
 
 
 class _Pass(nn.Module):
-    """encode, sample, decode as one call, so that a functional call can reach all of it."""
+    """encode, sample, decode and the code's cost as one call, so that a functional call can reach all of it."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
+        self._has_posterior = isinstance(model, OwnPosterior)
 
-    def forward(self, x: Tensor, noise: Tensor, std_factor: Tensor, y: Tensor | None) -> Outputs:
-        mean, spread = self.model.encode(x, y)  # type: ignore[operator]
-        z = mean + torch.exp(std_factor * spread) * noise
-        return self.model.decode(z, y).flatten(1), mean, spread  # type: ignore[operator]
+    def forward(
+        self, x: Tensor, noise: Tensor, y: Tensor | None, gaussian: Gaussian, true_rate: bool
+    ) -> tuple[Tensor, Tensor]:
+        posterior = cast(OwnPosterior, self.model) if self._has_posterior else gaussian
+        outputs = self.model.encode(x, y)  # type: ignore[operator]
+        logits = self.model.decode(posterior.sample(outputs, noise), y)  # type: ignore[operator]
+        # Under autocast an encoder puts out bfloat16; the cost of the code is not to be rounded.
+        exact = tuple(output.to(x.dtype) if output.is_floating_point() else output for output in outputs)
+        rates = posterior.rate(exact) if true_rate else posterior.divergence(exact)
+        return logits.flatten(1), rates  # (images, D), (images,)
 
 
 def loss_runs(stack: Stack) -> list[tuple[Loss, slice]]:
     """Neighbouring arms of one loss, as slices of the arms: [(loss, slice)].
 
-    >>> from vae import VAE, Objective
-    >>> arms = [Objective("bce"), Objective("mae"), Objective("mae", beta=2)]
+    >>> from vae import VAE, Arm
+    >>> arms = [Arm("bce"), Arm("mae"), Arm("mae", beta=2)]
     >>> stack = Stack.create(lambda: VAE((8, 8), 2, hidden=(4,)), arms, dataset="digits", seed=0)
-    >>> [(each.name, arms) for each, arms in loss_runs(stack)]
+    >>> [(loss.name, arms) for loss, arms in loss_runs(stack)]
     [('bce', slice(0, 1, None)), ('mae', slice(1, 3, None))]
     """
-    runs = [
-        (name, [arm for arm, _ in run])
-        for name, run in groupby(enumerate(stack.objectives), key=lambda pair: pair[1].loss)
-    ]
-    return [(loss(name), slice(arms[0], arms[-1] + 1)) for name, arms in runs]
+    return [(loss(name), arms) for name, arms in runs(arm.loss for arm in stack.arms)]
+
+
+def runs(values: Iterable[Key]) -> list[tuple[Key, slice]]:
+    """Neighbouring arms of equal value, as slices of the arms.
+
+    >>> runs(["bce", "mae", "mae"])
+    [('bce', slice(0, 1, None)), ('mae', slice(1, 3, None))]
+    """
+    groups = [(value, [arm for arm, _ in group]) for value, group in groupby(enumerate(values), lambda pair: pair[1])]
+    return [(value, slice(arms[0], arms[-1] + 1)) for value, arms in groups]
 
 
 class Engine:
     """Forward passes of a stack: of its weights as they are, which nothing here changes.
 
-    precision: "bfloat16" rounds the products, and nothing else, through autocast.
+    rounded: round the products, and nothing else, to bfloat16, through autocast.
     """
 
-    def __init__(self, stack: Stack, precision: str = "float32") -> None:
-        self.stack = stack
+    def __init__(self, stack: Stack, *, rounded: bool = False) -> None:
+        self.stack, self._rounded = stack, rounded
         self._pass = _Pass(stack.template)
         self._runs = loss_runs(stack)
-        self._std, self._kl = stack.spread_factors()
-        self._low = precision == "bfloat16"
-        alone = stack.device.type == "cpu" and bool(getattr(stack.template, "alone_on_cpu", False))
-        self._side_by_side = not alone and stack.arms > 1
+        self._std, self._kl = stack.spread_factors()  # (arms, 1, 1) each
+        one_by_one = stack.device.type == "cpu" and bool(getattr(stack.template, "alone_on_cpu", False))
+        self._vectorised = not one_by_one and len(stack) > 1
 
-    def forward(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> Outputs:
-        """x (images, *image_shape), noise (images, L) -> logits (arms, images, D), mean, spread (arms, images, L)."""
+    def forward(
+        self, x: Tensor, noise: Tensor, y: Tensor | None = None, *, true_rate: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """x (images, *image_shape), noise (images, L) -> logits (arms, images, D), rates (arms, images) in nats.
 
-        def one(parameters: dict[str, Tensor], std_factor: Tensor) -> Outputs:
+        true_rate: the rate that is really spent, rather than the one that the arm's objective counts.
+        """
+
+        def one(parameters: dict[str, Tensor], std: Tensor, kl: Tensor) -> tuple[Tensor, Tensor]:
             named = {f"model.{name}": value for name, value in parameters.items()}
-            found: Outputs = functional_call(self._pass, named, (x, noise, std_factor, y))
-            return found
+            terms: tuple[Tensor, Tensor] = functional_call(
+                self._pass, named, (x, noise, y, Gaussian(std, kl), true_rate)
+            )
+            return terms
 
         with self._products():
-            if self._side_by_side:
-                logits, mean, spread = vmap(one)(self.stack.parameters, self._std)
+            if self._vectorised:
+                logits, rates = vmap(one)(self.stack.parameters, self._std, self._kl)
             else:
-                each = [one(dict(self.stack.state(arm)), self._std[arm]) for arm in range(self.stack.arms)]
-                logits, mean, spread = (torch.stack(part) for part in zip(*each))
-        return logits.to(x.dtype), mean.to(x.dtype), spread.to(x.dtype)
+                passes = [
+                    one(dict(self.stack.state(arm)), self._std[arm], self._kl[arm]) for arm in range(len(self.stack))
+                ]
+                logits, rates = (torch.stack(part) for part in zip(*passes))
+        return logits.to(x.dtype), rates
 
     def terms(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Distortion under each arm's own loss, and rate as the arm's KL reads it: (arms, images), nats."""
-        logits, mean, spread = self.forward(x, noise, y)
-        targets = x.flatten(1)
-        distortion = torch.cat([each.distortion(logits[arms], targets) for each, arms in self._runs])
-        return distortion, rate(mean, self._kl * spread)
+        """Distortion under each arm's own loss, and rate as the arm's objective counts it: (arms, images), nats."""
+        logits, rates = self.forward(x, noise, y)  # (arms, images, D), (arms, images)
+        targets = x.flatten(1)  # (images, D)
+        return torch.cat([loss.distortion(logits[arms], targets) for loss, arms in self._runs]), rates
 
     def _products(self) -> AbstractContextManager[object]:
-        if not self._low:
+        if not self._rounded:
             return nullcontext()
         # The cache would hold casts of weights across steps.
         return torch.autocast(self.stack.device.type, dtype=torch.bfloat16, cache_enabled=False)
@@ -156,10 +178,10 @@ class Engine:
 class Autograd:
     """Gradients of a stack of any modules, by autograd."""
 
-    def __init__(self, stack: Stack, precision: str = "float32") -> None:
+    def __init__(self, stack: Stack) -> None:
         self.named = stack.parameters
         self.leaves = [value.requires_grad_(True) for value in stack.parameters.values()]
-        self._engine = Engine(stack, precision)
+        self._engine = Engine(stack, rounded=stack.training.precision == "bfloat16")
 
     def step(
         self, x: Tensor, noise: Tensor, y: Tensor | None, weighting: Weighting, *, distortion: bool = True
@@ -170,10 +192,10 @@ class Autograd:
             distortions, rates = self._engine.terms(x, noise, y)
             total = objective(distortions, rates, recon=weighting.recon, kl=weighting.kl).sum()
             torch.autograd.backward(total)
-        found = rates.detach().mean(-1)
+        mean_rates = rates.detach().mean(-1)  # (arms,)
         sums = [leaf.grad.flatten(1).sum(-1) for leaf in self.leaves if leaf.grad is not None]
-        return StepValues(distortions.detach().mean(-1) if distortion else None, found, found + sum(sums))
+        return StepValues(distortions.detach().mean(-1) if distortion else None, mean_rates, mean_rates + sum(sums))
 
-    def forget(self) -> None:
+    def release(self) -> None:
         for leaf in self.leaves:
             leaf.grad = None

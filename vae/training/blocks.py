@@ -8,6 +8,7 @@ writes. Wide blocks spread the cost of calling torch over their arms. ablations/
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,11 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from vae.models import VAE
-from vae.training.adam import Adam
+from vae.training.adam import Adam, Settings
 from vae.training.autograd import Autograd, Gradients, Weighting
 from vae.training.fused import Fused
 from vae.training.layers import has_onednn
-from vae.training.settings import Training
 from vae.training.stack import Stack
 from vae.training.threads import cache_bytes
 
@@ -68,11 +68,12 @@ class Trace:
 class Block:
     """Some arms of a stack, on memory of their own until :meth:`store`."""
 
-    def __init__(self, stack: Stack, arms: Sequence[int], training: Training) -> None:
+    def __init__(self, stack: Stack, arms: Sequence[int]) -> None:
         self.arms = tuple(arms)
-        self._stack, self._training = stack.select(arms), training
-        self._gradients = gradients(self._stack, training.precision)
-        self._optimiser = Adam(self._gradients.leaves, training)
+        self._stack = stack.select(arms)
+        self._gradients = gradients(self._stack)
+        self._optimiser = Adam(self._gradients.leaves, [arm.training for arm in self._stack.arms])
+        self._clip_norms = clip_norms(self._stack)
         self._frozen = self._mask()
 
     @property
@@ -84,21 +85,21 @@ class Block:
     def epoch(self, batches: Batches, stopped: Event) -> Trace:
         """One pass over the batches; no step waits for a number, so a GPU runs ahead. Freezes arms that diverge."""
         weightings = {size: Weighting.of(self._stack, size) for size in {end - start for start, end in batches.plan}}
-        every, values = self._training.log_every, []
+        every, values = self._stack.training.log_every, []
         for number, (x, noise, y) in enumerate(batches):
             if stopped.is_set():
                 raise InterruptedError("the rest of the stack has stopped")
             logged = number % every == 0
             values.append(self._gradients.step(x, noise, y, weightings[len(x)], distortion=logged))
             self._update()
-        self._gradients.forget()
-        distortions = torch.stack([each.distortion for each in values if each.distortion is not None])
-        pulses = torch.stack([each.pulse for each in values])
-        pulses[::every] += distortions
-        newly = {self.arms[here]: (batches.epoch, step) for here, step in self._lost(pulses).items()}
+        self._gradients.release()
+        distortions = torch.stack([step.distortion for step in values if step.distortion is not None])  # (logged, k)
+        finite_checks = torch.stack([step.finite_check for step in values])  # (steps, k)
+        finite_checks[::every] += distortions
+        newly = {self.arms[arm]: (batches.epoch, step) for arm, step in self._diverging(finite_checks).items()}
         for arm, when in newly.items():
             self._freeze(self.arms.index(arm), when)
-        rate = torch.stack([each.rate for each in values]).mean(0)
+        rate = torch.stack([step.rate for step in values]).mean(0)  # (k,)
         return Trace(distortions.mean(0).cpu(), rate.cpu(), newly)
 
     def store(self, stack: Stack) -> None:
@@ -111,79 +112,90 @@ class Block:
         if self._frozen is not None:
             for gradient in (leaf.grad for leaf in leaves if leaf.grad is not None):
                 gradient.masked_fill_(self._frozen.view(-1, *[1] * (gradient.ndim - 1)), 0)
-        if self._training.clip_norm is not None:
-            clip(leaves, self._training.clip_norm)
+        if self._clip_norms is not None:
+            clip(leaves, self._clip_norms)
         self._optimiser.step()
 
-    def _lost(self, pulses: Tensor) -> dict[int, int]:
-        """The step, from 1, at which an arm still thought sound ceased to be: where its pulse (steps, k) is not
-        finite, or else at the last step if that is where its weights went."""
-        wrong = ~torch.isfinite(pulses)
+    def _diverging(self, finite_checks: Tensor) -> dict[int, int]:
+        """The step, from 1, at which an arm that still trains diverged: where its check (steps, k) is not finite, or
+        else at the last step where its weights are not."""
+        wrong = ~torch.isfinite(finite_checks)
         weights = torch.stack([torch.isfinite(leaf).flatten(1).all(-1) for leaf in self._gradients.leaves]).all(0)
         wrong[-1] |= ~weights
         first, ever = wrong.int().argmax(0).tolist(), wrong.any(0).tolist()
-        return {here: first[here] + 1 for here in range(len(ever)) if ever[here] and here not in self._stack.diverged}
+        return {arm: first[arm] + 1 for arm in range(len(ever)) if ever[arm] and arm not in self._stack.diverged}
 
-    def _freeze(self, here: int, when: tuple[int, int]) -> None:
+    def _freeze(self, arm: int, when: tuple[int, int]) -> None:
         """Set an arm to zero: it stays in its place, so that the others compute exactly as before."""
-        self._stack.diverged[here] = when
-        self._optimiser.forget(here)
+        self._stack.diverged[arm] = when
+        self._optimiser.freeze(arm)
         self._frozen = self._mask()
 
     def _mask(self) -> Tensor | None:
         """Which arms are frozen, (k,) on the device, made once for all steps: a list of indices would be sent to a GPU
         at every one. None where all still train."""
-        gone = self._stack.diverged
-        if not gone:
+        diverged = self._stack.diverged
+        if not diverged:
             return None
-        return torch.tensor([here in gone for here in range(len(self.arms))], device=self._stack.device)
+        return torch.tensor([arm in diverged for arm in range(len(self.arms))], device=self._stack.device)
 
 
-def gradients(stack: Stack, precision: str = "float32") -> Gradients:
+def gradients(stack: Stack) -> Gradients:
     """By hand for the ``VAE`` itself, by autograd for any other module, one derived from it included."""
-    return Fused(stack, precision) if type(stack.template) is VAE else Autograd(stack, precision)
+    return Fused(stack) if type(stack.template) is VAE else Autograd(stack)
 
 
-def clip(leaves: Sequence[Tensor], max_norm: float) -> None:
-    """Scale each arm's own gradient to a norm of at most max_norm. Each ``grad`` is (arms, *shape).
+def clip_norms(stack: Stack) -> Tensor | None:
+    """The largest norm of each arm's gradient, (arms,): infinity where an arm is not clipped. None where none is."""
+    norms = [arm.training.clip_norm for arm in stack.arms]
+    if norms.count(None) == len(norms):
+        return None
+    return stack.column([math.inf if norm is None else norm for norm in norms]).flatten()
+
+
+def clip(leaves: Sequence[Tensor], max_norms: Tensor) -> None:
+    """Scale each arm's own gradient to a norm of at most its max_norm. Each ``grad`` is (arms, *shape).
+
+    max_norms: (arms,); infinity for an arm whose gradient stays as it is.
 
     >>> weight = torch.zeros(2, 1)
     >>> weight.grad = torch.tensor([[3.0], [0.5]])
-    >>> clip([weight], 1)
+    >>> clip([weight], torch.tensor([1.0, 1.0]))
     >>> weight.grad
     tensor([[1.0000],
             [0.5000]])
     """
-    found = [leaf.grad for leaf in leaves if leaf.grad is not None]
-    norms = torch.stack([torch.linalg.vector_norm(gradient.flatten(1), dim=-1) for gradient in found])
-    scale = (max_norm / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1)
-    for gradient in found:
+    gradients = [leaf.grad for leaf in leaves if leaf.grad is not None]
+    norms = torch.stack([torch.linalg.vector_norm(gradient.flatten(1), dim=-1) for gradient in gradients])
+    scale = (max_norms / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1)  # (arms,)
+    scale.masked_fill_(max_norms.isinf(), 1)  # an arm that is not clipped may have a norm beyond the largest float32
+    for gradient in gradients:
         gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
 
 
-def cut(stack: Stack, precision: str = "float32") -> list[list[int]]:
-    """The arms of each block. Arms of one loss are kept together, since each loss of a block costs calls of its own.
+def cut(stack: Stack) -> list[list[int]]:
+    """The arms of each block. Arms of one loss, and of one setting of the optimiser, are kept together, since each of
+    these costs a block calls of its own.
 
-    >>> from vae import Objective
-    >>> arms = [Objective("bce"), Objective("mae"), Objective("bce", beta=2)]
+    >>> from vae import Arm
+    >>> arms = [Arm("bce"), Arm("mae"), Arm("bce", beta=2)]
     >>> stack = Stack.create(lambda: VAE((8, 8), 2, hidden=(4,)), arms, dataset="digits", seed=0)
     >>> sorted(sum(cut(stack), []))
     [0, 1, 2]
     """
-    losses = [each.loss for each in stack.objectives]
-    arms = sorted(range(stack.arms), key=lambda arm: losses.index(losses[arm]))
-    count = -(-len(arms) // width(stack, precision))
+    kinds = [(arm.loss, Settings.of(arm.training)) for arm in stack.arms]
+    losses = [loss for loss, _ in kinds]
+    arms = sorted(range(len(stack)), key=lambda arm: (losses.index(losses[arm]), kinds.index(kinds[arm])))
+    count = -(-len(arms) // width(stack))
     if stack.device.type == "cpu":  # as many for one core as for the next
         count = min(len(arms), count + -count % torch.get_num_threads())
     edges = [len(arms) * i // count for i in range(count + 1)]
     return [arms[start:end] for start, end in pairwise(edges)]
 
 
-def width(stack: Stack, precision: str = "float32") -> int:
+def width(stack: Stack) -> int:
     """How many arms a block holds at most."""
-    if stack.device.type != "cpu":
-        return stack.arms
-    return width_of(stack.template, stack.arms, precision if stack.dtype == torch.float32 else "float64")
+    return width_of(stack.template, len(stack), stack.training.precision) if stack.device.type == "cpu" else len(stack)
 
 
 def width_of(template: nn.Module, arms: int, precision: str) -> int:
@@ -201,7 +213,7 @@ def width_of(template: nn.Module, arms: int, precision: str) -> int:
 
 def threads_of(template: nn.Module) -> int | None:
     """Threads worth giving to one product, where there are fewer blocks than cores: one for a small model, whose
-    products are over before a second core has heard of them; None for as many as there are."""
+    products take less time than a second core takes to start; None for as many as there are."""
     return 1 if weights_of(template) < SHARED_FROM else None
 
 

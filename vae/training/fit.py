@@ -1,4 +1,4 @@
-"""Training as a generator of epoch records. It never heard of a tracker: whoever iterates it listens.
+"""Training as a generator of epoch records. It imports no tracker: the caller listens to the records.
 
 Everything random comes from named streams, one per epoch, drawn on the CPU before the epoch starts; inside an
 epoch nothing waits for a number. An arm whose numbers stop being finite is frozen and reported with its epoch
@@ -20,11 +20,8 @@ from vae.datasets.load import ImageData
 from vae.errors import UserError
 from vae.training.blocks import Batches, Block, cut, threads_of
 from vae.training.precision import tensor_cores
-from vae.training.settings import Training
 from vae.training.stack import Stack
 from vae.training.threads import side_by_side
-
-__all__ = ["EpochRecord", "Training", "batch_order", "batches", "epoch_noise", "fit"]
 
 
 @dataclass(frozen=True)
@@ -67,24 +64,24 @@ def epoch_noise(stack: Stack, epoch: int, count: int) -> Tensor:
     return torch.randn(count, stack.latents, generator=source)
 
 
-def fit(stack: Stack, images: ImageData, training: Training | None = None) -> Iterator[EpochRecord]:
-    """Train all arms of a stack, in place, yielding a record after every epoch.
+def fit(stack: Stack, images: ImageData) -> Iterator[EpochRecord]:
+    """Train all arms of a stack, in place, as their training factors say, yielding a record after every epoch.
 
     The stack's weights are those of the last finished epoch whenever a record is yielded, or the iteration left.
 
     >>> import vae
     >>> data = vae.load("digits")
-    >>> arms = [vae.Objective("bce"), vae.Objective("mae")]
+    >>> arms = [vae.Arm("bce", epochs=2), vae.Arm("mae", epochs=2)]
     >>> stack = vae.Stack.create(lambda: vae.VAE((8, 8), 4, hidden=(16,)), arms, dataset="digits", seed=0)
-    >>> [record.epoch for record in vae.fit(stack, data, vae.Training(epochs=2))]
+    >>> [record.epoch for record in vae.fit(stack, data)]
     [1, 2]
     """
-    training = training or Training()
+    training = stack.training
     plan = batches(len(images.train), training.batch_size, training.last_batch)
-    _check(stack, images, training, plan)
+    _check(stack, images, plan)
     pixels = images.train.to(device=stack.device, dtype=stack.dtype)
     labels = images.train_labels.to(stack.device) if stack.classes and images.train_labels is not None else None
-    blocks = [Block(stack, arms, training) for arms in cut(stack, training.precision)]
+    blocks = [Block(stack, arms) for arms in cut(stack)]
     shuffled = torch.empty_like(pixels)  # once for all arms: blocks read it in order, and a second copy is cheap
     for epoch in range(1, training.epochs + 1):
         started = time.perf_counter()
@@ -95,10 +92,10 @@ def fit(stack: Stack, images: ImageData, training: Training | None = None) -> It
         yield _epoch(stack, blocks, data, started)
 
 
-def _check(stack: Stack, images: ImageData, training: Training, plan: Sequence[tuple[int, int]]) -> None:
+def _check(stack: Stack, images: ImageData, plan: Sequence[tuple[int, int]]) -> None:
     if not plan:
         raise UserError(
-            f"batch_size={training.batch_size} is larger than the {len(images.train)} training images; "
+            f"batch_size={stack.training.batch_size} is larger than the {len(images.train)} training images; "
             f"lower it, or set last_batch='keep'"
         )
     if tuple(images.train.shape[1:]) != stack.image_shape:
@@ -107,21 +104,19 @@ def _check(stack: Stack, images: ImageData, training: Training, plan: Sequence[t
         )
     if stack.classes and images.train_labels is None:
         raise UserError(f"dataset={images.name!r} has no labels, which a conditional model needs")
-    if training.precision == "float64" and stack.dtype != torch.float64:
-        raise UserError(f"precision='float64' needs a stack made with dtype=torch.float64, not {stack.dtype}")
 
 
 def _epoch(stack: Stack, blocks: Sequence[Block], data: Batches, started: float) -> EpochRecord:
     alive = [block for block in blocks if block.alive]
     with tensor_cores(stack.device):
         traces = side_by_side([partial(block.epoch, data) for block in alive], most=threads_of(stack.template))
-    distortion, rate = torch.full((2, stack.arms), torch.nan, dtype=stack.dtype)
+    distortion, rate = torch.full((2, len(stack)), torch.nan, dtype=stack.dtype)  # (arms,) each
     newly: dict[int, tuple[int, int]] = {}
     for block, trace in zip(alive, traces):
         distortion[list(block.arms)], rate[list(block.arms)] = trace.distortion, trace.rate
         newly |= trace.diverged
         block.store(stack)
     stack.diverged.update(newly)
-    gone = list(stack.diverged)
-    distortion[gone] = rate[gone] = torch.nan
+    diverged = list(stack.diverged)
+    distortion[diverged] = rate[diverged] = torch.nan
     return EpochRecord(data.epoch, distortion, rate, newly, time.perf_counter() - started)

@@ -1,16 +1,14 @@
 """The gradients of a stack of ``VAE``s by hand: what autograd finds, without its detours.
 
 For one arm with encoder layers, a head that gives mean and spread together, and decoder layers
-(``vae.training.layers``), and with weights c of the distortion and k of the rate, std factor a and KL factor q
-(``vae.objectives``):
+(``vae.training.layers``), and with weights c of the distortion and k of the rate (``vae.objectives``):
 
-    h = encoder([x, y])     [m, s] = head(h)     z = m + e^{as} ε     l = decoder([z, y])
-    D = distortion(l, x)    R = ½ Σ (m² + e^{qs} − 1 − q s)            L = c ΣD + k ΣR
+    h = encoder([x, y])     [m, s] = head(h)     z, R = posterior(m, s, ε)     l = decoder([z, y])
+    D = distortion(l, x)    L = c ΣD + k ΣR
 
     dl = c ∂D/∂l            by the loss's own formula, or by autograd for a loss without one
     dz = decoder backward(dl)
-    dm = dz + k m
-    ds = a e^{as} ε dz + ½ k q (e^{qs} − 1)
+    [dm, ds]                from dz and k by the posterior (``vae.posteriors.Draw``)
     encoder backward(head backward([dm, ds]))
 
 The distortion itself is only computed when asked for: gradients do not need its value.
@@ -25,6 +23,7 @@ from torch import Tensor
 
 from vae.losses import Loss
 from vae.models import one_hot, with_labels
+from vae.posteriors import Gaussian
 from vae.training.autograd import StepValues, Weighting, loss_runs
 from vae.training.layers import Affine, affine
 from vae.training.stack import Stack
@@ -36,10 +35,10 @@ class Fused:
     The stack's weights become views of the leaves: one for each layer's matrices, and one for all biases.
     """
 
-    def __init__(self, stack: Stack, precision: str = "float32") -> None:
+    def __init__(self, stack: Stack) -> None:
         self._stack = stack
         self._runs = loss_runs(stack)
-        self._std, self._kl = stack.spread_factors()
+        self._posterior = Gaussian(*stack.spread_factors())
         self._where: dict[str, tuple[Tensor, slice]] = {}  # a parameter's name: the leaf it lies in, and where
         depth = len(stack.template.encoder)  # type: ignore[arg-type]
         encoder = [(f"encoder.{i}",) for i in range(depth)]
@@ -47,7 +46,7 @@ class Fused:
         modules = [*encoder, ("mean", "spread"), *decoder, ("output",)]  # mean and spread: one product instead of two
         self._biases = self._leaf("bias", [name for names in modules for name in names])
         self._biases.grad = torch.zeros_like(self._biases)
-        layers = [self._layer(names, precision, first=i == 0) for i, names in enumerate(modules)]
+        layers = [self._layer(names, first=i == 0) for i, names in enumerate(modules)]
         self._encoder, self._decoder = layers[: depth + 1], layers[depth + 1 :]
         self.leaves = [*(layer.weight for layer in layers), self._biases]
         self.named = {name: leaf[:, rows] for name, (leaf, rows) in self._where.items()}
@@ -58,34 +57,27 @@ class Fused:
     ) -> StepValues:
         """See :class:`vae.training.autograd.Gradients`. x (images, *image_shape), noise (images, L)."""
         classes, latents, targets = self._stack.classes, self._stack.latents, x.flatten(1)
-        inputs = with_labels(targets, y, classes)
-        heads = _forward(self._encoder, inputs.expand(self._stack.arms, *inputs.shape))
-        mean, spread = heads[..., :latents], heads[..., latents:]
-        std_noise = torch.exp(self._std * spread).mul_(noise)
-        logits = _forward(self._decoder, _labelled(mean + std_noise, y, classes))
-
-        logvar = self._kl * spread
-        excess = torch.exp(logvar).sub_(1)
-        rates = torch.addcmul(excess, mean, mean).sub_(logvar).sum((-2, -1)).mul_(0.5 / len(x))
+        inputs = with_labels(targets, y, classes)  # (images, D + classes)
+        heads = _forward(self._encoder, inputs.expand(len(self._stack), *inputs.shape))  # (arms, images, 2 L)
+        draw = self._posterior.draw(heads, noise)
+        logits = _forward(self._decoder, _labelled(draw.z, y, classes))  # (arms, images, D)
+        rates = draw.mean_divergence()  # (arms,)
         values = self._distortion(logits, targets) if distortion else None
 
         to_logits = self._loss_gradient(logits, targets)
         if not weighting.plain:
             to_logits.mul_(weighting.recon[:, None, None])
-        to_z = _backward(self._decoder, to_logits)[..., :latents].to(mean.dtype)
-        kl = weighting.kl[:, None, None]
-        to_heads = torch.empty_like(heads)
-        torch.addcmul(to_z, kl, mean, out=to_heads[..., :latents])
-        torch.addcmul(excess.mul_(0.5 * kl * self._kl), std_noise.mul_(self._std), to_z, out=to_heads[..., latents:])
+        to_z = _backward(self._decoder, to_logits)[..., :latents].to(heads.dtype)  # (arms, images, L)
+        to_heads = draw.backward(to_z, weighting.kl[:, None, None], out=torch.empty_like(heads))
         _backward(self._encoder, to_heads)
         # What is not finite in an activation or its gradient reaches a bias's gradient. Only a product for a weight's
         # can overflow without it; then that weight is lost, and the next step, or the epoch's end, sees that.
         return StepValues(values, rates, rates + self._biases.grad.sum(-1))  # type: ignore[union-attr]
 
-    def forget(self) -> None:
+    def release(self) -> None:
         """Give back the memory of activations and of the matrices' gradients."""
         for layer in (*self._encoder, *self._decoder):
-            layer.forget()
+            layer.release()
 
     def _leaf(self, kind: str, names: Sequence[str]) -> Tensor:
         """Weights or biases of several modules, one below the other."""
@@ -96,22 +88,22 @@ class Fused:
             start += part.shape[1]
         return leaf
 
-    def _layer(self, names: Sequence[str], precision: str, first: bool) -> Affine:
+    def _layer(self, names: Sequence[str], *, first: bool) -> Affine:
         """The layer of one module, or of several that read the same inputs; hidden layers end in a ReLU."""
         weight = self._leaf("weight", names)
         start, end = (self._where[f"{name}.bias"][1] for name in (names[0], names[-1]))
         rows = slice(start.start, end.stop)
         relu = names[0].partition(".")[0] in ("encoder", "decoder")
-        kind = affine(weight, precision)
+        kind = affine(weight, self._stack.training.precision)
         return kind(weight, self._biases[:, rows], self._biases.grad[:, rows], relu=relu, first=first)  # type: ignore[index]
 
     def _distortion(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Each arm's own, mean over the batch: (arms,)."""
-        return torch.cat([each.distortion(logits[arms], targets).mean(-1) for each, arms in self._runs])
+        return torch.cat([loss.distortion(logits[arms], targets).mean(-1) for loss, arms in self._runs])
 
     def _loss_gradient(self, logits: Tensor, targets: Tensor) -> Tensor:
         """d(Σ distortion)/d(logits), (arms, images, D); spends the logits."""
-        pieces = [_gradient(each, logits[arms], targets) for each, arms in self._runs]
+        pieces = [_gradient(loss, logits[arms], targets) for loss, arms in self._runs]
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
 
@@ -135,10 +127,10 @@ def _labelled(z: Tensor, y: Tensor | None, classes: int) -> Tensor:
     return torch.cat([z, labels.expand(len(z), *labels.shape)], dim=-1)
 
 
-def _gradient(each: Loss, logits: Tensor, targets: Tensor) -> Tensor:
-    if each.gradient is not None:
-        return each.gradient(logits, targets)
+def _gradient(loss: Loss, logits: Tensor, targets: Tensor) -> Tensor:
+    if loss.gradient is not None:
+        return loss.gradient(logits, targets)
     with torch.enable_grad():
         leaf = logits.detach().requires_grad_(True)
-        (found,) = torch.autograd.grad(each.distortion(leaf, targets).sum(), leaf)
-    return found
+        (gradient,) = torch.autograd.grad(loss.distortion(leaf, targets).sum(), leaf)
+    return gradient

@@ -7,8 +7,8 @@ Three products per layer and step are nearly all of the work. Results go into me
 anew costs more than adding does. `affine` picks among
 
     Affine          torch.bmm, any type and device
-    OneDNNAffine    float32, one arm, a CPU with AVX-512: oneDNN's inner product, where torch.bmm would take the older
-                    instructions that MKL grants to other makers' processors (2.3 against 4.4 ms a step here)
+    OneDNNAffine    float32, one arm, a CPU with AVX-512: oneDNN's inner product, where torch.bmm takes the older
+                    instructions that MKL uses on processors that are not Intel's (2.3 against 4.4 ms a step here)
     BFloat16Affine  both operands of every product rounded to bfloat16, products summed in float32, and the result (with
                     the bias, rounded too) rounded to bfloat16 once more: activations, logits, the gradients of weights
                     and of inputs. These are widened to float32 where they leave the network, so that losses, rates,
@@ -22,7 +22,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-# One product with bias and ReLU fused in, as torch.compile calls it; not part of torch's public face, hence the check.
+# One product with bias and ReLU fused in, as torch.compile calls it. It is not public in torch, hence the check.
 _ONEDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 
@@ -36,7 +36,7 @@ class Affine:
     def __init__(self, weight: Tensor, bias: Tensor, bias_gradient: Tensor, *, relu: bool, first: bool = False) -> None:
         self.weight, self.bias, self.bias_gradient = weight, bias, bias_gradient
         self.relu, self.first = relu, first
-        self._rooms: dict[tuple[str, int], Tensor] = {}
+        self._buffers: dict[tuple[str, int], Tensor] = {}
         self._seen: dict[str, Tensor] = {}
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -52,30 +52,30 @@ class Affine:
         torch.sum(gradient, 1, dtype=self.bias.dtype, out=self.bias_gradient)
         return self._products(gradient, self._seen["inputs"])
 
-    def forget(self) -> None:
+    def release(self) -> None:
         """Give all memory but the weights' back."""
-        self._rooms.clear()
+        self._buffers.clear()
         self._seen.clear()
         self.weight.grad = None
 
     def _transform(self, inputs: Tensor) -> Tensor:
-        out = self._room("outputs", (inputs.shape[1], self.weight.shape[1]))
+        out = self._buffer("outputs", (inputs.shape[1], self.weight.shape[1]))
         torch.baddbmm(self.bias.unsqueeze(1), inputs, self.weight.mT, out=out)
         return out.relu_() if self.relu else out
 
     def _products(self, gradient: Tensor, inputs: Tensor) -> Tensor:
         """Sets the gradient of the weight, returns that of the inputs."""
-        self.weight.grad = torch.bmm(gradient.mT, inputs, out=self._room("weight", self.weight.shape[1:]))
+        self.weight.grad = torch.bmm(gradient.mT, inputs, out=self._buffer("weight", self.weight.shape[1:]))
         if self.first:
             return gradient
-        return torch.bmm(gradient, self.weight, out=self._room("inputs", inputs.shape[1:]))
+        return torch.bmm(gradient, self.weight, out=self._buffer("inputs", inputs.shape[1:]))
 
-    def _room(self, name: str, shape: Sequence[int], dtype: torch.dtype | None = None) -> Tensor:
+    def _buffer(self, name: str, shape: Sequence[int], dtype: torch.dtype | None = None) -> Tensor:
         """(k, *shape) of memory, the same at every step. A smaller last batch has its own."""
-        if (name, shape[0]) not in self._rooms:
-            room = self.weight.new_empty(len(self.weight), *shape, dtype=dtype or self.weight.dtype)
-            self._rooms[name, shape[0]] = room
-        return self._rooms[name, shape[0]]
+        if (name, shape[0]) not in self._buffers:
+            buffer = self.weight.new_empty(len(self.weight), *shape, dtype=dtype or self.weight.dtype)
+            self._buffers[name, shape[0]] = buffer
+        return self._buffers[name, shape[0]]
 
 
 class OneDNNAffine(Affine):
@@ -110,24 +110,24 @@ class BFloat16Affine(Affine):
     def _transform(self, inputs: Tensor) -> Tensor:
         shape = (inputs.shape[1], self.weight.shape[1])
         rounded, weight = self._rounded("inputs", inputs), self._rounded("weight", self.weight)
-        out = self._room("rounded outputs", shape, torch.bfloat16)
+        out = self._buffer("rounded outputs", shape, torch.bfloat16)
         torch.baddbmm(self.bias.to(torch.bfloat16).unsqueeze(1), rounded, weight.mT, out=out)
-        return out.relu_() if self.relu else self._room("outputs", shape).copy_(out)
+        return out.relu_() if self.relu else self._buffer("outputs", shape).copy_(out)
 
     def _products(self, gradient: Tensor, inputs: Tensor) -> Tensor:
         rounded, shape = self._rounded("gradient", gradient), self.weight.shape[1:]
-        product = self._room("weight product", shape, torch.bfloat16)
+        product = self._buffer("weight product", shape, torch.bfloat16)
         torch.bmm(rounded.mT, self._seen["rounded inputs"], out=product)
-        self.weight.grad = self._room("weight", shape).copy_(product)
+        self.weight.grad = self._buffer("weight", shape).copy_(product)
         if self.first:
             return gradient
-        out = self._room("inputs product", inputs.shape[1:], torch.bfloat16)
+        out = self._buffer("inputs product", inputs.shape[1:], torch.bfloat16)
         return torch.bmm(rounded, self._seen["rounded weight"], out=out)
 
     def _rounded(self, name: str, values: Tensor) -> Tensor:
         if values.dtype != torch.bfloat16:
             # Shared images are rounded once per arm: rounded once and expanded, a product copies them for each arm.
-            values = self._room(f"rounded {name}", values.shape[1:], torch.bfloat16).copy_(values)
+            values = self._buffer(f"rounded {name}", values.shape[1:], torch.bfloat16).copy_(values)
         self._seen[f"rounded {name}"] = values
         return values
 
@@ -142,6 +142,6 @@ def affine(weight: Tensor, precision: str) -> type[Affine]:
     """
     if precision == "bfloat16":
         return BFloat16Affine
-    # A rule, not a race: a race would let two runs of one seed differ in their last bits.
+    # Fixed, not chosen by timing: then two runs of one seed could differ in their last bits.
     one_float32 = len(weight) == 1 and weight.dtype == torch.float32
     return OneDNNAffine if one_float32 and has_onednn(weight.device) else Affine

@@ -6,7 +6,7 @@ A prediction, made before anything is allocated, from the sizes of one model:
     gradients    of the blocks that run at the same time, with what one batch leaves behind for its backward pass
     data         the images in an epoch's order, and once more where the stack has another device or type; noise
     scores       the widest activation of all arms for a few hundred test images at a time, after every epoch
-    measuring    of one cell after the other once all are trained: the caller says, for it knows the rulers
+    measuring    of one cell after the other once all are trained: given by the caller, which knows the metrics
 
 It is meant to be right within a factor of two, and a stack is given half of what is free, so that a study that is too
 large for one stack is cut and never killed.
@@ -24,10 +24,11 @@ from torch import Tensor, nn
 
 from vae.datasets.load import ImageData
 from vae.errors import UserError
+from vae.posteriors import USUAL, posterior_of
 from vae.training.blocks import weights_of, width_of
 from vae.training.settings import Training
 
-SHARE = 0.5  # of what is free: other programs live here too
+SHARE = 0.5  # of what is free: other programs need memory too
 SCORED_AT_ONCE = 500  # test images in one forward pass of all arms
 TEMPORARIES = 3  # tensors of the size of a batch's activations that live at the same time as those
 LIBRARIES = 32 * 2**20  # what torch's routines set aside for themselves at their first call
@@ -143,8 +144,10 @@ def _activations(template: nn.Module, dtype: torch.dtype) -> list[int]:
     shape, classes = tuple(model.image_shape), int(model.classes)  # type: ignore[arg-type]
     labels = torch.zeros(2, dtype=torch.int64) if classes else None
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
-        mean, spread = model.encode(torch.zeros(2, *shape, dtype=dtype), labels)  # type: ignore[operator]
-        logits = model.decode(mean + torch.exp(spread), labels)  # type: ignore[operator]
+        outputs = model.encode(torch.zeros(2, *shape, dtype=dtype), labels)  # type: ignore[operator]
+        noise = torch.zeros(2, int(model.latents), dtype=dtype)  # type: ignore[arg-type]
+        code = posterior_of(model, USUAL).sample(outputs, noise)  # (2, latents)
+        logits = model.decode(code, labels)  # type: ignore[operator]
     return [*kept.values(), int(logits.nbytes)]
 
 
@@ -163,7 +166,7 @@ def _data_bytes(template: nn.Module, images: ImageData, training: Training, devi
 
 
 def _machine_bytes() -> int:
-    """Linux says how much it could free for a newcomer; elsewhere, half of what is built in."""
+    """What a new program could have, as Linux estimates it; elsewhere, half of what is built in."""
     try:
         fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
         return int(fields["MemAvailable"].split()[0]) * 1024

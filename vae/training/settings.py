@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
+from vae.checks import finite_number, whole_number
+from vae.errors import not_one_of
 
-from vae.errors import UserError, not_one_of
+if TYPE_CHECKING:
+    import torch
 
 LAST_BATCH = ("drop", "keep")
 PRECISIONS = ("float32", "bfloat16", "float64")
@@ -15,7 +17,9 @@ PRECISIONS = ("float32", "bfloat16", "float64")
 
 @dataclass(frozen=True)
 class Training:
-    """How a stack is trained. Adam, as the notes use it; every reason for a default stands beside it.
+    """How an arm is trained. Adam, as the notes use it; the reason for each default stands beside it.
+
+    Every field is a factor, in which arms may differ (`vae.factors`).
 
     >>> Training(epochs=0)
     Traceback (most recent call last):
@@ -34,25 +38,19 @@ class Training:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "log_every"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise UserError(f"{name}={value!r} must be a whole number, 1 or more")
-        for name, allow_zero in (("learning_rate", False), ("adam_eps", False), ("weight_decay", True)):
-            _check_number(name, getattr(self, name), allow_zero=allow_zero)
+            whole_number(name, getattr(self, name), least=1)
+        finite_number("learning_rate", self.learning_rate, above=0)
+        finite_number("adam_eps", self.adam_eps, above=0)
+        finite_number("weight_decay", self.weight_decay, least=0)
         if self.clip_norm is not None:
-            _check_number("clip_norm", self.clip_norm, allow_zero=False)
-        if self.last_batch not in LAST_BATCH:
-            raise not_one_of("last_batch", self.last_batch, LAST_BATCH)
-        if self.precision not in PRECISIONS:
-            raise not_one_of("precision", self.precision, PRECISIONS)
+            finite_number("clip_norm", self.clip_norm, above=0)
+        for name, allowed in (("last_batch", LAST_BATCH), ("precision", PRECISIONS)):
+            if getattr(self, name) not in allowed:
+                raise not_one_of(name, getattr(self, name), allowed)
 
     @property
     def dtype(self) -> torch.dtype:
         """Of weights and data; in bfloat16 only the products are rounded, the weights stay float32."""
+        import torch
+
         return torch.float64 if self.precision == "float64" else torch.float32
-
-
-def _check_number(name: str, value: object, *, allow_zero: bool) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or value < 0 or (value == 0 and not allow_zero):  # type: ignore[operator]
-        raise UserError(f"{name}={value!r} must be a finite number, {'0 or more' if allow_zero else 'above 0'}")

@@ -1,7 +1,7 @@
 """A stack: models of one seed and one shape, their weights side by side along a leading axis, trained as one.
 
-Losses, reductions, betas and posteriors differ per arm as *values*; the network does not. Every arm starts from
-the same weights and sees the same images and noise, so a difference between arms is a difference of objectives.
+Arms of a stack differ in objective and optimiser settings, which are *values*; the network is the same. Every arm
+starts from the same weights and sees the same images and noise, so a difference between arms is one of settings.
 """
 
 from __future__ import annotations
@@ -14,21 +14,25 @@ import torch
 from torch import Tensor, nn
 
 from vae import streams
+from vae.arms import Arm, varied
 from vae.errors import UserError
-from vae.objectives import POSTERIORS, Objective
+from vae.posteriors import POSTERIORS, USUAL, OwnPosterior
+from vae.training.settings import Training
+
+_DROPOUT = nn.modules.dropout._DropoutNd
 
 
 @dataclass
 class Stack:
     """Arms that train together.
 
-    template: one model; its weights are the arms' common start. objectives: one per arm.
+    template: one model; its weights are the arms' common start. arms: what each minimises, and how it is trained.
     parameters: name -> (arms, *shape). dataset, seed: the name of the random streams.
     diverged: arm -> (epoch, step) at which its numbers stopped being finite; such an arm is frozen.
     """
 
     template: nn.Module
-    objectives: tuple[Objective, ...]
+    arms: tuple[Arm, ...]
     dataset: str
     seed: int
     parameters: dict[str, Tensor]
@@ -39,36 +43,43 @@ class Stack:
     def create(
         cls,
         build: Callable[[], nn.Module],
-        objectives: Sequence[Objective],
+        arms: Sequence[Arm],
         *,
         dataset: str,
         seed: int,
         device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
     ) -> Stack:
         """A stack of fresh models. ``build`` makes one; its layers draw from the stream (dataset, seed, "weights").
 
+        Weights are of the type that the arms' precision asks for. Raises UserError for arms that cannot share a stack,
+        and for a model that holds more than weights.
+
         >>> from vae.models import VAE
-        >>> arms = [Objective("bce"), Objective("mae", beta=2)]
+        >>> arms = [Arm("bce"), Arm("mae", beta=2)]
         >>> stack = Stack.create(lambda: VAE((8, 8), 2, hidden=(4,)), arms, dataset="digits", seed=0)
         >>> stack.parameters["mean.weight"].shape
         torch.Size([2, 2, 4])
         """
-        if not objectives:
-            raise UserError("objectives=() must hold at least one arm")
+        _check_arms(arms)
         with streams.ambient(dataset, seed, "weights"):
             template = build()
+        check_stackable(template)
+        _check_posteriors(template, arms)
         init_hash = streams.fingerprint(dict(template.named_parameters()))
-        template = template.to(device=device, dtype=dtype).requires_grad_(False)
+        template = template.to(device=device, dtype=arms[0].training.dtype).requires_grad_(False)
         parameters = {
-            name: value.detach().expand(len(objectives), *value.shape).clone()
+            name: value.detach().expand(len(arms), *value.shape).clone()  # (arms, *shape)
             for name, value in template.named_parameters()
         }
-        return cls(template, tuple(objectives), dataset, seed, parameters, init_hash)
+        return cls(template, tuple(arms), dataset, seed, parameters, init_hash)
+
+    def __len__(self) -> int:
+        return len(self.arms)
 
     @property
-    def arms(self) -> int:
-        return len(self.objectives)
+    def training(self) -> Training:
+        """How the stack is trained: the settings that its arms share. Those of the optimiser are the first arm's."""
+        return self.arms[0].training
 
     @property
     def latents(self) -> int:
@@ -104,7 +115,7 @@ class Stack:
         """Some of the arms as a stack of its own, on its own memory, ready to train in another thread."""
         return Stack(
             copy.deepcopy(self.template),  # a functional call puts other weights into its module while it runs
-            tuple(self.objectives[arm] for arm in arms),
+            tuple(self.arms[arm] for arm in arms),
             self.dataset,
             self.seed,
             {name: value.detach()[list(arms)] for name, value in self.parameters.items()},
@@ -117,6 +128,44 @@ class Stack:
         return torch.tensor(values, dtype=self.dtype, device=self.device)[:, None, None]
 
     def spread_factors(self) -> tuple[Tensor, Tensor]:
-        """Per arm, (arms, 1, 1): what multiplies the spread in ln(std), and in the log variance that KL reads."""
-        posteriors = [POSTERIORS[objective.posterior] for objective in self.objectives]
-        return self.column([p.std_factor for p in posteriors]), self.column([p.kl_factor for p in posteriors])
+        """The two factors of each arm's Gaussian posterior, (arms, 1, 1) each; see `vae.posteriors`."""
+        readings = [POSTERIORS[arm.posterior] for arm in self.arms]
+        std = self.column([reading.std_factor for reading in readings])
+        return std, self.column([reading.kl_factor for reading in readings])
+
+
+def _check_arms(arms: Sequence[Arm]) -> None:
+    if not arms:
+        raise UserError("arms=() must hold at least one arm")
+    if len({arm.shape for arm in arms}) > 1:
+        differing = [name for name in varied(arms) if name in dict(arms[0].shape)]
+        raise UserError(f"arms differ in {differing}: arms of different shapes form stacks of their own")
+
+
+def _check_posteriors(template: nn.Module, arms: Sequence[Arm]) -> None:
+    other = next((arm.posterior for arm in arms if arm.posterior != USUAL), None)
+    if other is not None and isinstance(template, OwnPosterior):
+        raise UserError(
+            f"posterior={other!r} says how the spread of a Gaussian is read, and "
+            f"model {type(template).__name__} brings its own posterior: leave it out"
+        )
+
+
+def check_stackable(template: nn.Module) -> None:
+    """Raises UserError for a model whose state is more than its weights, or that draws from an ambient stream.
+
+    Buffers (BatchNorm's running means, for example) are not stacked: arms would share one copy. Dropout draws noise
+    that belongs to no named stream, so an arm would not train the same alone and in a stack.
+    """
+    buffers = [name for name, _ in template.named_buffers()]
+    if buffers:
+        raise UserError(
+            f"model {type(template).__name__} has buffers {buffers[:3]}, which arms of a stack would share: "
+            "a stack holds weights only. Use GroupNorm or LayerNorm in place of BatchNorm"
+        )
+    dropout = next((name for name, module in template.named_modules() if isinstance(module, _DROPOUT)), None)
+    if dropout is not None:
+        raise UserError(
+            f"model {type(template).__name__} has a dropout layer {dropout!r}, whose noise belongs to no named stream: "
+            "leave it out"
+        )

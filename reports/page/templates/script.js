@@ -1,5 +1,5 @@
 "use strict";
-// Everything below only adds to a page that is whole without it: theme, sorting, filtering, columns, zoom.
+// The page is complete without this script, which adds theme, sorting, filtering, columns and zoom.
 
 const root = document.documentElement;
 const themeButton = document.getElementById("theme");
@@ -56,7 +56,7 @@ function sortBy(table, index) {
   const body = table.tBodies[0];
   const rows = [...body.rows].filter((row) => !("fixed" in row.dataset));
   const keyed = rows.map((row) => [sortKey(row, index), row]);
-  // What was not measured stays last, whichever way the rest runs.
+  // What was not measured stays last in both directions.
   const absent = (key) => key === null || key === "–";
   keyed.sort(([a], [b]) => absent(a) - absent(b) || (absent(a) ? 0 : down ? compare(b, a) : compare(a, b)));
   body.append(...keyed.map(([, row]) => row));
@@ -126,5 +126,5 @@ startTheme();
 document.querySelectorAll("table[data-tools]").forEach(makeSortable);
 document.querySelectorAll(".tools").forEach(startTools);
 addEventListener("hashchange", openAimedAt);
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((each) => { each.open = true; }));
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((folded) => { folded.open = true; }));
 openAimedAt();

@@ -39,6 +39,6 @@ def close_dead(store: Store, experiment_id: str) -> None:
     running = f"attributes.status = 'RUNNING' AND tags.`{TAG_KIND}` = '{KIND_STUDY}'"
     for parent in store.client.search_runs([experiment_id], running):
         if is_dead(parent.data.tags.get(TAG_PROCESS, "")):
-            open_ = f"attributes.status = 'RUNNING' AND tags.`{TAG_PARENT}` = '{parent.info.run_id}'"
-            for run in [*store.client.search_runs([experiment_id], open_), parent]:
+            still_open = f"attributes.status = 'RUNNING' AND tags.`{TAG_PARENT}` = '{parent.info.run_id}'"
+            for run in [*store.client.search_runs([experiment_id], still_open), parent]:
                 store.client.set_terminated(run.info.run_id, "KILLED")

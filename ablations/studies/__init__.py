@@ -1,0 +1,56 @@
+"""The bundled studies, and how a study file is found and read. Imports nothing heavy: mistakes are told at once."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from vae.errors import UserError, closest
+
+
+def bundled() -> tuple[str, ...]:
+    """The names of the studies that come with the package."""
+    folder = resources.files("ablations.studies")
+    return tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
+
+
+def read(study: str) -> tuple[str, str]:
+    """(where it lies, its text) of a study given by bundled name or by path."""
+    if study in bundled():
+        return f"{study}.toml", (resources.files("ablations.studies") / f"{study}.toml").read_text("utf-8")
+    path = Path(study)
+    if not path.suffix and not path.exists():
+        raise UserError(
+            f"study={study!r} is neither a bundled study {list(bundled())} nor a file.{closest(study, bundled())}"
+        )
+    try:
+        return str(path), path.read_text("utf-8")
+    except FileNotFoundError:
+        raise UserError(f"study={study!r}: there is no such file; bundled studies are {list(bundled())}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"study={study!r} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def table_of(study: str) -> tuple[str, dict[str, Any]]:
+    """(where it lies, its content) of a study file, its name filled in, its values not checked."""
+    where, text = read(study)
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{where} is not TOML: {error}") from None
+    table.setdefault("name", Path(where).stem)
+    return where, table
+
+
+def name_of(study: str) -> str:
+    """The name under which a study given by name or by file is tracked.
+
+    >>> name_of("mnist"), name_of("elsewhere/mine.toml"), name_of("my.v2")
+    ('mnist', 'mine', 'my.v2')
+    """
+    path = Path(study)
+    if path.suffix != ".toml":
+        return study
+    return str(table_of(study)[1]["name"]) if path.is_file() else path.stem

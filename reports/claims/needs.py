@@ -1,0 +1,76 @@
+"""Claims bring their evidence: which arms they compare that a study's grid lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports.claims.kinds import Measure
+from reports.claims.model import LEAST_CURVE, Claim, check_base
+from reports.claims.places import MATCHED, NOMINAL
+from reports.claims.selectors import EffectiveBeta, Selector
+from vae.arms import Arm, find, sum_twin
+
+
+def needed_arms(claims: Sequence[Claim], arms: Sequence[Arm], *, base: Arm, effective_beta: EffectiveBeta) -> list[Arm]:
+    """The arms that the claims compare and the grid lacks, each once, in the order of the claims.
+
+    arms: those of the grid. base: the arm whose values hold where selectors are silent. effective_beta: arm -> its
+    beta_eff on the study's images.
+
+    Arms named outright come first; then, where a curve over beta is needed (a trend, a comparison at equal rate, a
+    tuned arm) and there are fewer than two betas, the claim's own betas; then the `sum` twin of every arm that a
+    twin comparison matches, those that were just added included. Raises UserError for a claim that selects by an
+    option which the base's models do not have.
+    """
+    check_base(claims, base)
+    known = list(arms)
+
+    def add(wanted: Sequence[Arm]) -> None:
+        for arm in wanted:
+            if find(arm, known) is None:
+                known.append(arm)
+
+    for claim in claims:
+        add(_named(claim, base, effective_beta))
+    for claim in claims:
+        add(_on_curves(claim, known, base))
+    add([twin for claim in claims for twin in _twins(claim, known, base, effective_beta)])
+    return known[len(arms) :]
+
+
+def _named(claim: Claim, base: Arm, effective_beta: EffectiveBeta) -> list[Arm]:
+    selectors = list(claim.needs)
+    if NOMINAL in claim.places:
+        selectors += [selector for leg in claim.legs for selector in leg.selectors]
+    return [selector.arm(base, effective_beta) for selector in selectors if selector.names_one and not selector.tuned]
+
+
+def _on_curves(claim: Claim, known: Sequence[Arm], base: Arm) -> list[Arm]:
+    arms: list[Arm] = []
+    for curve in _curves(claim):
+        on_it = [arm for arm in known if curve.matches(arm, base) and arm.beta > 0]
+        if len(on_it) < LEAST_CURVE:
+            arms += [base.replace(curve.settings, beta=beta) for beta in claim.betas]
+    return arms
+
+
+def _curves(claim: Claim) -> list[Selector]:
+    """Selectors, beta left open, of the arms that this claim reads as curves over beta."""
+    everything = MATCHED in claim.places
+    used = [
+        selector
+        for leg in claim.legs
+        for selector in leg.selectors
+        if everything or leg.kind.measure is Measure.SLOPE or selector.tuned
+    ]
+    return list(dict.fromkeys(selector.at_any_beta for selector in used))
+
+
+def _twins(claim: Claim, known: Sequence[Arm], base: Arm, effective_beta: EffectiveBeta) -> list[Arm]:
+    selectors = [leg.a for leg in claim.legs if leg.twin and leg.a is not None]
+    return [
+        sum_twin(arm, effective_beta(arm))
+        for selector in selectors
+        for arm in known
+        if selector.matches(arm, base, effective_beta(arm))
+    ]

@@ -1,0 +1,68 @@
+"""The region that a claim names: the open interval in which it says that the mean difference lies."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vae.errors import UserError
+
+
+@dataclass(frozen=True)
+class Region:
+    """The open interval (low, high). Metric units.
+
+    `above`, `below` and `within` make the usual ones from a margin, the least difference that matters. They raise
+    UserError for a margin that is negative or not finite.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+
+    @classmethod
+    def above(cls, margin: float) -> Region:
+        """(margin, ∞)."""
+        return cls(low=_checked(margin))
+
+    @classmethod
+    def below(cls, margin: float) -> Region:
+        """(−∞, −margin).
+
+        >>> Region.below(0.02)
+        Region(low=-inf, high=-0.02)
+        """
+        return cls(high=-_checked(margin))
+
+    @classmethod
+    def within(cls, margin: float) -> Region:
+        """(−margin, margin); UserError for 0, which leaves no room."""
+        if margin == 0:
+            raise UserError("margin=0 leaves no room to be equivalent in; give the least difference that matters")
+        return cls(-_checked(margin), margin)
+
+    @property
+    def ends(self) -> tuple[float, ...]:
+        """The finite ends."""
+        return tuple(end for end in (self.low, self.high) if math.isfinite(end))
+
+    def scaled(self, factor: float) -> Region:
+        """The region of the same claim with its margin times `factor`."""
+        return Region(self.low * factor, self.high * factor)
+
+    def holds(self, value: ArrayLike) -> NDArray[np.bool_]:
+        """Whether each value lies inside.
+
+        >>> Region.above(0.5).holds([0.5, 0.6]).tolist()
+        [False, True]
+        """
+        values = np.asarray(value, dtype=float)
+        return np.asarray((values > self.low) & (values < self.high))
+
+
+def _checked(margin: float) -> float:
+    if not (math.isfinite(margin) and margin >= 0):
+        raise UserError(f"margin={margin!r} must be a finite number, 0 or more")
+    return margin

@@ -1,0 +1,124 @@
+"""The words of claim kinds: the clause for an effect, what the margin makes of it, and the label of its axis.
+
+The numbers arrive as text, rounded by the judge (`reports.judging.sentences`): here is only how they are put.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from reports.numbers import PURE, setting
+
+
+@dataclass(frozen=True)
+class EffectText:
+    """An effect as text. opening: "With ‘sum’ at beta 1, the SSIM of MAE". other: the second arm, "MSE".
+
+    size: without its sign; signed: with it; both with their unit. interval: "95 % interval 0.8 to 1.2, 8 seeds", run
+    as the words "lower" and "higher" need; signed_interval: with signs. level, reference: of an arm that is compared
+    with a number; reference is empty where that number is 0.
+    """
+
+    opening: str
+    other: str
+    size: str
+    signed: str
+    interval: str
+    signed_interval: str
+    negative: bool
+    rounds_to_zero: bool
+    level: str = ""
+    reference: str = ""
+
+
+class Opposite(Enum):
+    """How much of the interval lies opposite to the claim."""
+
+    NOT_ALL = 0  # it reaches zero, or the claim's side
+    ALL = 1
+    BEYOND_MARGIN = 2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A comparison that is supported or refuted. margin: with its unit; empty where it is 0."""
+
+    supported: bool
+    margin: str
+    opposite: Opposite = Opposite.NOT_ALL
+
+
+@dataclass(frozen=True)
+class Words:
+    """effect: a clause. consequence: the tail of the sentence, from its colon. axis: (label, unit, reference)."""
+
+    effect: Callable[[EffectText], str]
+    consequence: Callable[[Outcome], str]
+    axis: Callable[[str, str, float | None], str]
+
+
+def difference(effect: EffectText) -> str:
+    """How much lower or higher; neither where the effect rounds to 0."""
+    if effect.level or effect.rounds_to_zero:
+        return change(effect)
+    way = "lower" if effect.negative else "higher"
+    return f"{effect.opening} is {effect.size} {way} than that of {effect.other} ({effect.interval})"
+
+
+def change(effect: EffectText) -> str:
+    """How much it differs, with its sign; or where the one arm stands beside its reference."""
+    if not effect.level:
+        return f"{effect.opening} differs from that of {effect.other} by {effect.signed} ({effect.signed_interval})"
+    way = "below" if effect.negative else "above"
+    away = f", {effect.size} {way} {effect.reference}" if effect.reference else ""
+    return f"{effect.opening} is {effect.level}{away} ({effect.interval})"
+
+
+def slope(effect: EffectText) -> str:
+    """How steeply it falls or rises along beta."""
+    way = "falls" if effect.negative else "rises"
+    return f"{effect.opening} {way} by {effect.size} each time beta grows e-fold ({effect.interval})"
+
+
+def excess(outcome: Outcome) -> str:
+    """Of a claim of a direction: more than the margin, or not, and no more than its interval shows."""
+    margin = outcome.margin
+    if outcome.supported:
+        return f": more than the {margin} that matters" if margin else ""
+    if outcome.opposite is Opposite.NOT_ALL:
+        return f": not more than the {margin} that would matter" if margin else ": no such difference"
+    beyond = outcome.opposite is Opposite.BEYOND_MARGIN and margin
+    return f": opposite to the claim, by more than the {margin} that matters" if beyond else ": opposite to the claim"
+
+
+def equality(outcome: Outcome) -> str:
+    """Of a claim of equality: within the margin, or not."""
+    if outcome.supported:
+        return f": within ±{outcome.margin}, no difference that matters"
+    return f": more than the ±{outcome.margin} that would pass as equal"
+
+
+def difference_axis(label: str, unit: str, reference: float | None) -> str:
+    """Of a difference between two arms, or between an arm and a number.
+
+    >>> difference_axis("rate", "nats", None), difference_axis("−ELBO", "nats", 105.6), difference_axis("SSIM", "1", 0)
+    ('difference in rate (nats)', '−ELBO − 105.6 (nats)', 'SSIM')
+    """
+    if reference is None:
+        return f"difference in {label}{_in(unit)}"
+    return f"{label} − {setting(reference)}{_in(unit)}" if reference else f"{label}{_in(unit)}"
+
+
+def slope_axis(label: str, unit: str, reference: float | None) -> str:
+    """Of a slope over beta.
+
+    >>> slope_axis("rate", "nats", None)
+    'slope of rate on ln β (nats)'
+    """
+    return f"slope of {label} on ln β{_in(unit)}"
+
+
+def _in(unit: str) -> str:
+    return "" if unit in PURE else f" ({unit})"

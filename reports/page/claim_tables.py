@@ -1,0 +1,182 @@
+"""The numbers of a claim as tables: its comparisons, and whether its verdict depends on level, margin and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import pandas as pd
+
+from reports.claims.places import COMPUTED, MATCHED, NOMINAL, OVERALL
+from reports.judging.verdict import INSUFFICIENT, Sensitivity, Verdict
+from reports.numbers import (
+    MISSING,
+    counted,
+    decimals,
+    effect_decimals,
+    listed,
+    number,
+    p_value,
+    setting,
+    spans,
+    with_unit,
+)
+from reports.page.claim_sections import ClaimSection
+from reports.page.layout import Column, Entry, Table, by_columns, described
+from reports.page.palette import sign
+
+_NUMBERS: Final = (
+    *("place", "label", "verdict", "counted", "kind", "metric", "unit", "effect", "ci_low", "ci_high", "sd", "d_z"),
+    *("margin", "reference", "n", "p_in", "p_out", "p_in_adj", "p_out_adj", "p_exact_in", "p_exact_out", "alpha"),
+    "seeds_to_settle",
+)
+_EVERY_SETTING: Final = "at another level, at half or twice the margin, or when any one seed is left out"
+_NOT_COUNTED: Final = "beside: "
+PLACES: Final = {NOMINAL: "as named", MATCHED: "at equal rate", COMPUTED: "by computation", OVERALL: "overall"}
+
+
+def verdict_table(sections: Sequence[ClaimSection]) -> Table:
+    """One row per claim: its words, its verdict, and the verdict in plain words."""
+    parts = [
+        (Column("claim"), [Entry(section.quote) for section in sections]),
+        (Column("verdict"), [Entry(section.verdict) for section in sections]),
+        (Column("in plain words"), [Entry(section.answer.sentence) for section in sections]),
+    ]
+    return by_columns("The claims and their verdicts.", parts, name="verdicts")
+
+
+def comparison_rows(sections: Sequence[ClaimSection]) -> pd.DataFrame:
+    """Every single comparison with its numbers in full: the CSV file of all claims."""
+    rows = [
+        {"claim": section.id, **{name: getattr(single, name) for name in _NUMBERS}}
+        for section in sections
+        for single in section.comparisons
+    ]
+    return pd.DataFrame(rows, columns=["claim", *_NUMBERS])
+
+
+def comparison_table(section: ClaimSection) -> Table:
+    """Each comparison: verdict, effect with interval, margin, d_z, n, p values; dashes for what has no effect."""
+    singles = section.comparisons
+    parts = [
+        (Column("comparison"), _named(singles)),
+        (Column("verdict"), [Entry(v.verdict, mark=f"verdict-{sign(v.verdict)[0]}") for v in singles]),
+        (Column("effect", "95 % interval", True, about="first arm minus second"), [_effect(v) for v in singles]),
+        (Column("margin", numeric=True), [_margin(v) for v in singles]),
+        (Column("d_z", numeric=True, about="effect / sd of the differences"), [_d_z(v) for v in singles]),
+        (Column("n", numeric=True, about="seeds"), [_seeds(v) for v in singles]),
+        (Column("p for", numeric=True, about="adjusted; small supports"), [_p(v.p_in_adj) for v in singles]),
+        (Column("p against", numeric=True, about="adjusted; small refutes"), [_p(v.p_out_adj) for v in singles]),
+        (Column("exact p", numeric=True, about="sign flips, not adjusted"), [_p(v.p_exact) for v in singles]),
+    ]
+    caption = "Paired differences over seeds. p for and p against are Holm-adjusted over all claims and places."
+    return by_columns(caption, parts, name=f"claim-{section.id}")
+
+
+def names(singles: Sequence[Verdict]) -> list[str]:
+    """What each comparison is called in a list: its own words where no other has the same, else its arms too."""
+    matched = any(single.place == MATCHED for single in singles)
+    short = [(single.label.split(": ")[0], single.place) for single in singles]
+    labels = [single.label if short.count(key) > 1 else key[0] for single, key in zip(singles, short)]
+    labels = [described(label).label for label in labels]
+    return [f"{label}, {PLACES[single.place]}" if matched else label for label, single in zip(labels, singles)]
+
+
+def _named(singles: Sequence[Verdict]) -> list[Entry]:
+    """The names; those of comparisons that do not count begin with "beside"."""
+    entries = []
+    for name, single in zip(names(singles), singles):
+        text = name.removeprefix(_NOT_COUNTED)
+        entries.append(Entry(text if single.counted else f"{_NOT_COUNTED}{text}", name))
+    return entries
+
+
+def _effect(single: Verdict) -> Entry:
+    if single.effect is None:
+        return Entry(MISSING)
+    if single.ci_low is None or single.ci_high is None:
+        return Entry(number(single.effect, decimals([], [single.effect]), signed=True), single.effect)
+    places = effect_decimals((single.ci_high - single.ci_low) / 2, single.effect, single.margin)
+    mean, low, high = (number(x, places, signed=True) for x in (single.effect, single.ci_low, single.ci_high))
+    return Entry(with_unit(f"{mean} [{low}, {high}]", single.unit), single.effect)
+
+
+def _d_z(single: Verdict) -> Entry:
+    return Entry(MISSING) if single.d_z is None else Entry(number(single.d_z, 2, signed=True), single.d_z)
+
+
+def _seeds(single: Verdict) -> Entry:
+    """A computed comparison has no metric and no seeds."""
+    return Entry(str(single.n), float(single.n)) if single.metric else Entry(MISSING)
+
+
+def _margin(single: Verdict) -> Entry:
+    return Entry(MISSING) if single.margin is None else Entry(setting(single.margin), single.margin)
+
+
+def _p(value: float | None) -> Entry:
+    return Entry(p_value(value), value)
+
+
+def sensitivity_table(section: ClaimSection) -> Table | None:
+    """Each comparison at other levels and margins, and with one seed left out; None where no verdict was reached."""
+    decided = [single for single in section.comparisons if _decided(single)]
+    if not decided:
+        return None
+    settings = _sensitivities(decided)
+    parts = [
+        (Column("comparison"), _named(decided)),
+        (Column("level α"), [Entry(_by_word(one.alpha)) for one in settings]),
+        (Column("margin times"), [Entry(_by_word(one.margin)) for one in settings]),
+        (Column("seed left out"), [Entry(_by_word(one.leave_one_out)) for one in settings]),
+    ]
+    return by_columns("The verdict under other settings.", parts, name=f"sensitivity-{section.id}")
+
+
+def _decided(single: Verdict) -> bool:
+    """Whether there is a verdict that other settings could change."""
+    return single.sensitivity is not None and single.verdict != INSUFFICIENT
+
+
+def _sensitivities(singles: Sequence[Verdict]) -> list[Sensitivity]:
+    return [single.sensitivity for single in singles if single.sensitivity is not None]
+
+
+def _by_word(words: Mapping[str, str]) -> str:
+    """ "supported at all: 0.01, 0.05, 0.1", or each word with its settings. words: setting -> word."""
+    if not words:
+        return MISSING
+    settings: dict[str, list[str]] = {}
+    for value, word in words.items():
+        settings.setdefault(word, []).append(value)
+    if len(settings) == 1:
+        return f"{next(iter(settings))} at all: {_run(list(words))}"
+    return "; ".join(f"{word} at {_run(values)}" for word, values in settings.items())
+
+
+def _run(values: list[str]) -> str:
+    return spans(int(v) for v in values) if len(values) > 3 and all(v.isdigit() for v in values) else ", ".join(values)
+
+
+def firmness(section: ClaimSection) -> str:
+    """One sentence on whether the verdict depends on its settings; empty for what is computed and not sampled."""
+    singles = [single for single in section.comparisons if _decided(single) and single.counted]
+    settings = _sensitivities(singles)
+    stable = [one.stable for one in settings]
+    if not stable:
+        return ""
+    if all(stable):
+        untested = _untested(settings, fewest=min(single.n for single in singles))
+        which = "under any setting that leaves enough seeds to decide" if untested else _EVERY_SETTING
+        return f"No comparison changes its verdict {which}.{untested}"
+    which = "" if len(stable) == 1 else f" of {stable.count(False)} of {len(stable)} comparisons"
+    return f"The verdict{which} would be different under some of the settings below."
+
+
+def _untested(settings: Sequence[Sensitivity], *, fewest: int) -> str:
+    """The settings for which the seeds are too few, as a sentence; empty where they suffice for all."""
+    levels = dict.fromkeys(level for one in settings for level, word in one.alpha.items() if word == INSUFFICIENT)
+    lacking = [f"level {listed(levels)} cannot be tested"] if levels else []
+    if any(INSUFFICIENT in one.leave_one_out.values() for one in settings):
+        lacking.append("no seed can be left out")
+    return f" With {counted(fewest, 'seed')}, {listed(lacking)}." if lacking else ""

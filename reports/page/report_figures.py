@@ -1,0 +1,205 @@
+"""Which figures a report has: each drawn once, with its name, its caption and a description of what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from reports.numbers import listed, sentence_case, setting
+from reports.page import figures
+from reports.page.base import at_base, caption_clause, distinct, further_factors, without_base
+from reports.page.claim_sections import ClaimSection
+from reports.page.claim_tables import names
+from reports.page.effects import effect
+from reports.page.evidence import Evidence
+from reports.page.layout import described
+from reports.page.objectives import OBJECTIVES
+from reports.page.pictures import Strip, first_cells, picture_grid
+from reports.page.prose import caption_against_beta
+from reports.page.tables import summary
+from vae.factors import Factor
+from vae.metrics.catalogue import CATALOGUE, HEADLINE
+
+AGAINST_RATE: Final = (OBJECTIVES, ("ssim", "acutance_ratio", "bits_per_dim"), ("legibility", "sigma_eq", "kid"))
+MOST_PANELS: Final = 3  # in a figure against a further factor
+TRAINING: Final = {
+    "test_neg_elbo": "test −ELBO (nats per image)",
+    "train_loss": "training loss (own units)",
+    "train_rate": "rate in training (nats per image)",
+}
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """A figure with its words. section: the part of the page that shows it. alt: what the figure shows, in words."""
+
+    name: str
+    section: str
+    caption: str
+    alt: str
+    figure: Figure
+
+
+def report_figures(evidence: Evidence, means: pd.DataFrame, sections: Sequence[ClaimSection]) -> Iterator[ReportFigure]:
+    """All figures of a report but the picture grids, in the order of the page. means: as `tables.arm_means`.
+
+    Figures of arms keep to the study's base, and their captions name its settings where the study varies them.
+    """
+    yield from (_effect_figure(section) for section in sections if section.measured)
+    clause = caption_clause(means, evidence.base)
+    if not without_base(means, evidence.base):
+        for drawn in _base_figures(evidence, means, sections):
+            yield replace(drawn, caption=drawn.caption + clause, alt=drawn.alt + clause)
+    yield from _factor_figures(evidence, means, sections)
+
+
+def _effect_figure(section: ClaimSection) -> ReportFigure:
+    titles = names(section.drawn)
+    verdicts = "; ".join(f"{title}: {single.verdict}" for title, single in zip(titles, section.drawn))
+    return ReportFigure(
+        name=f"effect-{section.id}",
+        section="effect",
+        caption=section.drawn_note,
+        alt=f"Paired differences with 95 % intervals, and the region in which the claim would hold. {verdicts}.",
+        figure=effect(section.drawn, titles),
+    )
+
+
+def _base_figures(evidence: Evidence, means: pd.DataFrame, sections: Sequence[ClaimSection]) -> Iterator[ReportFigure]:
+    means = at_base(means, evidence.base)
+    cells = at_base(evidence.done, evidence.base)
+    present = set(means["metric"])
+    for metric in dict.fromkeys((*_claimed(sections), *HEADLINE)):
+        if metric in present:
+            yield _beta_figure(means, metric)
+    if "rate" in present and means["reduction"].nunique() > 1 and (means["reduction"] == "sum").any():
+        yield _effective_figure(means)
+    if "rate" in present:
+        yield from _rate_figures(evidence, cells, means)
+    yield from _transfer_figures(evidence, cells)
+    yield from _training_figures(evidence, cells)
+
+
+def _claimed(sections: Sequence[ClaimSection]) -> list[str]:
+    """The metrics that claims depend on, each once."""
+    return list(dict.fromkeys(metric for section in sections for metric in section.metrics))
+
+
+def _beta_figure(means: pd.DataFrame, metric: str) -> ReportFigure:
+    caption = caption_against_beta(metric)
+    alt = f"{caption} The table of this metric has the same numbers."
+    return ReportFigure(f"{metric}-against-beta", "beta", caption, alt, figures.metric_against_beta(means, metric))
+
+
+def _effective_figure(means: pd.DataFrame) -> ReportFigure:
+    caption = (
+        "Rate against β_eff, all reductions on one axis. Lines: sum. Hollow marks: the other reductions; where "
+        "they lie on the lines, the reduction only changes the weight of the KL term."
+    )
+    figure = figures.metric_against_effective_beta(means, "rate")
+    return ReportFigure("rate-against-effective-beta", "weight", caption, caption, figure)
+
+
+def _rate_figures(evidence: Evidence, cells: pd.DataFrame, means: pd.DataFrame) -> Iterator[ReportFigure]:
+    of_sum = means[means["reduction"] == "sum"]
+    if of_sum.empty or of_sum.groupby("loss")["arm"].nunique().max() < 2:
+        return
+    reached = of_sum.loc[of_sum["metric"] == "rate", "mean"]
+    rates = [rate for rate in matched_rates(evidence) if reached.min() <= rate <= reached.max()]
+    present = set(means["metric"])
+    for place, group in enumerate(AGAINST_RATE):
+        metrics = [metric for metric in group if metric in present]
+        if metrics:
+            caption = _rate_caption(metrics, rates)
+            figure = figures.against_rate(cells, means, metrics, rates)
+            yield ReportFigure(f"against-rate-{place + 1}", "rate", caption, caption, figure)
+
+
+def _rate_caption(metrics: Sequence[str], rates: Sequence[float]) -> str:
+    labels = sentence_case(listed(described(metric).label for metric in metrics))
+    at = listed(setting(rate) for rate in rates)
+    lines = f"; dotted lines: rates of comparison, {at} nats per image" if rates else ""
+    return (
+        f"{labels} against the rate, reduction sum. Line and band: mean over seeds with its 95 % interval; "
+        f"marks: arms{lines}."
+    )
+
+
+def matched_rates(evidence: Evidence) -> tuple[float, ...]:
+    """The rates at which the verdicts compared losses; none where no verdict did."""
+    used = {rate for verdict in evidence.verdicts for part in (verdict, *verdict.legs) for rate in part.rates}
+    return tuple(sorted(used))
+
+
+def _transfer_figures(evidence: Evidence, cells: pd.DataFrame) -> Iterator[ReportFigure]:
+    pictured = first_cells(cells, evidence.pictures)
+    nominal = [cell for cell in pictured if cell["reduction"] == "sum" and cell["beta"] == 1.0] or pictured[:6]
+    arrays = {str(cell["arm"]): evidence.pictures[cell["key"]] for cell in nominal}
+    functions = {arm: of_arm for arm, of_arm in arrays.items() if "transfer_h" in of_arm}
+    if functions:
+        caption = (
+            "Transfer function H, gain G and squared coherence γ² of reconstructions against the originals, one seed. "
+            "H falls both for blur and for displacement: read it together with G and γ²."
+        )
+        losses = {str(cell["arm"]): str(cell["loss"]) for cell in nominal}
+        yield ReportFigure("transfer", "transfer", caption, caption, figures.transfer(functions, losses))
+
+
+def _training_figures(evidence: Evidence, cells: pd.DataFrame) -> Iterator[ReportFigure]:
+    cells = cells[(cells["reduction"] == "sum") & (cells["origin"] == "grid")]
+    joined = evidence.history.merge(cells[["key", "loss", "beta"]], on="key")
+    for metric, label in TRAINING.items():
+        rows = joined[joined["metric"] == metric]
+        if rows["epoch"].nunique() > 1:
+            caption = (
+                f"{sentence_case(label)} by epoch, reduction sum: one line per β, labelled at its end, "
+                "with its 95 % interval over seeds."
+            )
+            figure = figures.training(_curve(rows), label)
+            yield ReportFigure(f"training-{metric}", "training", caption, caption, figure)
+
+
+def _curve(rows: pd.DataFrame) -> pd.DataFrame:
+    groups = rows.groupby(["loss", "beta", "epoch"], sort=False)["value"]
+    return pd.DataFrame(
+        [{"loss": loss, "beta": beta, "epoch": epoch} | summary(v) for (loss, beta, epoch), v in groups]
+    )
+
+
+def _factor_figures(
+    evidence: Evidence, means: pd.DataFrame, sections: Sequence[ClaimSection]
+) -> Iterator[ReportFigure]:
+    """The metrics that claims depend on, or else the first headline ones, against each further numeric factor."""
+    base = evidence.base
+    present = set(means["metric"])
+    neutral = (metric for metric in HEADLINE if not CATALOGUE[metric].own_objective)
+    metrics = [metric for metric in _claimed(sections) or neutral if metric in present][:MOST_PANELS]
+    for factor in further_factors(means):
+        rows = at_base(means, base, free=factor.name)
+        rows = rows[(rows["reduction"] == base.reduction) & (rows["beta"] == base.beta)]
+        if metrics and len(distinct(rows, factor)) > 1 and all(map(_is_number, distinct(rows, factor))):
+            others = caption_clause(means.drop(columns=factor.name), base)
+            caption = _factor_caption(metrics, factor, evidence) + others
+            figure = figures.against_factor(rows, metrics, factor)
+            yield ReportFigure(f"against-{factor.key}", "factor", caption, caption, figure)
+
+
+def _factor_caption(metrics: Sequence[str], factor: Factor, evidence: Evidence) -> str:
+    labels = sentence_case(listed(described(metric).label for metric in metrics))
+    return (
+        f"{labels} against {factor.title}, by loss, reduction {evidence.base.reduction}, "
+        f"β = {setting(evidence.base.beta)}: mean over seeds with its 95 % interval."
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def grid_figure(kind: str, strips: Sequence[Strip]) -> ReportFigure:
+    """The strips of all arms as one picture, for the figure files."""
+    return ReportFigure(kind, "files", "", f"{kind} of {len(strips)} rows", picture_grid(strips))

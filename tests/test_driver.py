@@ -1,0 +1,290 @@
+"""The driver on a real store: kept weights are measured again to the last bit, and any executor gives one result."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ablations import driver, grid
+from ablations import plan as planning
+from ablations.driver import Outcome
+from ablations.executors.events import CellResult, EpochDone, Event, Executor, KeptWeights, Measuring, Preparing
+from ablations.executors.local import Local
+from ablations.grid import Cell
+from ablations.plan import Plan
+from ablations.records import planned
+from ablations.results import read_results
+from ablations.setup import Setup
+from ablations.study import checked
+from ablations.views import outcome_lines
+from tests.tracking_samples import local_store
+from tracking import Store, kept, read_history, read_pictures
+from tracking.schema import WEIGHTS
+from vae.metrics import catalogue
+
+CPU = torch.device("cpu")
+TABLE: dict[str, Any] = {
+    "name": "small",
+    "dataset": "digits",
+    "seeds": "0-1",
+    "claims": [],
+    "images": {"train": 200, "test": 40, "held_out": 20},
+    "model": {"hidden": [12], "latents": 3},
+    "training": {"epochs": 2, "batch_size": 32},
+    "grid": {"loss": ["bce", "mae"]},
+    "evaluation": {"per_epoch_images": 16, "iwae_images": 3, "iwae_samples": 2, "generated": 30},
+}
+OTHER = {"evaluation": {"per_epoch_images": 16, "iwae_images": 5, "iwae_samples": 4, "generated": 20}}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the classifier is kept, so that it is trained once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@dataclass
+class Lab:
+    """One store, in which studies are run."""
+
+    store: Store
+    cache: Path
+    events: list[Event] = field(default_factory=list)
+
+    def plan(self, **changes: Any) -> Plan:
+        return driver.with_stored(planning.prepare(checked(TABLE | changes, "small")), self.store)
+
+    def run(self, plan: Plan, executor: Callable[[Setup], Executor] = Local, *, train: bool = True) -> Outcome:
+        self.events.clear()
+        setup = Setup.of(plan.study, plan.images, CPU, cache=self.cache)
+        return driver.execute(plan, executor(setup), self.store, self.events.append, device=CPU, train=train)
+
+    def seen(self, kind: type) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def results(self, plan: Plan) -> pd.DataFrame:
+        """All that is read of a plan's cells but their times: a row per cell, with its history and its pictures."""
+        cells, frame = read_results(self.store, pd.DataFrame(planned(plan)), plan.study.name)
+        history = read_history(self.store, cells).query("metric != 'seconds'")
+        pictures = read_pictures(self.store, cells)
+        frame["history"] = [history[history["key"] == key].to_csv(index=False) for key in frame["key"]]
+        frame["pictures"] = [contents(pictures.get(key, {})) for key in frame["key"]]
+        return frame.drop(columns="seconds").set_index("key").sort_index()
+
+    def weights(self, plan: Plan) -> dict[Cell, Path]:
+        """The files of the weights that are kept."""
+        return {cell: Path(held.address.removeprefix("file://")) / WEIGHTS for cell, held in plan.kept.items()}
+
+
+def contents(pictures: Any) -> bytes:
+    return b"".join(name.encode() + np.ascontiguousarray(array).tobytes() for name, array in sorted(pictures.items()))
+
+
+@pytest.fixture
+def lab(tmp_path: Path, cache: Path) -> Lab:
+    return Lab(local_store(tmp_path / "lab"), cache)
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> pd.DataFrame:
+    """The results under the other evaluation settings, trained and measured in a store of their own."""
+    lab = Lab(local_store(tmp_path_factory.mktemp("fresh")), cache)
+    plan = lab.plan(**OTHER)
+    lab.run(plan)
+    return lab.results(plan)
+
+
+def test_what_is_done_is_not_done_again(lab: Lab) -> None:
+    plan = lab.plan()
+    assert lab.run(plan).done == len(plan.to_train) == 4
+    again = lab.plan()
+    assert (again.pending, again.kept) == ((), {})
+    assert lab.run(again).done == 0
+    assert lab.events == []
+
+
+def test_other_evaluation_settings_are_measured_from_kept_weights_to_the_last_bit(
+    lab: Lab, fresh: pd.DataFrame
+) -> None:
+    lab.run(lab.plan())
+    before = lab.results(lab.plan())
+    other = lab.plan(**OTHER)
+    assert (len(other.to_measure), other.to_train) == (4, ())
+    outcome = lab.run(other)
+    assert (outcome.done, outcome.failed, outcome.seconds["training"]) == (4, 0, 0.0)
+    assert lab.seen(EpochDone) == []
+    pd.testing.assert_frame_equal(lab.results(other), fresh, check_exact=True)
+    assert lab.plan(**OTHER).pending == ()
+    assert lab.plan().pending == ()  # the first results are still there
+    pd.testing.assert_frame_equal(lab.results(lab.plan()), before, check_exact=True)
+
+
+def test_a_new_version_of_a_metric_is_measured_from_kept_weights(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.run(lab.plan())
+    before = lab.results(lab.plan())
+    monkeypatch.setattr(grid, "versions", lambda: catalogue.versions() | {"ssim": 99})
+    plan = lab.plan()
+    assert (len(plan.to_measure), plan.to_train) == (4, ())
+    lab.run(plan)
+    assert lab.seen(EpochDone) == []
+    pd.testing.assert_frame_equal(lab.results(plan), before, check_exact=True)  # no formula has changed here
+
+
+def test_more_seeds_are_trained_beside_what_is_measured_again(lab: Lab) -> None:
+    lab.run(lab.plan())
+    plan = lab.plan(**OTHER, seeds="0-2")
+    assert (len(plan.to_measure), [cell.seed for cell in plan.to_train]) == (4, [2, 2])
+    outcome = lab.run(plan)
+    assert (outcome.done, outcome.remeasured) == (6, 4)
+    assert outcome_lines(outcome, plan, "small")[0].startswith(
+        "2 cells trained and measured, 4 cells measured from kept weights in "
+    )
+    assert {event.seed for event in lab.seen(EpochDone)} == {2}
+    assert lab.plan(**OTHER, seeds="0-2").pending == ()
+
+
+def test_measuring_trains_nothing_and_says_how_many_cells_lack_weights(lab: Lab) -> None:
+    lab.run(lab.plan())
+    plan = lab.plan(**OTHER, seeds="0-2")
+    outcome = lab.run(plan, train=False)
+    assert (outcome.done, outcome.failed, lab.seen(EpochDone)) == (4, 0, [])
+    lines = outcome_lines(outcome, plan, "small.toml", train=False)
+    assert lines[0].startswith("4 cells measured from kept weights, none trained, in ")
+    assert lines[1] == "2 cells without kept weights: ablate run small.toml trains them."
+    assert len(lab.plan(**OTHER, seeds="0-2").to_train) == 2
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(path.read_bytes()[:-4]), Path.unlink])
+def test_a_cell_whose_weights_cannot_be_read_is_trained(
+    lab: Lab, fresh: pd.DataFrame, damage: Callable[[Path], object]
+) -> None:
+    lab.run(lab.plan())
+    whole = lab.plan(**OTHER)
+    cell, path = next(iter(lab.weights(whole).items()))
+    damage(path)
+    plan = lab.plan(**OTHER)
+    assert (plan.to_train, len(plan.to_measure)) == ((cell,), 3)
+    outcome = lab.run(plan)
+    assert (outcome.done, outcome.failed) == (4, 0)
+    pd.testing.assert_frame_equal(lab.results(plan), fresh, check_exact=True)
+    assert lab.plan(**OTHER).pending == ()
+
+
+def test_weights_of_the_best_seed_only(lab: Lab) -> None:
+    best = {"storage": {"weights": "best"}}
+    lab.run(lab.plan(**best))
+    frame = lab.results(lab.plan(**best))
+    plan = lab.plan(**best, **OTHER)
+    lowest = frame.loc[frame.groupby("arm")["neg_elbo"].idxmin(), ["arm", "seed"]].itertuples(index=False)
+    assert {(cell.arm_label, cell.seed) for cell in plan.to_measure} == set(map(tuple, lowest))
+    assert Counter(cell.arm_label for cell in plan.to_train) == {"bce-sum-b1": 1, "mae-sum-b1": 1}
+    assert lab.run(plan).done == 4
+    assert lab.plan(**best, **OTHER).pending == ()
+
+
+def test_no_weights_at_all(lab: Lab) -> None:
+    none = {"storage": {"weights": "none"}}
+    lab.run(lab.plan(**none))
+    plan = lab.plan(**none, **OTHER)
+    assert (plan.to_measure, len(plan.to_train)) == ((), 4)
+    assert kept(lab.store, plan.wanted, "small") == {}
+
+
+def test_what_was_finished_before_an_interrupt_is_kept(lab: Lab) -> None:
+    plan, results = lab.plan(), []
+
+    def stop(event: Event) -> None:
+        results.extend([event] if isinstance(event, CellResult) else [])
+        if len(results) == 3:
+            raise KeyboardInterrupt
+
+    setup = Setup.of(plan.study, plan.images, CPU, cache=lab.cache)
+    outcome = driver.execute(plan, Local(setup), lab.store, stop, device=CPU)
+    assert (outcome.interrupted, outcome.exit_code, outcome.done) == (True, 130, 3)
+    assert lab.plan().to_train == (plan.cells[3],)
+
+
+class OneByOne:
+    """Another executor: every cell in a stack of its own, the last one first."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._local = Local(setup)
+
+    def prepare(self) -> None:
+        self._local.prepare()
+
+    def train(self, cells: Sequence[Cell]) -> Iterator[Event]:
+        for cell in reversed(cells):
+            yield from self._local.train([cell])
+
+    def measure(self, kept: Iterable[KeptWeights]) -> Iterator[Event]:
+        for weights in reversed(list(kept)):
+            yield from self._local.measure([weights])
+
+
+MIXED = {"grid": {"loss": ["bce", "tests.own_losses:impatient", "mae"], "model.latents": [3, 2]}}
+
+
+@pytest.fixture(scope="module")
+def local_results(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> pd.DataFrame:
+    lab = Lab(local_store(tmp_path_factory.mktemp("local")), cache)
+    plan = lab.plan(**MIXED)
+    lab.run(plan)
+    return lab.results(plan)
+
+
+@pytest.mark.parametrize("executor", [Local, OneByOne])
+def test_an_executor_gives_every_cell_one_result_and_never_raises(
+    lab: Lab, local_results: pd.DataFrame, executor: Callable[[Setup], Executor]
+) -> None:
+    """The conformance test of executors: one that runs elsewhere takes its place in the list."""
+    plan = lab.plan(**MIXED)
+    outcome = lab.run(plan, executor)
+    assert (outcome.done, outcome.failed, outcome.exit_code) == (8, 4, 3)
+    assert lab.events[:2] == [Preparing(), Preparing(done=True)]
+    results = {event.cell: event for event in lab.seen(CellResult)}
+    assert len(results) == len(lab.seen(CellResult))
+    assert set(results) == set(plan.cells)
+    for cell, result in results.items():
+        epochs = [event.epoch for event in lab.seen(EpochDone) if cell in event.cells]
+        if result.failed:
+            assert result.failure == "RuntimeError: not today"
+            assert (result.metrics, result.state, epochs) == ({}, {}, [])
+        else:
+            assert epochs == [1, 2]
+            assert [row["epoch"] for row in result.trained.history] == [1, 2]
+            assert Measuring(cell) in lab.events
+            assert set(result.trained.hashes) == {"init_hash", "order_hash", "noise_hash"}
+    pd.testing.assert_frame_equal(lab.results(plan), local_results, check_exact=True)
+
+
+@pytest.mark.parametrize("executor", [Local, OneByOne])
+def test_an_executor_measures_kept_weights_as_it_measured_trained_ones(
+    lab: Lab, executor: Callable[[Setup], Executor], fresh: pd.DataFrame
+) -> None:
+    lab.run(lab.plan(), executor)
+    plan = lab.plan(**OTHER)
+    outcome = lab.run(plan, executor)
+    assert (outcome.done, lab.seen(EpochDone)) == (4, [])
+    pd.testing.assert_frame_equal(lab.results(plan), fresh, check_exact=True)
+
+
+def test_weights_that_cannot_be_measured_are_a_failure_with_its_reason(lab: Lab) -> None:
+    plan = lab.plan()
+    setup = Setup.of(plan.study, plan.images, CPU, cache=lab.cache)
+
+    def lost() -> dict[str, torch.Tensor]:
+        raise OSError("the disk is gone")
+
+    cell = plan.cells[0]
+    events = list(Local(setup).measure([KeptWeights(cell, lost, CellResult(cell).trained)]))
+    assert isinstance(events[-1], CellResult)
+    assert events[-1].failure == "OSError: the disk is gone"

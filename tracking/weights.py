@@ -1,0 +1,104 @@
+"""Weights kept with cells, so that a new metric is measured on them and nothing is trained again.
+
+The run that trained a cell holds them as a file. Its own tags, and those of every run that measured the same weights
+later, say which run that is and what the file's SHA-256 is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from tracking import artifacts
+from tracking.errors import TrackingError, explained
+from tracking.schema import HISTORY, TAG_KEY, TAG_WEIGHTS, TAG_WEIGHTS_DIGEST, WEIGHTS
+from tracking.search import done_runs
+from tracking.store import Store
+from tracking.values import history_of
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+_RESERVED = ("ablate.", "mlflow.")  # tags that the writer and MLflow set themselves
+
+
+@dataclass(frozen=True)
+class KeptCell:
+    """A trained cell whose weights are kept: what a second record of it, under other measures, is made of.
+
+    run_id: the run that holds the file. address: that run's artifact address. sha256: of the file. params, name,
+    history, tags: as they were given to the `CellRecord` that was trained; params as text.
+    """
+
+    key: str
+    run_id: str
+    address: str
+    sha256: str
+    name: str
+    params: Mapping[str, str]
+    history: tuple[Mapping[str, float], ...]
+    tags: Mapping[str, str]
+
+
+def kept(store: Store, keys: Iterable[str], study: str | None = None) -> dict[str, KeptCell]:
+    """The done cells among ``keys``, under whatever measures, whose weights are said to be kept; in the order asked.
+
+    study: where to look first. The weights themselves are not read. A cell whose training run was deleted in MLflow
+    is not among them. Raises TrackingError for a cell whose history is missing.
+    """
+    wanted = list(dict.fromkeys(keys))
+    holders: dict[str, Run] = {}
+    for run in done_runs(store, wanted, study, enough=_is_holder):
+        if _is_holder(run):
+            holders[run.data.tags[TAG_KEY]] = run  # the latest: a cell whose weights were damaged was trained again
+    histories = artifacts.read_all(store, holders, HISTORY)
+    return {key: _kept_cell(key, holders[key], histories[key]) for key in wanted if key in holders}
+
+
+def read_weights(store: Store, cell: KeptCell) -> bytes:
+    """The content of a cell's weights' file, checked. Raises TrackingError if it is missing or not what was written."""
+    content = artifacts.read(store, {cell.key: (cell.run_id, cell.address)}, WEIGHTS)[cell.key]
+    if content is None:
+        raise TrackingError(
+            f"{WEIGHTS} of cell {cell.name} (run {cell.run_id}) is not at {cell.address}. "
+            "Was the folder moved or cleaned? Delete the run in MLflow, and the cell is trained again."
+        )
+    if sha256(content).hexdigest() != cell.sha256:
+        raise TrackingError(
+            f"{WEIGHTS} of cell {cell.name} (run {cell.run_id}) is damaged: its {len(content)} bytes are not those "
+            "that were written. Delete the run in MLflow, and the cell is trained again."
+        )
+    return content
+
+
+def store_weights(store: Store, run_id: str, content: bytes) -> None:
+    """Adds weights to a cell's run that is complete already. Raises TrackingError if they cannot be written."""
+    with explained(f"the weights of run {run_id} cannot be written"):
+        address = store.client.get_run(run_id).info.artifact_uri
+        artifacts.write(store, run_id, address, {WEIGHTS: content})
+        for name, value in weights_tags(run_id, content).items():
+            store.client.set_tag(run_id, name, value)
+
+
+def weights_tags(run_id: str, content: bytes) -> dict[str, str]:
+    """The tags of a run that holds its weights. The digest comes first: without it the other would mean nothing."""
+    return {TAG_WEIGHTS_DIGEST: sha256(content).hexdigest(), TAG_WEIGHTS: run_id}
+
+
+def _is_holder(run: Run) -> bool:
+    return bool(run.data.tags.get(TAG_WEIGHTS) == run.info.run_id)
+
+
+def _kept_cell(key: str, run: Run, history: bytes) -> KeptCell:
+    return KeptCell(
+        key=key,
+        run_id=run.info.run_id,
+        address=run.info.artifact_uri,
+        sha256=run.data.tags.get(TAG_WEIGHTS_DIGEST, ""),
+        name=run.info.run_name,
+        params=dict(run.data.params),
+        history=history_of(history.decode()),
+        tags={name: value for name, value in run.data.tags.items() if not name.startswith(_RESERVED)},
+    )

@@ -1,0 +1,201 @@
+"""Arms: what is compared. An arm is a value of every factor (`vae.factors`); a cell is an arm and a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property, partial
+from types import MappingProxyType
+from typing import Any
+
+from vae.errors import UserError, not_one_of
+from vae.factors import Factor, Scope, Value, factor, factors, no_option, same_value
+from vae.training.settings import Training
+
+NAMED = ("loss", "reduction", "beta")  # what the label of every arm says
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Arm:
+    """A value of every factor that its model family has. What is not given has its default.
+
+    Factors go by their names in a study's grid; as keyword the part behind the dot will do.
+
+    >>> arm = Arm("mae", beta=2, latents=5)
+    >>> arm.beta, arm["model.latents"], arm["training.learning_rate"]
+    (2.0, 5, 0.001)
+    >>> arm.label(), arm.label(base=Arm(latents=5))
+    ('mae-sum-b2-latents5', 'mae-sum-b2')
+    >>> Arm("bce", beta=-1)
+    Traceback (most recent call last):
+    vae.errors.UserError: beta=-1 must be a finite number, 0 or more
+    """
+
+    items: tuple[tuple[str, Value], ...]
+
+    def __init__(self, loss: str = "bce", **settings: Any) -> None:
+        named = {factor(name).name: value for name, value in settings.items()}
+        self._set({"loss": loss, **named})
+
+    def _set(self, given: Mapping[str, Any], *, recorded: bool = False) -> None:
+        known = factors()
+        unknown = next((name for name in given if name not in known), None)
+        if unknown is not None:
+            raise _unknown(unknown, given)
+        family = known["model.family"].check(given.get("model.family", known["model.family"].default))
+        foreign = next((name for name in given if not known[name].applies(family)), None)
+        if foreign is not None:
+            raise no_option(known[foreign].key, str(family))
+        items = tuple(
+            (name, _value(each, given, family, recorded)) for name, each in known.items() if each.applies(family)
+        )
+        object.__setattr__(self, "items", items)
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any], *, recorded: bool = False) -> Arm:
+        """The arm of a mapping from factors' names to values.
+
+        recorded: the values were checked when they were recorded, and are taken as they are: a loss of one's own need
+        not be at hand to be reported on.
+        """
+        arm = cls.__new__(cls)
+        arm._set(settings, recorded=recorded)
+        return arm
+
+    @cached_property
+    def settings(self) -> Mapping[str, Value]:
+        """Factor -> value, in the order of the registry."""
+        return MappingProxyType(dict(self.items))
+
+    def __getitem__(self, name: str) -> Any:
+        return self.settings[name]
+
+    def get(self, name: str) -> Any:
+        """The value of a factor; None where the arm's family has no such factor."""
+        return self.settings.get(name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"items": self.items}  # what is cached beside is made anew where it is unpickled
+
+    def __repr__(self) -> str:
+        return f"Arm({self.label()})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(Arm.of, recorded=True), (dict(self.items),)
+
+    @property
+    def loss(self) -> str:
+        return str(self["loss"])
+
+    @property
+    def reduction(self) -> str:
+        return str(self["reduction"])
+
+    @property
+    def beta(self) -> float:
+        return float(self["beta"])
+
+    @property
+    def posterior(self) -> str:
+        return str(self["posterior"])
+
+    @cached_property
+    def training(self) -> Training:
+        """The training factors as one typed value."""
+        return Training(
+            **{name.removeprefix("training."): self[name] for name in self.settings if name.startswith("training.")}
+        )
+
+    @cached_property
+    def shape(self) -> tuple[tuple[str, Value], ...]:
+        """The factors of scope `shape`: arms that agree in these train in one stack."""
+        known = factors()
+        return tuple((name, value) for name, value in self.items if known[name].scope is Scope.SHAPE)
+
+    @cached_property
+    def model(self) -> tuple[tuple[str, Value], ...]:
+        """The model factors: arms of a seed that agree in these start from the same weights."""
+        return tuple((name, value) for name, value in self.items if name.startswith("model."))
+
+    def replace(self, changes: Mapping[str, Any] = MappingProxyType({}), /, **settings: Any) -> Arm:
+        """The arm with other values of some factors. Options that another family does not have are dropped.
+
+        >>> Arm(hidden=(30,)).replace(family="conv")["model.channels"]
+        (32, 64)
+        """
+        given = {**changes, **{factor(name).name: value for name, value in settings.items()}}
+        known, family = factors(), given.get("model.family", self["model.family"])
+        kept = {name: value for name, value in self.items if known[name].applies(family)}
+        # A recorded arm may name a loss that is not at hand: only what changes is checked.
+        checked = {name: known[name].check(value) if name in known else value for name, value in given.items()}
+        return Arm.of({**kept, **checked}, recorded=True)
+
+    def label(self, base: Arm | None = None) -> str:
+        """A short name: loss, reduction, beta, and whatever else differs from the base (by default, the defaults).
+
+        An option that the base's family does not have is shown where it differs from its default.
+        """
+        known, other = factors(), base or default_arm()
+        usual = {name: known[name].default_in(self["model.family"]) for name in self.settings} | dict(other.items)
+        further = [name for name, value in self.items if name not in NAMED and not same_value(value, usual[name])]
+        return "-".join(known[name].label(self[name]) for name in (*NAMED, *further))
+
+    def effective_beta(self, pixels: int) -> float:
+        """The weight of KL when both terms are summed, for images of that many pixels; see `vae.objectives`."""
+        from vae.objectives import effective_beta
+
+        batch, latents = int(self["training.batch_size"]), int(self["model.latents"])
+        return effective_beta(self.reduction, self.beta, batch=batch, pixels=pixels, latents=latents)
+
+
+@cache
+def default_arm() -> Arm:
+    """The arm whose factors all have their defaults."""
+    return Arm()
+
+
+def _value(each: Factor, given: Mapping[str, Any], family: object, recorded: bool) -> Value:
+    if each.name not in given:
+        return each.default_in(family)
+    return each.canonical(given[each.name]) if recorded else each.check(given[each.name])
+
+
+def _unknown(name: str, given: Mapping[str, Any]) -> UserError:
+    if name.startswith("model."):
+        return no_option(name.removeprefix("model."), str(given.get("model.family", factors()["model.family"].default)))
+    return not_one_of("factor", name, factors())
+
+
+def same_arm(one: Arm, other: Arm) -> bool:
+    """Whether two arms are one and the same, their numbers to rounding."""
+    return one == other or (
+        one.settings.keys() == other.settings.keys()
+        and all(same_value(value, other[name]) for name, value in one.items)
+    )
+
+
+def find(arm: Arm, among: Iterable[Arm]) -> Arm | None:
+    """The arm among these that is the same, or None."""
+    return next((candidate for candidate in among if same_arm(arm, candidate)), None)
+
+
+def sum_twin(arm: Arm, beta_eff: float) -> Arm:
+    """The `sum` arm with the same objective: its beta is the other's effective beta (to 12 digits).
+
+    >>> sum_twin(Arm("mse", reduction="mean", beta=0.1), 0.1 * 784 / 20).label()
+    'mse-sum-b3.92'
+    """
+    return arm.replace(reduction="sum", beta=float(f"{beta_eff:.12g}"))
+
+
+def varied(arms: Iterable[Arm]) -> tuple[str, ...]:
+    """The factors in which these arms differ, in the order of the registry.
+
+    >>> varied([Arm(beta=1), Arm(beta=2, learning_rate=3e-4)])
+    ('beta', 'training.learning_rate')
+    """
+    values: dict[str, set[Value]] = {}
+    for arm in arms:
+        for name in factors():
+            values.setdefault(name, set()).add(arm.get(name))
+    return tuple(name for name, different in values.items() if len(different) > 1)

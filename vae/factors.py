@@ -1,0 +1,340 @@
+"""Factors: the named settings in which the arms of a study may differ. One registry, which everything else reads.
+
+    objective    loss, reduction, beta, posterior       a number per arm: arms that differ in these train in one stack
+    optimiser    learning rate, weight decay, ...       likewise
+    shape        model options, batch size, epochs ...  arms that differ in these form stacks of their own
+
+The training factors are the fields of `vae.training.settings.Training`; the model factors are the options of the
+families in `vae.models.FAMILIES`. So a new option of either is a factor at once. To add an objective factor: one entry
+in `_OBJECTIVE`, and the code in `vae.objectives` that reads it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from difflib import SequenceMatcher
+from enum import StrEnum
+from functools import cache, partial
+from types import MappingProxyType
+from typing import Any, get_args, get_origin
+
+from vae.checks import finite_number, whole_number
+from vae.errors import UserError, closest, not_one_of
+from vae.posteriors import POSTERIORS, USUAL
+
+Value = str | float | int | bool | tuple[Any, ...] | None
+
+SAME = 1e-9  # relative: two numbers closer than this are one setting
+
+
+class Scope(StrEnum):
+    """What arms that differ in a factor can share: one stack, or only the batch order of their seed."""
+
+    OBJECTIVE = "objective"
+    OPTIMISER = "optimiser"
+    SHAPE = "shape"
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One setting in which arms may differ.
+
+    name: as in a study's grid, "beta" or "model.latents". default: of arms that do not say. title: words for a column.
+    check: any value -> the value in its canonical type; UserError for one that is not allowed.
+    label: value -> its part of an arm's label; phrase: value -> words for a sentence.
+    families: of a model option, the default in each family that has the option; None where every arm has the factor.
+    """
+
+    name: str
+    scope: Scope
+    default: Value
+    title: str
+    check: Callable[[Any], Value]
+    label: Callable[[Any], str]
+    phrase: Callable[[Any], str]
+    families: Mapping[str, Value] | None = None
+
+    @property
+    def key(self) -> str:
+        """The name behind the dot: `latents` of `model.latents`."""
+        return self.name.rpartition(".")[2]
+
+    def applies(self, family: object) -> bool:
+        """Whether arms of that model family have this factor."""
+        return self.families is None or family in self.families
+
+    def default_in(self, family: object) -> Value:
+        """The default for arms of that model family."""
+        return self.default if self.families is None else self.families[str(family)]
+
+    def canonical(self, value: Any) -> Value:
+        """The value in its own type, not checked: a recorded value may be of code that is no longer there."""
+        if isinstance(value, list | tuple):
+            return _as_tuple(value)
+        if isinstance(self.default, bool):
+            return bool(value)
+        if isinstance(self.default, int):
+            return int(value)
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+    def text(self, value: Value) -> str:
+        """The value as text, which `parse` reads back.
+
+        >>> factor("model.hidden").text((400, 200)), factor("model.conditional").text(True), factor("loss").text("mae")
+        ('[400, 200]', 'true', 'mae')
+        """
+        if value is None:
+            return ""
+        return value if isinstance(value, str) else json.dumps(value)
+
+    def parse(self, text: str) -> Value:
+        """The value of a text, not checked; empty text is None.
+
+        >>> factor("model.hidden").parse("[400, 200]"), factor("beta").parse("1.0"), factor("loss").parse("mae")
+        ((400, 200), 1.0, 'mae')
+        """
+        if not text:
+            return None
+        return text if isinstance(self.default, str) else self.canonical(json.loads(text))
+
+
+def _as_tuple(value: Any) -> Value:
+    """Lists within lists as tuples, which can be compared and hashed."""
+    return tuple(map(_as_tuple, value)) if isinstance(value, list | tuple) else value
+
+
+def same_value(one: object, other: object) -> bool:
+    """Whether two values are one setting: numbers to rounding, everything else as it is.
+
+    >>> same_value(3.92, 0.1 * 784 / 20), same_value(True, 1), same_value((400,), (400,))
+    (True, False, True)
+    """
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return math.isclose(one, other, rel_tol=SAME)
+    return one == other
+
+
+def factors() -> Mapping[str, Factor]:
+    """Every factor by name, in display order.
+
+    >>> list(factors())[:6]
+    ['loss', 'reduction', 'beta', 'posterior', 'model.family', 'model.latents']
+    """
+    from vae.models import FAMILIES
+
+    return _registry(tuple(FAMILIES.items()))
+
+
+def factor(name: str) -> Factor:
+    """The factor of that name; the part behind the dot will do.
+
+    >>> factor("latents").name
+    'model.latents'
+    >>> factor("training.learning_rat")
+    Traceback (most recent call last):
+    vae.errors.UserError: factor='training.learning_rat' is not one of [...]. Did you mean 'training.learning_rate'?
+    """
+    known = factors()
+    if name in known:
+        return known[name]
+    matching = [each for each in known.values() if each.key == name]
+    if matching:
+        return matching[0]
+    raise not_one_of("factor", name, known)
+
+
+def no_option(name: str, family: str) -> UserError:
+    """The error for a model option that the family does not have: a slip in some key, or else an option of another
+    family, for which this family's nearest is named, however far that is."""
+    options = [each.key for each in factors().values() if each.families is not None and each.applies(family)]
+    slip = closest(name, ["family", "latents", "conditional", *options])
+    nearest = max(options, key=lambda option: SequenceMatcher(None, name, option).ratio(), default="")
+    hint = slip or (nearest and f" Did you mean {nearest!r}?")
+    return UserError(f"{name} is no option of family={family!r}.{hint}")
+
+
+@cache
+def _registry(families: tuple[tuple[str, type], ...]) -> Mapping[str, Factor]:
+    every = (*_OBJECTIVE, *_model_factors(families), *_options(families), *_training_factors())
+    return MappingProxyType({each.name: each for each in every})
+
+
+def _member(name: str, value: Any, allowed: Sequence[str]) -> Value:
+    if not isinstance(value, str) or value not in allowed:
+        raise not_one_of(name, value, allowed)
+    return value
+
+
+def _loss(value: Any) -> Value:
+    """A built-in loss, or `package.module:function`, which is imported when a stack needs it."""
+    from vae.losses import LOSSES
+
+    if isinstance(value, str) and (":" in value or value in LOSSES):
+        return value
+    raise not_one_of("loss", value, [*LOSSES, "package.module:function"])
+
+
+def _reduction(value: Any) -> Value:
+    from vae.objectives import REDUCTIONS
+
+    return _member("reduction", value, list(REDUCTIONS))
+
+
+def _posterior(value: Any) -> Value:
+    return _member("posterior", value, list(POSTERIORS))
+
+
+def _beta(value: Any) -> Value:
+    return float(finite_number("beta", value, least=0))
+
+
+def _spread_in_words(name: str) -> str:
+    return POSTERIORS[name].words if name in POSTERIORS else name
+
+
+def _beta_text(value: float) -> str:
+    return f"b{value:g}"
+
+
+_OBJECTIVE = (
+    Factor("loss", Scope.OBJECTIVE, "bce", "loss", _loss, str, str),
+    Factor("reduction", Scope.OBJECTIVE, "sum", "reduction", _reduction, str, lambda value: f"‘{value}’"),
+    Factor("beta", Scope.OBJECTIVE, 1.0, "β", _beta, _beta_text, lambda value: f"beta {value:g}"),
+    Factor("posterior", Scope.OBJECTIVE, USUAL, "posterior", _posterior, str, _spread_in_words),
+)
+
+# name -> (scope, title, label, phrase) of the fields of `Training`
+_TRAINING: Mapping[str, tuple[Scope, str, Callable[[Any], str], Callable[[Any], str]]] = MappingProxyType(
+    {
+        "epochs": (Scope.SHAPE, "epochs", "epochs{}".format, "{} epochs".format),
+        "batch_size": (Scope.SHAPE, "batch size", "batch{}".format, "batches of {}".format),
+        "learning_rate": (Scope.OPTIMISER, "learning rate", "lr{:g}".format, "learning rate {:g}".format),
+        "last_batch": (Scope.SHAPE, "last partial batch", "last-{}".format, "last partial batch: {}".format),
+        "weight_decay": (Scope.OPTIMISER, "weight decay", "wd{:g}".format, "weight decay {:g}".format),
+        "clip_norm": (
+            Scope.OPTIMISER,
+            "clipping norm",
+            lambda norm: "unclipped" if norm is None else f"clip{norm:g}",
+            lambda norm: "gradients not clipped" if norm is None else f"gradients clipped at {norm:g}",
+        ),
+        "adam_eps": (Scope.OPTIMISER, "Adam’s eps", "eps{:g}".format, "Adam’s eps {:g}".format),
+        "precision": (Scope.SHAPE, "precision", "{}".format, "{}".format),
+        "log_every": (
+            Scope.SHAPE,
+            "steps between logged losses",
+            "log{}".format,
+            "losses logged every {} steps".format,
+        ),
+    }
+)
+
+
+def _training_factors() -> list[Factor]:
+    from vae.training.settings import Training
+
+    defaults = Training()
+
+    def check(name: str, value: Any) -> Value:
+        checked = getattr(Training(**{name: value}), name)
+        return float(checked) if _TRAINING[name][0] is Scope.OPTIMISER and checked is not None else checked
+
+    return [
+        Factor(f"training.{name}", scope, getattr(defaults, name), title, partial(check, name), label, phrase)
+        for name in (field.name for field in fields(Training))
+        for scope, title, label, phrase in [_TRAINING[name]]
+    ]
+
+
+def _model_factors(families: Sequence[tuple[str, type]]) -> list[Factor]:
+    names = [name for name, _ in families]
+    return [
+        Factor(
+            "model.family",
+            Scope.SHAPE,
+            names[0],
+            "model family",
+            lambda value: _member("family", value, names),
+            str,
+            "family {}".format,
+        ),
+        Factor(
+            "model.latents",
+            Scope.SHAPE,
+            20,
+            "latents",
+            lambda value: whole_number("latents", value, least=1),
+            "latents{}".format,
+            lambda value: "1 latent" if value == 1 else f"{value} latents",
+        ),
+        Factor(
+            "model.conditional",
+            Scope.SHAPE,
+            False,
+            "conditional",
+            partial(_typed, "conditional", bool),
+            lambda value: "conditional" if value else "unconditional",
+            lambda value: "with labels" if value else "without labels",
+        ),
+    ]
+
+
+def _options(families: Sequence[tuple[str, type]]) -> list[Factor]:
+    """A factor for each option of each family: the keyword-only arguments of its constructor, with their types."""
+    defaults: dict[str, dict[str, Value]] = {}
+    types: dict[str, Any] = {}
+    for family, build in families:
+        for option in inspect.signature(build, eval_str=True).parameters.values():
+            if option.kind is option.KEYWORD_ONLY:
+                default = tuple(option.default) if isinstance(option.default, list | tuple) else option.default
+                defaults.setdefault(option.name, {})[family] = default
+                types[option.name] = option.annotation
+    return [
+        Factor(
+            f"model.{name}",
+            Scope.SHAPE,
+            next(iter(of_family.values())),
+            name.replace("_", " "),
+            partial(_typed, name, types[name]),
+            partial(_option_label, name),
+            partial(_option_phrase, name),
+            MappingProxyType(of_family),
+        )
+        for name, of_family in defaults.items()
+    ]
+
+
+def _option_label(name: str, value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"{name}{'x'.join(map(str, value))}"
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{name}{value:g}" if number else f"{name}-{value}"
+
+
+def _option_phrase(name: str, value: Any) -> str:
+    return f"{name.replace('_', ' ')} {', '.join(map(str, value)) if isinstance(value, tuple) else value}"
+
+
+def _typed(name: str, wanted: Any, value: Any) -> Value:
+    """The value of an option as its annotation says; lists become tuples. What the value may be beyond its type, the
+    constructor checks."""
+    origin, arguments = get_origin(wanted), get_args(wanted)
+    if origin is not None and isinstance(origin, type) and issubclass(origin, Sequence):
+        if not isinstance(value, list | tuple):
+            raise UserError(f"{name}={value!r}: input should be a list")
+        wanted_item = arguments[0] if arguments else Any
+        if wanted_item is int and not all(isinstance(item, int) and not isinstance(item, bool) for item in value):
+            raise UserError(f"{name}={value!r}: input should be a valid integer")
+        return tuple(_typed(name, wanted_item, item) for item in value)
+    expected = {bool: "a valid boolean", int: "a valid integer", float: "a valid number", str: "a valid string"}
+    if wanted in expected:
+        number = isinstance(value, int | float) if wanted is float else isinstance(value, wanted)
+        if not number or (wanted is not bool and isinstance(value, bool)):
+            raise UserError(f"{name}={value!r}: input should be {expected[wanted]}")
+        return float(value) if wanted is float else value
+    return _as_tuple(value)
