@@ -1,4 +1,4 @@
-"""Shared by all tests: where the real MNIST lies, and how Hypothesis runs."""
+"""Shared by all tests: where the real MNIST lies, where classifiers are kept, and how Hypothesis runs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,20 @@ import ablations  # noqa: F401  first: it sets how torch's threads wait
 # Deadlines measure the machine, not the code: a busy one would fail at random.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder of trained classifiers for the whole run: pytest's processes share what lies above their own."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    return shared / "classifiers"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_cache_of_the_user(cache: Path) -> None:
+    """The command line keeps its classifiers there too, also in processes that a test starts."""
+    os.environ["XDG_CACHE_HOME"] = str(cache)
 
 
 @pytest.fixture(scope="session")

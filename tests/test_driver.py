@@ -45,12 +45,6 @@ TABLE: dict[str, Any] = {
 OTHER = {"evaluation": {"per_epoch_images": 16, "iwae_images": 5, "iwae_samples": 4, "generated": 20}}
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the classifier is kept, so that it is trained once."""
-    return tmp_path_factory.mktemp("cache")
-
-
 @dataclass
 class Lab:
     """One store, in which studies are run."""

@@ -29,8 +29,7 @@ def images():
 
 
 @pytest.fixture(scope="module")
-def evaluator(images, tmp_path_factory):
-    cache = tmp_path_factory.mktemp("cache")
+def evaluator(images, cache):
     return Evaluator(images, SETTINGS, cache=cache, device=torch.device("cpu"))
 
 
@@ -117,9 +116,9 @@ def test_parts_are_all_images_in_order_none_of_them_small_or_large(count, each):
 
 
 @pytest.mark.parametrize("arm", [0, 1])
-def test_a_cell_measured_in_parts_reads_the_same_to_the_last_bit(stack, tmp_path, arm, monkeypatch):
+def test_a_cell_measured_in_parts_reads_the_same_to_the_last_bit(stack, cache, arm, monkeypatch):
     images = vae.load("digits", train=600, test=300, held_out=70)
-    evaluator = Evaluator(images, SETTINGS, cache=tmp_path, device=torch.device("cpu"))
+    evaluator = Evaluator(images, SETTINGS, cache=cache, device=torch.device("cpu"))
     model, own = stack.module(arm), stack.arms[arm]
     whole = evaluator.measure(model, own, seed=3)
     monkeypatch.setattr(measures, "AT_ONCE", 1)
@@ -151,8 +150,7 @@ def test_a_gpu_measures_in_full_float32(stack, images, evaluator, monkeypatch):
     assert set(seen) == {("highest", False)}
 
 
-def test_a_conditional_model_is_sampled_by_class_and_scored_by_what_is_read(images, tmp_path):
-    evaluator = Evaluator(images, SETTINGS, cache=tmp_path, device=torch.device("cpu"))
+def test_a_conditional_model_is_sampled_by_class_and_scored_by_what_is_read(images, evaluator):
     stack = trained(images, vae.Arm("bce", beta=0.5, conditional=True), epochs=30)
     found = evaluator.measure(stack.module(0), stack.arms[0], seed=3)
     assert found.metrics["class_accuracy"] > 0.5

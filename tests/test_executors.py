@@ -53,12 +53,6 @@ def plan() -> Plan:
     return planning.prepare(checked(TABLE, "small"))
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory) -> Path:
-    """Where the classifier is kept, so that it is trained once."""
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
 def setup(plan, cache) -> Setup:
     return setup_of(plan, cache)

@@ -226,11 +226,6 @@ def images() -> vae.ImageData:
     return vae.load("digits", train=600, test=90, held_out=70)
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
 def trained(images: vae.ImageData, arms: list[vae.Arm]) -> Stack:
     settings = {"latents": 4, "hidden": (24,), "epochs": 20, "batch_size": 32, "learning_rate": 3e-3}
     arms = [arm.replace(**settings) for arm in arms]

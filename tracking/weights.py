@@ -52,7 +52,9 @@ def kept(store: Store, keys: Iterable[str], study: str | None = None) -> dict[st
     holders: dict[str, Run] = {}
     for run in done_runs(store, wanted, study, enough=_is_holder):
         if _is_holder(run):
-            holders[run.data.tags[TAG_KEY]] = run  # the latest: a cell whose weights were damaged was trained again
+            first = holders.setdefault(run.data.tags[TAG_KEY], run)
+            if first.info.experiment_id == run.info.experiment_id:
+                holders[run.data.tags[TAG_KEY]] = run  # the latest: damaged weights were trained again
     histories = artifacts.read_all(store, holders, HISTORY)
     return {key: _kept_cell(key, holders[key], histories[key]) for key in wanted if key in holders}
 
