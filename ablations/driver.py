@@ -34,8 +34,9 @@ from tracking.search import completed
 from tracking.store import Store
 from tracking.weights import KeptCell, kept, read_weights, store_weights
 from tracking.writer import StudyWriter, open_study
+from vae.building import build
 from vae.losses import loss
-from vae.models import Reconstructor, build
+from vae.models import Reconstructor
 
 LIVE_FROM = 0.25  # seconds per cell and epoch from which epochs are sent as they come: some 10 ms each, so under 5 %
 STAGES = ("preparing", "training", "measuring", "tracking")

@@ -18,12 +18,11 @@ from reports.claims.load import load_claims
 from reports.claims.model import Claim
 from reports.claims.needs import needed_arms
 from tracking.weights import KeptCell
-from vae import objectives
-from vae.arms import Arm, varied
+from vae.arms import Arm, same_objective, varied
+from vae.building import build
 from vae.datasets.load import ImageData, load
 from vae.errors import UserError
 from vae.metrics.catalogue import CATALOGUE
-from vae.models import build
 from vae.training.blocks import TENSORS_PER_WEIGHT, weights_of
 from vae.training.fit import batches
 from vae.training.memory import free_bytes
@@ -93,7 +92,7 @@ class Plan:
 
     def same_objective(self) -> list[tuple[Arm, ...]]:
         """Arms that differ in name only."""
-        return objectives.same_objective(self.arms, pixels=self.images.pixels)
+        return same_objective(self.arms, pixels=self.images.pixels)
 
     def weights_bytes(self) -> int:
         """What the weights of all cells take that are to be trained, as they will be kept."""

@@ -14,9 +14,9 @@ from ablations.evaluation import Evaluator
 from ablations.grid import Cell
 from ablations.study import Study
 from vae.arms import Arm
+from vae.building import build
 from vae.datasets.load import ImageData
 from vae.errors import UserError
-from vae.models import build
 from vae.training.stack import Stack
 
 

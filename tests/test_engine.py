@@ -80,7 +80,7 @@ def test_gradients_are_those_of_each_module_alone(family: str, classes: int) -> 
         outputs = model.encode(x, y)
         logits = model.decode(posterior.sample(outputs, noise), y).flatten(1)
         distortion, rates = loss(arm.loss).distortion(logits, x.flatten(1)), posterior.divergence(outputs)
-        recon, kl = term_weights(arm, batch=BATCH, pixels=56, latents=LATENTS)
+        recon, kl = term_weights(arm.reduction, arm.beta, batch=BATCH, pixels=56, latents=LATENTS)
         (recon * distortion.sum() + kl * rates.sum()).backward()
         for name, value in model.named_parameters():
             torch.testing.assert_close(by_name[name][index], value.grad, rtol=1e-9, atol=1e-12, msg=name)

@@ -15,8 +15,8 @@ import vae
 from ablations import evaluation, measures
 from ablations.evaluation import Evaluator, epoch_scores
 from ablations.sections import Evaluation
+from vae.building import build
 from vae.metrics.catalogue import CATALOGUE
-from vae.models import build
 from vae.training.precision import tensor_cores
 from vae.training.stack import Stack
 

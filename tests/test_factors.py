@@ -28,8 +28,9 @@ from tests.stack_samples import (
     weights,
 )
 from vae import Arm, EpochRecord, Stack, UserError
+from vae.building import build
 from vae.factors import Factor, Scope, Value, factor, factors, same_value
-from vae.models import FAMILIES, VAE, build
+from vae.models import FAMILIES, VAE
 from vae.training.fit import batch_order
 
 BASE = Arm("bce", latents=3, hidden=(9,), epochs=2, batch_size=16, learning_rate=1e-2, precision="float64")

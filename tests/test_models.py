@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from vae.arms import Arm
+from vae.building import build
 from vae.errors import UserError
 from vae.losses import LOSSES
-from vae.models import FAMILIES, VAE, ConvVAE, Reconstructor, build, one_hot, with_labels
+from vae.models import FAMILIES, VAE, ConvVAE, Reconstructor, one_hot, with_labels
 from vae.training.stack import check_stackable
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from tests.gradient_samples import gradients
 from vae import VAE, Arm, Stack, UserError
-from vae.arms import sum_twin
+from vae.arms import same_objective, sum_twin
 from vae.losses import LOSSES
-from vae.objectives import REDUCTIONS, effective_beta, objective, same_objective, term_weights
+from vae.objectives import REDUCTIONS, effective_beta, objective, term_weights
 from vae.training.autograd import Autograd, Weighting
 from vae.training.fused import Fused
 
@@ -38,7 +38,7 @@ def test_effective_beta_is_the_ratio_of_the_factors(
     reduction: str, beta: float, batch: int, pixels: int, latents: int
 ) -> None:
     arm = Arm("mse", reduction=reduction, beta=beta, batch_size=batch, latents=latents)
-    recon, kl = term_weights(arm, batch=batch, pixels=pixels, latents=latents)
+    recon, kl = term_weights(arm.reduction, arm.beta, batch=batch, pixels=pixels, latents=latents)
     beta_eff = effective_beta(reduction, beta, batch=batch, pixels=pixels, latents=latents)
     assert beta_eff == pytest.approx(kl / recon, rel=1e-12)
     assert arm.effective_beta(pixels) == beta_eff  # an arm knows its own batch size and latents
@@ -56,7 +56,7 @@ def test_weights_are_those_of_torch_code_with_that_reduction(reduction: str) -> 
         "mean-recon": recon.mean() + beta * kl.sum(),
         "mean-recon-batch": recon.mean() + beta * kl.sum(-1).mean(),
     }
-    weights = term_weights(Arm(reduction=reduction, beta=beta), batch=batch, pixels=pixels, latents=latents)
+    weights = term_weights(reduction, beta, batch=batch, pixels=pixels, latents=latents)
     loss = objective(
         recon.sum(-1)[None], kl.sum(-1)[None], recon=torch.tensor(weights[:1]), kl=torch.tensor(weights[1:])
     )
@@ -76,7 +76,7 @@ def test_a_reduction_is_a_scale_times_the_sum_at_effective_beta(reduction: str, 
     x, noise = torch.rand(batch, *shape, dtype=torch.float64), torch.randn(batch, latents, dtype=torch.float64)
     with torch.no_grad():
         engine.step(x, noise, None, Weighting.of(stack, batch))
-    scale, _ = term_weights(arms[0], batch=batch, pixels=pixels, latents=latents)
+    scale, _ = term_weights(arms[0].reduction, arms[0].beta, batch=batch, pixels=pixels, latents=latents)
     for name, gradient in gradients(engine).items():
         torch.testing.assert_close(gradient[0::2], scale * gradient[1::2], rtol=1e-12, atol=1e-15, msg=name)
 

@@ -21,10 +21,10 @@ import vae
 from ablations.evaluation import Evaluator, epoch_scores
 from ablations.sections import Evaluation
 from vae import streams
+from vae.building import build
 from vae.importance import iwae
 from vae.metrics import generation, sharpness
 from vae.metrics.transfer import transfer
-from vae.models import build
 from vae.training.stack import Stack
 
 SETTINGS = Evaluation(per_epoch_images=50, iwae_images=9, iwae_samples=6, generated=60, blur_images=20)

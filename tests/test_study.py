@@ -19,6 +19,7 @@ from ablations.studies import bundled
 from ablations.study import Study
 from vae import models
 from vae.arms import Arm, varied
+from vae.building import build
 from vae.errors import UserError
 from vae.factors import Factor, factors
 
@@ -98,7 +99,7 @@ def deep(monkeypatch):
 
 def test_a_new_family_brings_its_options(deep, tmp_path):
     study = studies.load("digits", {"model": {"family": "deep", "depth": 3, "widths": [5, 6]}})
-    assert models.build(study.base, (8, 8), 0).given == (3, (5, 6), False)
+    assert build(study.base, (8, 8), 0).given == (3, (5, 6), False)
     (tmp_path / "again.toml").write_text(studies.to_toml(study))
     assert studies.load(str(tmp_path / "again.toml")).model == study.model
     other = studies.load("digits", {"model": {"family": "deep", "depth": 4, "widths": [5, 6]}})

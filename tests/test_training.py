@@ -131,7 +131,7 @@ def test_a_reduction_takes_the_path_of_its_sum_only_when_the_epsilon_is_scaled_t
     """Adam forgets a global scale but for its epsilon: 32 steps on real digits, distance relative to the way gone."""
     digits = vae.load("digits", size=16, train=512)
     arm = arm.replace(latents=8, batch_size=128, epochs=8, precision="float64")
-    scale, _ = term_weights(arm, batch=128, pixels=256, latents=8)
+    scale, _ = term_weights(arm.reduction, arm.beta, batch=128, pixels=256, latents=8)
     twin = vae.arms.sum_twin(arm, arm.effective_beta(256))
     arms = [twin, arm.replace(adam_eps=1e-8 * scale), arm]
     stack = Stack.create(lambda: VAE((16, 16), 8, hidden=(32,)), arms, dataset="digits", seed=0)

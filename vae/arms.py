@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from types import MappingProxyType
@@ -199,3 +199,21 @@ def varied(arms: Iterable[Arm]) -> tuple[str, ...]:
         for name in factors():
             values.setdefault(name, set()).add(arm.get(name))
     return tuple(name for name, different in values.items() if len(different) > 1)
+
+
+def same_objective(arms: Sequence[Arm], *, pixels: int) -> list[tuple[Arm, ...]]:
+    """Groups of arms that differ in name only: equal in everything but reduction and beta, and of equal beta_eff.
+
+    >>> arms = [Arm(beta=2, batch_size=4), Arm(reduction="batch-mean", beta=2, batch_size=4), Arm(batch_size=4)]
+    >>> [[arm.label(arms[2]) for arm in group] for group in same_objective(arms, pixels=9)]
+    [['bce-sum-b2', 'bce-batch-mean-b2']]
+    """
+    groups: list[tuple[Arm, list[Arm]]] = []
+    for arm in arms:
+        twin = sum_twin(arm, arm.effective_beta(pixels))
+        group = next((members for other, members in groups if same_arm(twin, other)), None)
+        if group is None:
+            groups.append((twin, [arm]))
+        else:
+            group.append(arm)
+    return [tuple(members) for _, members in groups if len(members) > 1]

@@ -27,7 +27,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vae.arms import Arm
 from vae.checks import is_whole, whole_number
 from vae.errors import UserError
 from vae.posteriors import USUAL, posterior_of
@@ -194,22 +193,6 @@ def _halved(sides: Sequence[int], times: int) -> list[tuple[int, int]]:
 
 
 FAMILIES: Mapping[str, type[nn.Module]] = MappingProxyType({"mlp": VAE, "conv": ConvVAE})
-
-
-def build(arm: Arm, image_shape: Sequence[int], classes: int) -> nn.Module:
-    """One fresh model of an arm, for images of that shape; classes count only where the arm is conditional.
-
-    Raises UserError for settings that the family refuses, and for a conditional arm on images without labels.
-
-    >>> build(Arm(latents=2, hidden=(5,)), (8, 8), classes=10).decode(torch.zeros(3, 2)).shape
-    torch.Size([3, 8, 8])
-    """
-    if arm["model.conditional"] and not classes:
-        raise UserError("conditional=true needs a dataset with labels, and this one has none")
-    given = {name.removeprefix("model."): value for name, value in arm.model}
-    family = FAMILIES[str(given.pop("family"))]
-    conditional = given.pop("conditional")
-    return family(image_shape, given.pop("latents"), classes if conditional else 0, **given)
 
 
 class Reconstructor(nn.Module):

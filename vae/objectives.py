@@ -11,12 +11,11 @@ learns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from vae.arms import Arm, same_arm, sum_twin
 from vae.errors import not_one_of
 
 if TYPE_CHECKING:
@@ -49,14 +48,14 @@ def effective_beta(reduction: str, beta: float, *, batch: int, pixels: int, late
     return float(beta) * ratio.numerator / ratio.denominator
 
 
-def term_weights(arm: Arm, *, batch: int, pixels: int, latents: int) -> tuple[float, float]:
-    """(weight of ΣR, weight of ΣK) in this arm's loss for a batch of that many images.
+def term_weights(reduction: str, beta: float, *, batch: int, pixels: int, latents: int) -> tuple[float, float]:
+    """(weight of ΣR, weight of ΣK) in an arm's loss for a batch of that many images.
 
-    >>> term_weights(Arm("bce", reduction="batch-mean", beta=3), batch=4, pixels=64, latents=2)
+    >>> term_weights("batch-mean", 3, batch=4, pixels=64, latents=2)
     (0.25, 0.75)
     """
-    distortion, divergence = REDUCTIONS[arm.reduction](batch, pixels, latents)
-    return 1 / distortion, arm.beta * (1 / divergence)
+    distortion, divergence = REDUCTIONS[reduction](batch, pixels, latents)
+    return 1 / distortion, beta * (1 / divergence)
 
 
 def objective(distortion: Tensor, rates: Tensor, *, recon: Tensor, kl: Tensor) -> Tensor:
@@ -71,21 +70,3 @@ def objective(distortion: Tensor, rates: Tensor, *, recon: Tensor, kl: Tensor) -
     tensor([3.0000, 4.5000])
     """
     return recon * distortion.sum(-1) + kl * rates.sum(-1)
-
-
-def same_objective(arms: Sequence[Arm], *, pixels: int) -> list[tuple[Arm, ...]]:
-    """Groups of arms that differ in name only: equal in everything but reduction and beta, and of equal beta_eff.
-
-    >>> arms = [Arm(beta=2, batch_size=4), Arm(reduction="batch-mean", beta=2, batch_size=4), Arm(batch_size=4)]
-    >>> [[arm.label(arms[2]) for arm in group] for group in same_objective(arms, pixels=9)]
-    [['bce-sum-b2', 'bce-batch-mean-b2']]
-    """
-    groups: list[tuple[Arm, list[Arm]]] = []
-    for arm in arms:
-        twin = sum_twin(arm, arm.effective_beta(pixels))
-        group = next((members for other, members in groups if same_arm(twin, other)), None)
-        if group is None:
-            groups.append((twin, [arm]))
-        else:
-            group.append(arm)
-    return [tuple(members) for _, members in groups if len(members) > 1]

@@ -41,7 +41,8 @@ class Weighting:
     def of(cls, stack: Stack, batch: int) -> Weighting:
         """For a batch of that many images."""
         pixels = int(torch.Size(stack.image_shape).numel())
-        pairs = [term_weights(arm, batch=batch, pixels=pixels, latents=stack.latents) for arm in stack.arms]
+        sizes = {"batch": batch, "pixels": pixels, "latents": stack.latents}
+        pairs = [term_weights(arm.reduction, arm.beta, **sizes) for arm in stack.arms]
         recon, kl = torch.tensor(pairs, dtype=stack.dtype, device=stack.device).unbind(-1)
         return cls(recon, kl, all(pair[0] == 1 for pair in pairs))
 
