@@ -7,15 +7,19 @@ help and usage errors come at once.
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 if TYPE_CHECKING:
     from ablations.plan import Plan
@@ -40,124 +44,112 @@ err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 RANKED_BY = "ssim"  # arms in MLflow's UI, at first: of all losses, and no loss is trained on it
 
-StudyName = Annotated[str, typer.Argument(help="A bundled study or the path of a TOML file.", metavar="STUDY")]
-Seeds = Annotated[str | None, typer.Option(help="Such as 0-7 or 0,2,5.")]
-Epochs = Annotated[int | None, typer.Option(help="Passes over the training images.")]
-Only = Annotated[list[str] | None, typer.Option(help="Keep part of the grid: loss=mae. May be repeated.")]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", help="Override any key: training.batch_size=256. May be repeated.")
-]
 Claims = Annotated[
     list[str] | None, typer.Option(help="A bundled or own claims file; 'none' for no claims. May be repeated.")
-]
-DataDir = Annotated[
-    Path | None, typer.Option(envvar="ABLATE_DATA", help="Where data sets lie, as torchvision lays them out.")
 ]
 Uri = Annotated[
     str | None,
     typer.Option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Default: sqlite:///mlflow.db in this folder."),
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder of the report. Default: out/STUDY.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Report = Annotated[bool, typer.Option(help="Write the report at the end.")]
 
 
-def _plan(
-    study: str,
-    seeds: str | None,
-    epochs: int | None,
-    only: list[str] | None,
-    assignments: list[str] | None,
-    claims: list[str] | None,
-    data_dir: Path | None,
-) -> Plan:
-    from ablations.studies import table_of
+@dataclass(frozen=True)
+class StudyOptions:
+    """The options that plan, run and measure have in common."""
 
-    table_of(study)  # a name that is no study is told before anything heavy is imported
-    from ablations import options, plan
-    from ablations import study as studies
+    study: Annotated[str, typer.Argument(help="A bundled study or the path of a TOML file.", metavar="STUDY")] = (
+        "digits"
+    )
+    seeds: Annotated[str | None, typer.Option(help="Such as 0-7 or 0,2,5.")] = None
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None
+    only: Annotated[list[str] | None, typer.Option(help="Keep part of the grid: loss=mae. May be repeated.")] = None
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="Override any key: training.batch_size=256. May be repeated.")
+    ] = None
+    claims: Claims = None
+    data_dir: Annotated[
+        Path | None, typer.Option(envvar="ABLATE_DATA", help="Where data sets lie, as torchvision lays them out.")
+    ] = None
+    tracking_uri: Uri = None
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto"
 
-    chosen = options.overrides(seeds=seeds, epochs=epochs, assignments=assignments or (), claims=claims or ())
-    narrowed = options.narrow(studies.load(study, chosen), only or ())
-    return plan.prepare(narrowed, data_dir=data_dir)
+    def plan(self) -> Plan:
+        from ablations import options
+        from ablations.studies import table_of
+
+        # What is mistaken by itself is told before anything heavy is imported.
+        table_of(self.study)
+        options.check_device(self.device)
+        chosen = options.overrides(
+            seeds=self.seeds, epochs=self.epochs, assignments=self.assignments or (), claims=self.claims or ()
+        )
+        for text in self.only or ():
+            options.assignment("--only", text)
+        from ablations import plan
+        from ablations import study as studies
+
+        narrowed = options.narrow(studies.load(self.study, chosen), self.only or ())
+        return plan.prepare(narrowed, data_dir=self.data_dir)
+
+    def setup(self, plan: Plan) -> Setup:
+        from ablations.setup import Setup, device_named
+
+        return Setup.of(plan.study, plan.images, device_named(self.device), cache=_cache())
+
+
+def with_study_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The command as Typer reads it: its first parameter is replaced by the fields of `StudyOptions`."""
+    shared = inspect.signature(StudyOptions, eval_str=True).parameters
+    _, *own = inspect.signature(command, eval_str=True).parameters.values()
+
+    @wraps(command)
+    def flat(**values: Any) -> None:
+        command(StudyOptions(**{name: values.pop(name) for name in shared}), **values)
+
+    flat.__signature__ = inspect.Signature([*shared.values(), *own])  # type: ignore[attr-defined]
+    return flat
 
 
 @app.command("plan")
+@with_study_options
 def plan_command(
-    study: StudyName = "digits",
-    seeds: Seeds = None,
-    epochs: Epochs = None,
-    only: Only = None,
-    assignments: Set = None,
-    claims: Claims = None,
-    data_dir: DataDir = None,
-    tracking_uri: Uri = None,
-    device: Device = "auto",
+    options: StudyOptions,
     probe: Annotated[bool, typer.Option(help="Time a few batches to estimate how long a run takes.")] = True,
 ) -> None:
     """Show what a run would train: cells, arms with their effective beta, what is done, how long the rest takes."""
-    plan = _plan(study, seeds, epochs, only, assignments, claims, data_dir)
+    plan = options.plan()
     from ablations import driver, estimate, views
 
-    store = _store_if_there(tracking_uri)
+    store = _store_if_there(options.tracking_uri)
     if store is not None:
         plan = driver.with_stored(plan, store)
     out.print(views.plan_summary(plan))
     out.print(views.arm_table(plan))
     if probe and plan.pending:
-        out.print(views.estimate_line(estimate.seconds_left(plan, _setup(plan, device)), plan))
+        out.print(views.estimate_line(estimate.seconds_left(plan, options.setup(plan)), plan))
+    study = options.study
     next_command = f"Next: ablate run {study}" if plan.pending else f"Nothing left to do. Next: ablate report {study}"
     out.print(next_command, markup=False)
 
 
 @app.command()
-def run(
-    study: StudyName = "digits",
-    seeds: Seeds = None,
-    epochs: Epochs = None,
-    only: Only = None,
-    assignments: Set = None,
-    claims: Claims = None,
-    data_dir: DataDir = None,
-    tracking_uri: Uri = None,
-    device: Device = "auto",
-    out_dir: Out = None,
-    report: Report = True,
-) -> None:
+@with_study_options
+def run(options: StudyOptions, out_dir: Out = None, report: Report = True) -> None:
     """Train and measure every cell that has no result yet, then write the report."""
-    plan = _plan(study, seeds, epochs, only, assignments, claims, data_dir)
-    _execute(plan, study, tracking_uri, device, out_dir, report=report)
+    _execute(options, out_dir, report, train=True)
 
 
 @app.command()
-def measure(
-    study: StudyName = "digits",
-    seeds: Seeds = None,
-    epochs: Epochs = None,
-    only: Only = None,
-    assignments: Set = None,
-    claims: Claims = None,
-    data_dir: DataDir = None,
-    tracking_uri: Uri = None,
-    device: Device = "auto",
-    out_dir: Out = None,
-    report: Report = True,
-) -> None:
+@with_study_options
+def measure(options: StudyOptions, out_dir: Out = None, report: Report = True) -> None:
     """Measure trained cells again from their kept weights, after a metric or an evaluation setting changed."""
-    plan = _plan(study, seeds, epochs, only, assignments, claims, data_dir)
-    _execute(plan, study, tracking_uri, device, out_dir, report=report, train=False)
+    _execute(options, out_dir, report, train=False)
 
 
-def _execute(
-    plan: Plan,
-    study: str,
-    tracking_uri: str | None,
-    device: str,
-    out_dir: Path | None,
-    *,
-    report: bool,
-    train: bool = True,
-) -> None:
+def _execute(options: StudyOptions, out_dir: Path | None, report: bool, *, train: bool) -> None:
+    plan = options.plan()
     from ablations import driver, reporting, views
     from ablations.executors.local import Local
     from ablations.progress import Display
@@ -166,31 +158,25 @@ def _execute(
     target = (out_dir or Path("out") / plan.study.name).resolve()
     if report:
         reporting.check_writable(target)
-    setup = _setup(plan, device)
-    store = open_store(tracking_uri, create=train)
+    setup = options.setup(plan)
+    store = open_store(options.tracking_uri, create=train)
     plan = driver.with_stored(plan, store)
     out.print(views.plan_summary(plan))
     if not train and plan.pending and not plan.to_measure:
-        out.print(views.lacking_weights(plan, study))
+        out.print(views.lacking_weights(plan, options.study))
         return
     with Display(out, len(plan.pending if train else plan.to_measure)) as display:
         outcome = driver.execute(plan, Local(setup), store, display, device=setup.device, train=train)
-    for line in views.outcome_lines(outcome, plan, study, train=train):
+    for line in views.outcome_lines(outcome, plan, options.study, train=train):
         out.print(line)
     if outcome.interrupted:
         raise typer.Exit(outcome.exit_code)
-    if report:
+    if report and (train or not plan.to_train):  # else the report of all cells stays as it is
         with out.status("Writing the report ..."):
             written = reporting.write(store, plan.study.name, target)
         _print_report(written)
     out.print(f"Runs:   {store.shown} — browse them with: ablate ui", markup=False)
     raise typer.Exit(outcome.exit_code)
-
-
-def _setup(plan: Plan, device: str) -> Setup:
-    from ablations.setup import Setup, device_named
-
-    return Setup.of(plan.study, plan.images, device_named(device), cache=_cache())
 
 
 @app.command()
@@ -220,12 +206,14 @@ def report_command(
     ] = None,
 ) -> None:
     """Write the report of a study as it was last run; of two studies, their comparison arm by arm."""
-    from ablations import reporting
+    from ablations.options import check_report
     from ablations.studies import name_of
-    from tracking.opening import open_store
 
     names = [name_of(name) for name in studies or ["digits"]]
-    reporting.check_request(names, fail_on, claims or ())
+    check_report(names, fail_on, claims or ())
+    from ablations import reporting
+    from tracking.opening import open_store
+
     target = (out_dir or Path("out") / "-against-".join(names)).resolve()
     reporting.check_writable(target)
     store = open_store(tracking_uri, create=False)
@@ -287,8 +275,7 @@ def metrics() -> None:
     """List every metric: unit, direction, what it measures and what fools it."""
     from ablations import views
 
-    for line in views.metric_lines():
-        out.print(line)
+    out.print(*views.metric_lines(), sep="\n")
 
 
 @check_app.command("loss")
@@ -352,7 +339,7 @@ def _guarded(work: Callable[[], object]) -> int:
     try:
         code = work()
     except (UserError, TrackingError) as error:
-        err.print(f"[red]error:[/red] {_escaped(str(error))}")
+        err.print(f"[red]error:[/red] {escape(str(error))}")
         return 2
     except (KeyboardInterrupt, typer.Abort):
         code = 130
@@ -365,12 +352,6 @@ def _guarded(work: Callable[[], object]) -> int:
     if code == 130:
         err.print("Interrupted. What is finished is kept; the same command goes on from there.")
     return code if isinstance(code, int) else 0
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
 
 
 if __name__ == "__main__":

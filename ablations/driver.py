@@ -18,6 +18,7 @@ from ablations.records import (
     cell_fields,
     cell_record,
     planned,
+    read_results,
     settings_as_text,
     state_of,
     study_fields,
@@ -26,7 +27,6 @@ from ablations.records import (
     trained_of,
     weights_file,
 )
-from ablations.results import read_results
 from reports.page.tables import arm_means
 from tracking.errors import TrackingError
 from tracking.models import log_torch_model
@@ -44,8 +44,8 @@ STAGES = ("preparing", "training", "measuring", "tracking")
 
 @dataclass
 class Outcome:
-    """How a run ended. done, failed: cells of this run. remeasured: of those done, the ones measured from kept weights.
-    interrupted: stopped by the person. seconds: where the time went, by stage."""
+    """How a run ended. done, failed: cells of this run. remeasured: those of them measured from kept weights.
+    interrupted: by the user. seconds: by stage."""
 
     done: int = 0
     remeasured: int = 0
@@ -90,7 +90,7 @@ def execute(
 ) -> Outcome:
     """Measure kept weights, train and measure what is pending, and write every cell as soon as it is finished.
 
-    Stopping it, by Ctrl-C or by death, loses the stack in hand and nothing else. train: False only measures.
+    Stopping it, even by killing the process, loses the stack in hand and nothing else. train: False only measures.
     device: what the executor trains on, for the record.
     """
     outcome, started = Outcome(), perf_counter()
@@ -105,13 +105,14 @@ def execute(
         tracker = _Tracker(writer, plan, outcome)
         try:
             for event in chain(executor.measure(_kept(plan, store)), executor.train(to_train)):
-                tracker.hear(event)
+                tracker.track(event)
                 listen(event)
         except KeyboardInterrupt:
             outcome.interrupted = True
             writer.finish("KILLED")
         else:
-            if outcome.done:  # else an earlier run has them
+            complete = train or not plan.to_train
+            if outcome.done and complete:  # else an earlier run has them, or means would be of some seeds only
                 tracker.write_arms(store)
             writer.finish("FAILED" if outcome.failed else "FINISHED")
     outcome.total = perf_counter() - started
@@ -119,13 +120,11 @@ def execute(
 
 
 def _kept(plan: Plan, store: Store) -> Iterator[KeptWeights]:
+    def load(cell: KeptCell) -> State:
+        return state_of(read_weights(store, cell))
+
     for cell in plan.to_measure:
-        kept_cell = plan.kept[cell]
-        yield KeptWeights(cell, partial(_weights, store, kept_cell), trained_of(kept_cell))
-
-
-def _weights(store: Store, kept_cell: KeptCell) -> State:
-    return state_of(read_weights(store, kept_cell))
+        yield KeptWeights(cell, partial(load, plan.kept[cell]), trained_of(plan.kept[cell]))
 
 
 class _Tracker:
@@ -136,7 +135,7 @@ class _Tracker:
         self._live: dict[Cell, str] = {}  # cells whose epochs are sent as they come -> their run
         self._best: dict[str, tuple[float, CellResult, str]] = {}  # arm's label -> −ELBO, cell and run of its best seed
 
-    def hear(self, event: Event) -> None:
+    def track(self, event: Event) -> None:
         started = perf_counter()
         if isinstance(event, CellResult):
             self._write(event)
@@ -145,7 +144,7 @@ class _Tracker:
         self._outcome.seconds["tracking"] += perf_counter() - started
 
     def _show(self, event: EpochDone) -> None:
-        """Let MLflow's UI follow a slow stack epoch by epoch; a fast one is over before anybody looks."""
+        """Send the epochs of a slow stack as they come, for MLflow's UI; a fast one is over before anybody looks."""
         if event.seconds < LIVE_FROM * len(event.cells):
             return
         for cell, row in zip(event.cells, event.rows):

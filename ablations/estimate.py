@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
 
-import torch
-
 from ablations.evaluation import epoch_scores
 from ablations.executors.local import Local
 from ablations.grid import Cell
@@ -20,11 +18,10 @@ SHAPES = 3  # probed of the shapes of a study; the others are taken to be like t
 
 
 def seconds_left(plan: Plan, setup: Setup) -> float:
-    """Seconds that the pending cells will take: a few batches of a stack of each shape, its scores after an epoch, and
-    one cell measured. Of many shapes, the first few are probed.
+    """Seconds that the pending cells will take. Of each shape (the first few of many) are timed: a few batches of a
+    stack, its scores after an epoch, and the measuring of one cell.
 
-    What all cells share is set up first and counted nowhere: the classifier, where it is trained at all, is kept, so
-    that the run finds it, and the rest is seconds for the whole study.
+    What all cells share is set up first and not counted: a classifier that is trained here is kept for the run.
     """
     if not plan.pending:
         return 0.0
@@ -34,8 +31,7 @@ def seconds_left(plan: Plan, setup: Setup) -> float:
         shape = stack[0].arm.shape
         if shape not in costs and len(costs) < SHAPES:
             costs[shape] = _probe(plan, setup, stack)
-    usual_train, usual_measure = (sum(column) / len(costs) for column in zip(*costs.values()))
-    usual = usual_train, usual_measure
+    usual = [sum(column) / len(costs) for column in zip(*costs.values())]
     to_train = sum(costs.get(cell.arm.shape, usual)[0] for cell in plan.to_train)
     to_measure = sum(costs.get(cell.arm.shape, usual)[1] for cell in plan.pending)
     return float(to_train + to_measure)
@@ -47,14 +43,13 @@ def _probe(plan: Plan, setup: Setup, cells: tuple[Cell, ...]) -> tuple[float, fl
     count = min(len(images.train), training.batch_size * BATCHES)
     labels = None if images.train_labels is None else images.train_labels[:count]
     few = replace(images, train=images.train[:count], train_labels=labels)
-    short = [replace(cell, arm=cell.arm.replace(epochs=2)) for cell in cells]
-    stack = setup.new_stack(short)
-    first, second = (record.seconds for record in fit(stack, few))
+    stack = setup.new_stack([replace(cell, arm=cell.arm.replace(epochs=2)) for cell in cells])
+    fastest = min(record.seconds for record in fit(stack, few))
     score = _timed(lambda: epoch_scores(stack, images, plan.study.evaluation.per_epoch_images))
-    cell = cells[0]
-    state: dict[str, torch.Tensor] = {name: value.clone() for name, value in stack.state(0).items()}
-    measure = _timed(lambda: setup.evaluator.measure(setup.loaded(cell.arm, state), cell.arm, cell.seed))
-    epoch = (min(first, second) * len(images.train) / count + score) / len(cells)
+    arm, seed = cells[0].arm, cells[0].seed
+    state = {name: value.clone() for name, value in stack.state(0).items()}
+    measure = _timed(lambda: setup.evaluator.measure(setup.loaded(arm, state), arm, seed))
+    epoch = (fastest * len(images.train) / count + score) / len(cells)
     return epoch * training.epochs, measure
 
 

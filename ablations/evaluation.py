@@ -16,14 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from ablations import generation, measures
-from ablations.measures import SCORING, Metrics, Originals, Scales, TrainedModel, image_bytes, parts
+from ablations.measures import SCORING, Metrics, Scales, TrainedModel, image_bytes, parts
 from ablations.sections import Evaluation
 from vae import streams
 from vae.arms import Arm
 from vae.datasets.load import ImageData
 from vae.importance import budget_on
 from vae.likelihoods import bernoulli_nll
-from vae.losses import loss
+from vae.metrics import sharpness
 from vae.metrics.latents import unit_rates
 from vae.metrics.transfer import Transfer, transfer
 from vae.posteriors import Gaussian, Outputs
@@ -75,7 +75,7 @@ def epoch_scores(stack: Stack, images: ImageData, count: int) -> dict[str, Tenso
         return {}
     x = images.test[:count].to(device=stack.device, dtype=stack.dtype)
     labels = images.test_labels[:count].to(stack.device) if stack.classes and images.test_labels is not None else None
-    noise = _noise(images, stack.seed, "evaluation/epoch", (len(x), stack.latents)).to(x)  # (count, L)
+    noise = _noise(images, stack.seed, "epoch", (len(x), stack.latents)).to(x)  # (count, L)
     engine, diverged = Engine(stack), list(stack.diverged)
     bce, rates = torch.zeros(2, len(stack), device=stack.device, dtype=torch.float64)  # (arms,) each
     for start in range(0, len(x), SCORED_AT_ONCE):
@@ -83,20 +83,15 @@ def epoch_scores(stack: Stack, images: ImageData, count: int) -> dict[str, Tenso
         with exact_products(stack.device):
             logits, part_rates = engine.forward(x[part], noise[part], measures.some(labels, part), true_rate=True)
         for index, arm in enumerate(stack.arms):
-            bce[index] += bernoulli_nll(_bernoulli_logits(logits[index], arm), x[part].flatten(1)).sum()
+            bce[index] += bernoulli_nll(measures.mean_logits(logits[index], arm), x[part].flatten(1)).sum()
         rates += part_rates.sum(-1)
     bce[diverged], rates[diverged] = torch.nan, torch.nan
     bce, rates = bce.cpu() / len(x), rates.cpu() / len(x)
     return {"neg_elbo": bce + rates, "bce": bce, "rate": rates}
 
 
-def _bernoulli_logits(logits: Tensor, arm: Arm) -> Tensor:
-    mean = loss(arm.loss).mean
-    return logits if mean is torch.sigmoid else torch.logit(mean(logits), eps=1e-7)
-
-
 def _noise(images: ImageData, seed: int, purpose: str, shape: tuple[int, ...]) -> Tensor:
-    return torch.randn(shape, generator=streams.generator(images.name, seed, purpose))
+    return torch.randn(shape, generator=streams.generator(images.name, seed, f"evaluation/{purpose}"))
 
 
 class Evaluator:
@@ -110,8 +105,9 @@ class Evaluator:
         self.test = images.test.to(device)
 
     @cached_property
-    def originals(self) -> Originals:
-        return Originals.of(self.test)
+    def acutance(self) -> Tensor:
+        """Of each test image."""
+        return measures.by_image(sharpness.acutance, self.test)
 
     @cached_property
     def classifier(self) -> generation.ClassifierMetrics | None:
@@ -121,16 +117,15 @@ class Evaluator:
     @cached_property
     def shown(self) -> Tensor:
         """Indices of the test images that are kept as pictures: one of each class where there are classes."""
-        labels = self.images.test_labels
-        if labels is None or self.images.n_classes > SHOWN:
+        labels, classes = self.images.test_labels, self.images.n_classes
+        if labels is None or classes > SHOWN:
             return torch.arange(min(SHOWN, len(self.test)))
-        firsts = [(labels == k).nonzero()[:1, 0] for k in range(self.images.n_classes)]
-        return torch.cat(firsts)
+        return torch.cat([(labels == k).nonzero()[:1, 0] for k in range(classes)])
 
     def prepare(self) -> None:
         """Set up what all cells share, so that the first one does not pay for it: on MNIST some twenty seconds."""
         with exact_products(self.device):
-            _ = self.originals, self.classifier, self.shown
+            _ = self.acutance, self.classifier, self.shown
 
     def measure(self, model: nn.Module, arm: Arm, seed: int) -> Measurement:
         """All metrics and pictures of one trained model of an arm."""
@@ -155,33 +150,33 @@ class _OneCell:
         outputs = self.trained.encode(self.test, self.labels)
         codes = self.posterior.centre(outputs)  # (N, L)
         at_mean = self.trained.images(codes, self.labels)  # (N, *image_shape)
-        moved = transfer(_planes(at_mean), _planes(self.test))
+        moved = transfer(at_mean.flatten(0, -3), self.test.flatten(0, -3))  # each plane of a colour image by itself
         samples, asked = self._samples(codes.shape[-1])
-        evaluator = self.evaluator
         moments = self.posterior.moments(outputs) if isinstance(self.posterior, Gaussian) else None
         metrics = {
             **self._likelihoods(outputs, codes.shape),
             **self._importance(),
             **measures.similarity_scores(at_mean, self.test),
-            **measures.sharpness_scores(at_mean, evaluator.originals, moved, self.settings.blur_images),
+            **measures.sharpness_scores(at_mean, self.test, self.evaluator.acutance, moved, self.settings.blur_images),
             **(measures.latent_scores(*moments) if moments is not None else {}),
         }
         if len(samples):
             metrics |= measures.sample_sharpness(samples)
-        if evaluator.classifier is not None:
-            metrics |= evaluator.classifier.scores(at_mean, samples, asked)
+        if self.evaluator.classifier is not None:
+            metrics |= self.evaluator.classifier.scores(at_mean, samples, asked)
         return Measurement(metrics, self._pictures(at_mean, samples, moved, moments))
 
     def _likelihoods(self, outputs: Outputs, shape: torch.Size) -> Metrics:
-        noise = _noise(self.images, self.seed, "evaluation/posterior", tuple(shape)).to(self.device)
-        z, x = self.posterior.sample(outputs, noise), self.test.flatten(1)  # (N, L), (N, D)
+        z = self.posterior.sample(outputs, self._noise("posterior", shape))  # (N, L)
+        x = self.test.flatten(1)  # (N, D)
         rates, scales = self.posterior.rate(outputs), self._scales()
 
         def scored(part: slice) -> measures.Values:
-            drawn = z[part], measures.some(self.labels, part)
-            logits, own = self.trained.logits(*drawn).flatten(1), self.trained.own_logits(*drawn)
-            own = None if own is None else own.flatten(1)
-            return measures.image_scores(logits, x[part], rates[part], scales, LOGISTIC_IMAGES - part.start, own)
+            own, yardstick = (
+                self.trained.decoded(z[part], measures.some(self.labels, part)),
+                LOGISTIC_IMAGES - part.start,
+            )
+            return measures.image_scores(own.flatten(1), self.trained.arm, x[part], rates[part], scales, yardstick)
 
         scores = {"rate": measures.average(rates)} | measures.averages(map(scored, self.trained.parts(len(x))))
         return scores | {"neg_elbo": scores["bce"] + scores["rate"]}
@@ -203,15 +198,17 @@ class _OneCell:
         known = self.images.held_out_labels if held else self.images.train_labels
         labels = known[: len(x)].to(self.device) if self.classes and known is not None else None
         outputs = self.trained.encode(x, labels)
-        shape = tuple(self.posterior.centre(outputs).shape)
-        noise = _noise(self.images, self.seed, "evaluation/calibration", shape).to(self.device)
+        noise = self._noise("calibration", self.posterior.centre(outputs).shape)
         images = self.trained.images(self.posterior.sample(outputs, noise), labels)
         return Scales.fit(images.flatten(1), x.flatten(1))
+
+    def _noise(self, purpose: str, shape: tuple[int, ...]) -> Tensor:
+        return _noise(self.images, self.seed, purpose, shape).to(self.device)
 
     def _samples(self, latents: int) -> tuple[Tensor, Tensor | None]:
         """Decoder means of prior draws; of a conditional model class by class in turn, with the classes asked for."""
         count = self.settings.generated
-        z = self.posterior.prior(_noise(self.images, self.seed, "evaluation/prior", (count, latents)).to(self.device))
+        z = self.posterior.prior(self._noise("prior", (count, latents)))
         labels = torch.arange(count, device=self.device) % self.classes if self.classes else None
         return (self.trained.images(z, labels) if count else self.test[:0]), labels
 
@@ -224,19 +221,11 @@ class _OneCell:
             "originals": _bytes(self.test[shown]),
             "reconstructions": _bytes(at_mean[shown]),
             "samples": _bytes(samples[: 2 * rows]),
-            "transfer_frequency": moved.frequency.numpy(),
-            "transfer_h": moved.h.numpy(),
-            "transfer_gain": moved.gain.numpy(),
-            "transfer_coherence": moved.coherence.numpy(),
+            **{f"transfer_{name}": getattr(moved, name).numpy() for name in ("frequency", "h", "gain", "coherence")},
         }
         if moments is not None:
             pictures["unit_rate"] = unit_rates(*moments).double().cpu().numpy()
         return pictures
-
-
-def _planes(images: Tensor) -> Tensor:
-    """(N, H, W): the planes of a colour image are measured as images of their own."""
-    return images.flatten(0, -3)
 
 
 def _bytes(images: Tensor) -> np.ndarray[Any, Any]:

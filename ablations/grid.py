@@ -10,14 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from ablations.evaluation import CALIBRATION, LOGISTIC_IMAGES
 from ablations.study import Study
 from vae.arms import Arm
 from vae.losses import source_digest
 from vae.metrics.catalogue import versions
+from vae.metrics.classifier import Recipe
 
 # Bumped by every change after which the same cell gets other weights; see CHANGELOG.md.
 RESULTS_VERSION = 2
@@ -25,8 +27,7 @@ RESULTS_VERSION = 2
 
 @dataclass(frozen=True)
 class Cell:
-    """One model to train: an arm and a seed. origin says who asked for it, the grid or a claim. arm_label: of the arm,
-    relative to the study's base."""
+    """One model to train. origin: what asks for it, "grid" or "claims". arm_label: relative to the study's base."""
 
     arm: Arm
     seed: int
@@ -54,13 +55,13 @@ def expand(study: Study, extra: Iterable[Arm] = ()) -> tuple[Cell, ...]:
 
 
 def identity(study: Study, cell: Cell, *, dataset: str, data_digest: str) -> dict[str, Any]:
-    """Everything that determines a cell's weights. dataset: the name that the random streams carry."""
+    """Everything that determines a cell's weights. dataset: the name that the random streams carry. data_digest: of the
+    training images. How often losses are logged changes no weight."""
     return {
         "results_version": RESULTS_VERSION,
         "dataset": dataset,
         "data_digest": data_digest,
-        "held_out": study.images.held_out,
-        "arm": dict(cell.arm.items),
+        "arm": {name: value for name, value in cell.arm.items if name != "training.log_every"},
         "loss_source": source_digest(cell.arm.loss),
         "seed": cell.seed,
     }
@@ -77,13 +78,15 @@ def key(study: Study, cell: Cell, *, dataset: str, data_digest: str) -> str:
     return _hashed(identity(study, cell, dataset=dataset, data_digest=data_digest))
 
 
-def measures_key(study: Study) -> str:
-    """16 hexadecimal digits that name how cells are measured: the evaluation settings and the version of each metric.
+def measures_key(study: Study, *, data_digest: str = "") -> str:
+    """16 hexadecimal digits that name how cells are measured: the evaluation settings, the version of each metric, the
+    fixed numbers of the evaluation, and all images (data_digest).
 
     The number of images scored after each epoch is not among them: it belongs to the record of the training.
     """
     settings = study.evaluation.model_dump(mode="json", exclude={"per_epoch_images"})
-    return _hashed({"evaluation": settings, "metrics": versions()})
+    fixed = {"calibration": CALIBRATION, "logistic": LOGISTIC_IMAGES, "classifier": asdict(Recipe())}
+    return _hashed({"evaluation": settings, "metrics": versions(), "fixed": fixed, "data_digest": data_digest})
 
 
 def _hashed(content: dict[str, Any]) -> str:

@@ -3,8 +3,8 @@
 Reconstructions are measured at z = posterior mean, likelihoods at a sampled z, prior samples at the decoder's mean.
 Means are over the images on which a metric exists; where some have none (blank images), their count stands beside.
 
-Whatever takes memory by the image is done for some images at a time (:func:`parts`), and the values of all images are
-averaged together at the end, so the memory is bounded and no number depends on where the cuts are.
+What takes memory by the image is done for some images at a time (:func:`parts`), and the values of all images are
+averaged together at the end: the memory is bounded, and no number depends on where the cuts are.
 """
 
 from __future__ import annotations
@@ -50,13 +50,7 @@ class TrainedModel:
         return posterior_of(self.model, self.arm.posterior)
 
     @cached_property
-    def _mean_of(self) -> Callable[[Tensor], Tensor]:
-        """logits -> mean image, of the loss that it was trained with."""
-        return loss(self.arm.loss).mean
-
-    @cached_property
-    def image_bytes(self) -> int:
-        """What one image takes at the widest place."""
+    def _image_bytes(self) -> int:
         return image_bytes(self.model)
 
     @torch.no_grad()
@@ -65,33 +59,31 @@ class TrainedModel:
         outputs = [self.model.encode(x[part], some(y, part)) for part in self.parts(len(x))]  # type: ignore[operator]
         return tuple(torch.cat(tensors) for tensors in zip(*outputs))
 
-    def logits(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Logits of the decoder's mean image, (N, *image_shape): its own logits wherever the mean is a sigmoid."""
-        return self._decoded(z, y, lambda logits: logits)
-
     @torch.no_grad()
-    def own_logits(self, z: Tensor, y: Tensor | None = None) -> Tensor | None:
-        """The decoder's output as it stands, (N, *image_shape), the natural parameter of its own distribution; None
-        where `logits` are the same."""
-        if self._mean_of is torch.sigmoid:
-            return None
-        return torch.cat([self.model.decode(z[part], some(y, part)) for part in self.parts(len(z))])  # type: ignore[operator]
+    def decoded(self, z: Tensor, y: Tensor | None, then: Callable[[Tensor], Tensor] = lambda own: own) -> Tensor:
+        """The decoder's output, (N, *image_shape), and what ``then`` makes of it."""
+        decoded = z.new_empty(len(z), *self.model.image_shape)  # type: ignore[misc]
+        for part in self.parts(len(z)):
+            decoded[part] = then(self.model.decode(z[part], some(y, part)))  # type: ignore[operator]
+        return decoded
+
+    def logits(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Logits of the decoder's mean image, (N, *image_shape): its own output wherever the mean is a sigmoid."""
+        return self.decoded(z, y, lambda own: mean_logits(own, self.arm))
 
     def images(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """The decoder's mean image, (N, *image_shape) in [0, 1]."""
-        return self._decoded(z, y, torch.sigmoid)
+        return self.decoded(z, y, lambda own: torch.sigmoid(mean_logits(own, self.arm)))
 
     def parts(self, count: int) -> list[slice]:
         """That many images, some at a time."""
-        return parts(count, self.image_bytes)
+        return parts(count, self._image_bytes)
 
-    @torch.no_grad()
-    def _decoded(self, z: Tensor, y: Tensor | None, then: Callable[[Tensor], Tensor]) -> Tensor:
-        decoded = z.new_empty(len(z), *self.model.image_shape)  # type: ignore[misc]
-        for part in self.parts(len(z)):
-            own = self.model.decode(z[part], some(y, part))  # type: ignore[operator]
-            decoded[part] = then(own if self._mean_of is torch.sigmoid else torch.logit(self._mean_of(own), eps=1e-7))
-        return decoded
+
+def mean_logits(logits: Tensor, arm: Arm) -> Tensor:
+    """Logits of the mean image that a decoder means by its output: with some losses its mean is not the sigmoid."""
+    mean = loss(arm.loss).mean
+    return logits if mean is torch.sigmoid else torch.logit(mean(logits), eps=1e-7)
 
 
 def image_bytes(model: nn.Module) -> int:
@@ -100,15 +92,15 @@ def image_bytes(model: nn.Module) -> int:
     return max(widest_bytes(model, torch.float32), SCORING * 4 * pixels)
 
 
-def parts(count: int, each: int) -> list[slice]:
-    """So many images of so many bytes each as slices that take :data:`AT_ONCE` at most, but for very large images.
+def parts(count: int, size: int) -> list[slice]:
+    """``count`` images of ``size`` bytes each, as slices of :data:`AT_ONCE` bytes at most, but for very large images.
 
     >>> parts(4100, 8_000)
     [slice(0, 2000, None), slice(2000, 4000, None), slice(4000, 4100, None)]
     >>> parts(300, 700_000)
     [slice(0, 64, None), slice(64, 128, None), slice(128, 192, None), slice(192, 300, None)]
     """
-    step, slices = max(1, AT_ONCE // each // EVEN) * EVEN, []
+    step, slices = max(1, AT_ONCE // size // EVEN) * EVEN, []
     for start in range(0, count, CHUNK):
         end = min(start + CHUNK, count)
         edges = [start, *range(start + step, end - EVEN + 1, step), end]  # a rest of a few goes with those before
@@ -167,22 +159,20 @@ class Scales:
         )
 
 
-def image_scores(
-    logits: Tensor, x: Tensor, rates: Tensor, scales: Scales, yardstick: int, own: Tensor | None = None
-) -> Values:
+def image_scores(own: Tensor, arm: Arm, x: Tensor, rates: Tensor, scales: Scales, yardstick: int) -> Values:
     """Of each image at a sampled z: the three distortions, −log p(x|z) under each observation model, and bits per dim.
 
-    logits, x: (n, D), logits of the mean images; own: the decoder's output where that is another, which is what the
-    continuous Bernoulli takes. rates: (n,). yardstick: so many images, the first, are scored by the discretised
-    logistic, with their own rates; the others have no bits per dim.
+    own: the decoder's output, (n, D). x: (n, D). rates: (n,). yardstick: only so many images, the first, are scored by
+    the discretised logistic.
     """
+    logits = mean_logits(own, arm)
     images, first = torch.sigmoid(logits), slice(max(0, yardstick))
     bits = likelihoods.bits_per_dim(_yardstick(images[first], x[first], scales) + rates[first], x.shape[-1])
     return {
         "bce": likelihoods.bernoulli_nll(logits, x),
         "mse": (images - x).square().sum(-1),
         "mae": (images - x).abs().sum(-1),
-        "nll_continuous_bernoulli": likelihoods.continuous_bernoulli_nll(logits if own is None else own, x),
+        "nll_continuous_bernoulli": likelihoods.continuous_bernoulli_nll(own, x),
         "nll_gaussian": likelihoods.gaussian_nll(images, x),
         "nll_gaussian_calibrated": likelihoods.gaussian_nll(images, x, scales.variance.float()),
         "nll_laplace": likelihoods.laplace_nll(images, x),
@@ -220,29 +210,19 @@ def importance_bound(
     }
 
 
-@dataclass(frozen=True)
-class Originals:
-    """The test images and what is measured of them once: their acutance."""
-
-    images: Tensor
-    acutance: Tensor
-
-    @classmethod
-    def of(cls, images: Tensor) -> Originals:
-        return cls(images, by_image(sharpness.acutance, images))
-
-
-def sharpness_scores(images: Tensor, originals: Originals, transfer: Transfer, blur_images: int) -> Metrics:
+def sharpness_scores(
+    images: Tensor, originals: Tensor, their_acutance: Tensor, transfer: Transfer, blur_images: int
+) -> Metrics:
     """Sharpness of reconstructions; ``blur_effect`` on the first ``blur_images`` only."""
     own = by_image(sharpness.acutance, images)
     return {
         "acutance": average(own),
-        "acutance_ratio": average(own / originals.acutance),
+        "acutance_ratio": average(own / their_acutance),
         "sigma_eq": average(sharpness.sigma_eq(own)),
         "n_blank": float(sharpness.n_blank(own)),
-        "edge_contrast": average(by_image(sharpness.edge_contrast, images, originals.images)),
-        "ink_ratio": average(by_image(sharpness.ink_ratio, images, originals.images)),
-        "foreground_recall": average(by_image(sharpness.foreground_recall, images, originals.images)),
+        "edge_contrast": average(by_image(sharpness.edge_contrast, images, originals)),
+        "ink_ratio": average(by_image(sharpness.ink_ratio, images, originals)),
+        "foreground_recall": average(by_image(sharpness.foreground_recall, images, originals)),
         "mtf50": transfer.mtf50,
         "blur_effect_11": average(by_image(blur_effect, images[:blur_images])),
         "blur_effect_5": average(by_image(lambda x: blur_effect(x, h_size=5), images[:blur_images])),

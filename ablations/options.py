@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ablations.study import Study
 from vae.errors import UserError, closest, not_one_of
 from vae.factors import same_value
+
+if TYPE_CHECKING:
+    from ablations.study import Study
+
+DEVICES = ("auto", "cpu", "cuda")
 
 
 def assignment(option: str, text: str) -> tuple[str, Any]:
@@ -23,7 +27,8 @@ def assignment(option: str, text: str) -> tuple[str, Any]:
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip() or not value.strip():
-        raise UserError(f"{option} {text!r} is not key=value, such as {option} {_example(option)}")
+        example = "loss=mae" if option == "--only" else "training.batch_size=256"
+        raise UserError(f"{option} {text!r} is not key=value, such as {option} {example}")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
@@ -31,16 +36,8 @@ def assignment(option: str, text: str) -> tuple[str, Any]:
     return key.strip(), parsed
 
 
-def _example(option: str) -> str:
-    return "loss=mae" if option == "--only" else "training.batch_size=256"
-
-
 def overrides(
-    *,
-    seeds: str | None = None,
-    epochs: int | None = None,
-    assignments: Sequence[str] = (),
-    claims: Sequence[str] = (),
+    *, seeds: str | None = None, epochs: int | None = None, assignments: Sequence[str] = (), claims: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Dotted key -> value; the named options win over ``--set``.
 
@@ -57,9 +54,30 @@ def overrides(
     return chosen
 
 
+def check_device(name: str) -> None:
+    """Refuse what names no kind of device; whether it is there, torch says later."""
+    if name not in DEVICES:
+        raise UserError(f"--device {name} is not one of {list(DEVICES)}")
+
+
+def check_report(names: Sequence[str], fail_on: str | None, claim_files: Sequence[str]) -> None:
+    """Refuse what no report can be made of."""
+    if len(names) > 2:
+        raise UserError(f"report takes one study, or two to compare; {len(names)} were given: {list(names)}")
+    for option, given in (("--fail-on", fail_on), ("--claims", claim_files)):
+        if len(names) == 2 and given:
+            raise UserError(f"{option} has no meaning for a comparison of two studies, which judges nothing anew")
+    if fail_on is not None:
+        from reports.judging.verdict import WORDS
+
+        if fail_on not in WORDS:
+            raise not_one_of("--fail-on", fail_on, WORDS)
+
+
 def narrow(study: Study, only: Sequence[str]) -> Study:
     """The study with its grid cut down to the values named; several for one key add up.
 
+    >>> from ablations.study import Study
     >>> narrow(Study(name="x"), ["loss=mae", "loss=bce"]).grid["loss"]
     ('bce', 'mae')
     """
@@ -69,15 +87,15 @@ def narrow(study: Study, only: Sequence[str]) -> Study:
         name = _grid_key(key, study.grid)
         values = study.grid[name]
         value = tuple(value) if isinstance(value, list) else None if value == "none" and None in values else value
-        if not any(same_value(value, each) for each in values):
+        if not any(same_value(value, other) for other in values):
             raise UserError(
                 f"--only {key}={value}: the study's grid has {key}={list(values)}.{closest(value, values)} "
                 f"To train another value, use --set grid.{key}={value}"
             )
         wanted.setdefault(name, []).append(value)
     kept = {
-        name: tuple(each for each in study.grid[name] if any(same_value(each, value) for value in values))
-        for name, values in wanted.items()
+        name: tuple(value for value in study.grid[name] if any(same_value(value, other) for other in others))
+        for name, others in wanted.items()
     }
     return study.with_grid({**study.grid, **kept})
 

@@ -21,13 +21,13 @@ def png_files(pictures: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, bytes]:
     >>> sorted(png_files({"samples": np.zeros((12, 8, 8), np.uint8)}))
     ['samples.png']
     """
-    found: dict[str, bytes] = {}
+    files: dict[str, bytes] = {}
     if len(pictures.get("reconstructions", ())):
         pairs = np.concatenate([pictures["originals"][:ACROSS], pictures["reconstructions"][:ACROSS]])
-        found["reconstructions.png"] = _png(pairs, len(pairs) // 2)
+        files["reconstructions.png"] = _png(pairs, len(pairs) // 2)
     if len(pictures.get("samples", ())):
-        found["samples.png"] = _png(pictures["samples"], min(ACROSS, len(pictures["samples"])))
-    return found
+        files["samples.png"] = _png(pictures["samples"], min(ACROSS, len(pictures["samples"])))
+    return files
 
 
 def _png(images: np.ndarray[Any, Any], across: int) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -49,13 +49,13 @@ class Plan:
     @cached_property
     def keys(self) -> dict[Cell, str]:
         """The content key of every cell."""
-        name, digest = self.images.name, self.images.digest
+        name, digest = self.images.name, self.images.training_digest
         return {cell: grid.key(self.study, cell, dataset=name, data_digest=digest) for cell in self.cells}
 
     @cached_property
     def measures(self) -> str:
         """The key of how the cells are measured."""
-        return grid.measures_key(self.study)
+        return grid.measures_key(self.study, data_digest=self.images.digest)
 
     @cached_property
     def wanted(self) -> dict[str, str]:
@@ -63,22 +63,21 @@ class Plan:
         return dict.fromkeys(self.keys.values(), self.measures)
 
     @property
-    def to_measure(self) -> tuple[Cell, ...]:
-        """Trained cells that are to be measured again, from kept weights."""
-        return tuple(cell for cell in self.cells if cell not in self.done and cell in self.kept)
-
-    @property
-    def to_train(self) -> tuple[Cell, ...]:
-        return tuple(cell for cell in self.cells if cell not in self.done and cell not in self.kept)
-
-    @property
     def pending(self) -> tuple[Cell, ...]:
         """All that is not done."""
         return tuple(cell for cell in self.cells if cell not in self.done)
 
+    @property
+    def to_measure(self) -> tuple[Cell, ...]:
+        """Trained cells that are to be measured again, from kept weights."""
+        return tuple(cell for cell in self.pending if cell in self.kept)
+
+    @property
+    def to_train(self) -> tuple[Cell, ...]:
+        return tuple(cell for cell in self.pending if cell not in self.kept)
+
     @cached_property
     def arms(self) -> tuple[Arm, ...]:
-        """The arms, in order."""
         return tuple(dict.fromkeys(cell.arm for cell in self.cells))
 
     @cached_property
@@ -92,15 +91,14 @@ class Plan:
 
     def same_objective(self) -> list[tuple[Arm, ...]]:
         """Arms that differ in name only."""
-        return same_objective(self.arms, pixels=self.images.pixels)
+        return same_objective({arm: self.beta_eff(arm) for arm in self.arms})
 
     def weights_bytes(self) -> int:
         """What the weights of all cells take that are to be trained, as they will be kept."""
-        kept = {"all": self.to_train, "none": ()}.get(self.study.storage.weights)
-        if kept is None:  # one seed of each arm
-            kept = tuple({cell.arm: cell for cell in self.to_train}.values())
-        sizes = {shape: _weights_bytes(cells[0].arm, self.images) for shape, cells in _by_shape(kept).items()}
-        return sum(sizes[cell.arm.shape] for cell in kept)
+        arms = [cell.arm for cell in self.to_train]
+        kept = {"all": arms, "best": list(dict.fromkeys(arms)), "none": []}[self.study.storage.weights]
+        sizes = {shape: _weights_bytes(arm, self.images) for shape, arm in _one_of_each_shape(kept).items()}
+        return sum(sizes[arm.shape] for arm in kept)
 
     def with_stored(self, done: Collection[str], kept: Mapping[str, KeptCell]) -> Plan:
         """The same plan, knowing which keys have results, and of which the weights are kept."""
@@ -111,11 +109,8 @@ class Plan:
         )
 
 
-def _by_shape(cells: Collection[Cell]) -> dict[object, list[Cell]]:
-    groups: dict[object, list[Cell]] = {}
-    for cell in cells:
-        groups.setdefault(cell.arm.shape, []).append(cell)
-    return groups
+def _one_of_each_shape(arms: Iterable[Arm]) -> dict[object, Arm]:
+    return {arm.shape: arm for arm in arms}
 
 
 def prepare(study: Study, *, data_dir: Path | None = None) -> Plan:
@@ -125,22 +120,14 @@ def prepare(study: Study, *, data_dir: Path | None = None) -> Plan:
     """
     claims = load_claims(*study.claims, metrics=CATALOGUE)
     with _naming(study):
-        images = load(
-            study.dataset,
-            data_dir,
-            train=study.images.train,
-            test=study.images.test,
-            held_out=study.images.held_out,
-            size=study.images.size,
-            colour=study.images.colour,
-        )
+        images = load(study.dataset, data_dir, **study.images.model_dump())
     plan = Plan(study, images, claims, grid.expand(study))
     extra = needed_arms(claims, study.arms, base=study.base, effective_beta=plan.beta_eff)
     plan = replace(plan, cells=grid.expand(study, extra))
     with _naming(study):
         _check_labels(plan)
-        for cells in _by_shape(plan.cells).values():
-            _check(cells[0].arm, images)
+        for arm in _one_of_each_shape(plan.arms).values():
+            _check(arm, images)
     return plan
 
 
@@ -154,6 +141,8 @@ def _check_labels(plan: Plan) -> None:
             values = f"{arm[name]!r} and {by_label[label][name]!r}"
             raise UserError(f"two arms would both be called {label}: {name} is {values}; name values further apart")
         by_label[label] = arm
+    if len(set(plan.keys.values())) < len(plan.cells):
+        raise UserError("arms that differ in training.log_every alone get the same weights: name one value of it")
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from time import monotonic
-from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
@@ -34,8 +33,6 @@ class Pace:
                 self._partial = max(0.0, self._partial - 1)
             case Preparing():
                 self._began = monotonic()  # setting up comes once, so it says nothing of the time per cell
-            case Measuring():
-                pass
 
     @property
     def share(self) -> float:
@@ -59,31 +56,24 @@ class Display:
     def __init__(self, console: Console, cells: int) -> None:
         self._console, self._pace = console, Pace(cells)
         self._last = monotonic()
-        self._bar = self._make_bar() if console.is_terminal and cells else None
-
-    def _make_bar(self) -> Progress:
-        bar = Progress(
+        self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.fields[what]}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("cells · {task.fields[left]} left"),
-            console=self._console,
+            console=console,
             transient=True,
+            disable=not (console.is_terminal and cells),
         )
-        self._task = bar.add_task("", total=self._pace.cells, what="starting", left="...")
-        return bar
+        self._task = self._bar.add_task("", total=cells, what="starting", left="...")
 
     def __enter__(self) -> Display:
-        if self._bar:
-            self._bar.start()
+        self._bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar:
-            self._bar.stop()
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
 
     def __call__(self, event: Event) -> None:
         self._pace.note(event)
@@ -91,7 +81,7 @@ class Display:
             return
         if isinstance(event, CellResult) and event.failed:
             self._console.print(f"  failed: {event.cell.label} — {event.failure}", markup=False, highlight=False)
-        if self._bar:
+        if not self._bar.disable:
             self._bar.update(self._task, completed=self._pace.finished, what=self._what(event), left=self._pace.left)
         elif event == Preparing() or monotonic() - self._last >= LINE_EVERY:
             self._last = monotonic()
@@ -110,7 +100,7 @@ class Display:
                 return f"seed {event.cell.seed}: writing"
 
     def _line(self, event: Event) -> str:
-        pace = self._pace
         if isinstance(event, Preparing):
             return f"  {self._what(event)}"
+        pace = self._pace
         return f"  {pace.finished}/{pace.cells} cells done; {self._what(event)}; {pace.elapsed} gone, {pace.left} left"

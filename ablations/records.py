@@ -1,4 +1,4 @@
-"""What is written of a cell and of a study: their fields, as plain values, and their files."""
+"""What is written of a cell and of a study, as plain values and files; and how the results are read back."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from safetensors.torch import load, save
 
@@ -17,11 +18,13 @@ from ablations.executors.events import CellResult, State, Trained
 from ablations.grid import RESULTS_VERSION, Cell
 from ablations.pictures import png_files
 from ablations.plan import Plan
-from ablations.results import ALWAYS
 from ablations.study import to_toml
 from reports.claims.load import claims_hash
 from tracking import schema
+from tracking.reader import read_cells
 from tracking.records import CellRecord
+from tracking.search import Gathered, gather
+from tracking.store import Store
 from tracking.weights import KeptCell
 from vae.arms import Arm
 from vae.factors import factors
@@ -29,6 +32,7 @@ from vae.metrics.similarity import ssim_window
 
 PLAN_FILE = "plan.json"  # every cell asked for: what a report holds the results against
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-image", "scikit-learn", "scipy", "mlflow")
+ALWAYS = ("loss", "reduction", "beta", "posterior")  # factors that every frame has as columns
 HASHES = ("init_hash", "order_hash", "noise_hash")
 
 
@@ -36,11 +40,16 @@ def cell_record(plan: Plan, result: CellResult) -> CellRecord:
     """A finished cell, as it is tracked. Weights are written with it where all are kept."""
     cell, failed = result.cell, result.failed
     kept = plan.kept.get(cell)
-    keeps = plan.study.storage.weights == "all" and kept is None and not failed
+    keeps = plan.study.storage.weights == "all" and kept is None and bool(result.state)
+    further = {
+        **{name: result.trained.hashes.get(name, "") for name in HASHES},
+        "train_seconds": round(result.trained.seconds, 3),
+        "measure_seconds": round(result.seconds, 3),
+    }
     return CellRecord(
         key=plan.keys[cell],
         name=cell.label,
-        fields=cell_fields(plan, cell) | _result_fields(result),
+        fields=cell_fields(plan, cell) | further,
         metrics={} if failed else result.metrics,
         history=result.trained.history,
         status=schema.STATUS_FAILED if failed else schema.STATUS_DONE,
@@ -65,8 +74,7 @@ def weights_file(state: State) -> bytes:
 
 def state_of(content: bytes) -> State:
     """The weights of such a file: no code is run to read it."""
-    state: State = load(content)
-    return state
+    return load(content)
 
 
 def trained_of(kept: KeptCell) -> Trained:
@@ -96,15 +104,6 @@ def settings_as_text(arm: Arm) -> dict[str, str]:
     return {name: known[name].text(value) for name, value in arm.items}
 
 
-def _result_fields(result: CellResult) -> dict[str, object]:
-    hashes = {name: result.trained.hashes.get(name, "") for name in HASHES}
-    return {
-        **hashes,
-        "train_seconds": round(result.trained.seconds, 3),
-        "measure_seconds": round(result.seconds, 3),
-    }
-
-
 def study_fields(plan: Plan) -> dict[str, object]:
     """What one invocation of a study is."""
     conditional = any(arm["model.conditional"] for arm in plan.arms)
@@ -126,10 +125,7 @@ def study_fields(plan: Plan) -> dict[str, object]:
 
 def study_files(plan: Plan, device: torch.device) -> Mapping[str, str]:
     """The study, its claims, its plan and its environment: a report needs nothing else but the cells."""
-    claims = {
-        "hash": claims_hash(plan.claims),
-        "claims": [claim.model_dump(mode="json") for claim in plan.claims],
-    }
+    claims = {"hash": claims_hash(plan.claims), "claims": [claim.model_dump(mode="json") for claim in plan.claims]}
     return {
         schema.STUDY_FILE: to_toml(plan.study),
         schema.CLAIMS_FILE: json.dumps(claims, indent=1, ensure_ascii=False),
@@ -155,6 +151,22 @@ def planned(plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
+def read_results(store: Store, planned: pd.DataFrame, study: str) -> tuple[Gathered, pd.DataFrame]:
+    """The runs of the planned cells, and the frame of those that there are.
+
+    planned: as `planned` gives it, one row per cell. The frame has the same columns of factors. A cell that another
+    study trained carries that study's label and origin; here it has the plan's.
+    """
+    cells = gather(store, dict(zip(planned["key"], planned["measures"])), study)
+    known = factors()
+    further = [name for name in planned.columns if name in known and name not in ALWAYS]
+    frame = read_cells(store, cells, parsers={name: known[name].parse for name in further}, allow_missing=True)
+    by_key = planned.set_index("key")
+    for column in ("arm", "origin"):
+        frame[column] = frame["key"].map(by_key[column])
+    return cells, frame
+
+
 def environment(device: torch.device) -> dict[str, Any]:
     """What the numbers were made with."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
@@ -163,30 +175,22 @@ def environment(device: torch.device) -> dict[str, Any]:
         "system": platform.platform(),
         "device": f"{device.type}: {name}, {torch.get_num_threads()} threads",
         "commit": git_commit(),
-        "versions": {package: _version(package) for package in PACKAGES},
+        "versions": {package: metadata.version(package) for package in PACKAGES},
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def git_commit() -> str:
     """The commit of the source tree this package runs from, with ``+changes`` where it differs; empty elsewhere."""
-    here = Path(__file__).resolve().parent.parent
+    folder = Path(__file__).resolve().parent.parent
+
+    def git(*command: str) -> str:
+        arguments = ["git", "-C", str(folder), *command]
+        return subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
     try:
-        commit = _git(here, "rev-parse", "HEAD")
-        return f"{commit[:12]}{'+changes' if _git(here, 'status', '--porcelain') else ''}"
+        return f"{git('rev-parse', 'HEAD')[:12]}{'+changes' if git('status', '--porcelain') else ''}"
     except (OSError, subprocess.SubprocessError):
         return ""
-
-
-def _git(folder: Path, *command: str) -> str:
-    done = subprocess.run(["git", "-C", str(folder), *command], capture_output=True, text=True, check=True, timeout=10)
-    return done.stdout.strip()
 
 
 def study_tags() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """In which order claims, cells and reports came about, and what a reader must know of it.
 
 Paired tests keep their promise only for claims fixed before the cells were trained, and for seeds chosen before a
-result was seen. Neither is forbidden here; both are said at the top of the report.
+result was seen. Anything else is not refused: the top of the report says so.
 """
 
 from __future__ import annotations
@@ -29,9 +29,8 @@ class Look:
 
 def looks_of(run: StudyInfo) -> tuple[Look, ...]:
     """The reports that were made of a run, oldest first."""
-    kept = json.loads(run.tags.get(TAG_REPORT, "[]"))
-    looks = [kept] if isinstance(kept, dict) else kept  # at first, only the last look was kept
-    return tuple(Look(each["at"], tuple(each["seeds"]), each["claims_hash"]) for each in looks)
+    looks = json.loads(run.tags.get(TAG_REPORT, "[]"))
+    return tuple(Look(look["at"], tuple(look["seeds"]), look["claims_hash"]) for look in looks)
 
 
 def remember(store: Store, run: StudyInfo, seeds: Iterable[int], claims_hash: str) -> None:
@@ -40,7 +39,7 @@ def remember(store: Store, run: StudyInfo, seeds: Iterable[int], claims_hash: st
     new = Look(datetime.now(UTC).isoformat(timespec="seconds"), tuple(sorted(set(seeds))), claims_hash)
     if looks and (looks[-1].seeds, looks[-1].claims_hash) == (new.seeds, new.claims_hash):
         return
-    store.client.set_tag(run.run_id, TAG_REPORT, json.dumps([asdict(each) for each in (*looks, new)]))
+    store.client.set_tag(run.run_id, TAG_REPORT, json.dumps([asdict(look) for look in (*looks, new)]))
 
 
 def fixed_at(runs: Iterable[StudyInfo], claims_hash: str) -> datetime | None:
@@ -63,18 +62,16 @@ def notes(
     ['The claims judged here, or some of them, were fixed only after 2 of the 3 cells had been trained.']
     """
     before = sum(fixed is None or when < fixed for when in trained)
-    said = [_after(before, len(trained))] if before else []
+    sentences = []
+    if before:
+        cells = "all cells" if before == len(trained) else f"{before} of the {counted(len(trained), 'cell')}"
+        sentences.append(f"The claims judged here, or some of them, were fixed only after {cells} had been trained.")
     if looks:
         first = min(looks, key=lambda look: look.at)
         seen = {seed for look in looks for seed in look.seeds}
-        said += _changed(set(seeds) - set(first.seeds), "added after", first)
-        said += _changed(seen - set(seeds), "left out, though in", first)
-    return said
-
-
-def _after(before: int, cells: int) -> str:
-    which = "all cells" if before == cells else f"{before} of the {counted(cells, 'cell')}"
-    return f"The claims judged here, or some of them, were fixed only after {which} had been trained."
+        sentences += _changed(set(seeds) - set(first.seeds), "added after", first)
+        sentences += _changed(seen - set(seeds), "left out, though in", first)
+    return sentences
 
 
 def _changed(seeds: Collection[int], what: str, first: Look) -> list[str]:

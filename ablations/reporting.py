@@ -18,13 +18,12 @@ import pandas as pd
 
 from ablations import registration
 from ablations.evaluation import LOGISTIC_IMAGES
-from ablations.records import PLAN_FILE
-from ablations.results import read_results
+from ablations.records import PLAN_FILE, read_results
 from ablations.study import Study, checked
 from reports.claims.load import claims_from_json, claims_hash, load_claims
 from reports.claims.model import Claim
 from reports.judging.judge import headlines, judge
-from reports.judging.verdict import WORDS, Verdict
+from reports.judging.verdict import Verdict
 from reports.page import files
 from reports.page.build import build
 from reports.page.compare import write_comparison
@@ -34,7 +33,7 @@ from tracking.errors import explained
 from tracking.reader import StudyInfo
 from tracking.search import Gathered
 from tracking.store import Store
-from vae.errors import UserError, not_one_of
+from vae.errors import UserError
 from vae.factors import factors
 from vae.metrics.catalogue import CATALOGUE
 
@@ -47,17 +46,6 @@ class Written:
 
     page: Path
     verdicts: tuple[Verdict, ...] = ()
-
-
-def check_request(names: Sequence[str], fail_on: str | None, claim_files: Sequence[str]) -> None:
-    """Refuse what no report can be made of."""
-    if len(names) > 2:
-        raise UserError(f"report takes one study, or two to compare; {len(names)} were given: {list(names)}")
-    for option, given in (("--fail-on", fail_on), ("--claims", claim_files)):
-        if len(names) == 2 and given:
-            raise UserError(f"{option} has no meaning for a comparison of two studies, which judges nothing anew")
-    if fail_on is not None and fail_on not in WORDS:
-        raise not_one_of("--fail-on", fail_on, WORDS)
 
 
 def check_writable(folder: Path) -> None:
@@ -84,13 +72,13 @@ def write(store: Store, study: str, folder: Path, *, claim_files: Sequence[str] 
         files.copy(Path(made), folder)
         with explained(f"the report lies in {folder}, but cannot be kept with run {info.run_id}"):
             store.client.log_artifacts(info.run_id, made, schema.REPORT)
-    registration.remember(store, info, evidence.planned["seed"].astype(int), evidence.claims_hash)
+    registration.remember(store, info, _seeds(evidence.planned), evidence.claims_hash)
     return Written(folder / name, tuple(headlines(evidence.verdicts)))
 
 
 def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = ()) -> Evidence:
     """Everything a report of this run shows, its verdicts included."""
-    study = _study(info)
+    study = checked(tomllib.loads(_artifact(info, schema.STUDY_FILE)), f"{info.study} as it was run", recorded=True)
     planned = pd.DataFrame(json.loads(_artifact(info, PLAN_FILE)))
     cells, frame = read_results(store, planned, info.study)
     if frame.empty:
@@ -98,7 +86,10 @@ def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = 
             f"study={info.study!r}: none of the {len(planned)} cells of its latest run has a result yet; "
             f"ablate run {info.study} goes on with them"
         )
-    claims = load_claims(*claim_files, metrics=CATALOGUE) if claim_files else _claims(info)
+    if claim_files:
+        claims = load_claims(*claim_files, metrics=CATALOGUE)
+    else:
+        claims = claims_from_json(json.loads(_artifact(info, schema.CLAIMS_FILE))["claims"])
     verdicts = judge(claims, frame, base=study.base, planned=planned, catalogue=CATALOGUE)
     return Evidence(
         study=info.study,
@@ -118,10 +109,6 @@ def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = 
     )
 
 
-def _study(info: StudyInfo) -> Study:
-    return checked(tomllib.loads(_artifact(info, schema.STUDY_FILE)), f"{info.study} as it was run")
-
-
 def _artifact(info: StudyInfo, name: str) -> str:
     if name not in info.artifacts:
         raise UserError(
@@ -131,13 +118,12 @@ def _artifact(info: StudyInfo, name: str) -> str:
     return info.artifacts[name]
 
 
-def _claims(info: StudyInfo) -> tuple[Claim, ...]:
-    return claims_from_json(json.loads(_artifact(info, schema.CLAIMS_FILE))["claims"])
+def _seeds(planned: pd.DataFrame) -> set[int]:
+    return set(map(int, planned["seed"]))
 
 
 def _environment(info: StudyInfo, study: Study) -> Environment:
     facts = json.loads(_artifact(info, schema.ENVIRONMENT))
-    finished = info.finished
     base, training = study.base, study.base.training
     settings = {
         "model": f"{base['model.family']}, {factors()['model.latents'].phrase(base['model.latents'])}",
@@ -155,7 +141,7 @@ def _environment(info: StudyInfo, study: Study) -> Environment:
         device=facts.get("device", ""),
         python=facts.get("python", ""),
         started=info.started.isoformat(timespec="seconds"),
-        wall_seconds=None if finished is None else (finished - info.started).total_seconds(),
+        wall_seconds=None if info.finished is None else (info.finished - info.started).total_seconds(),
         versions=facts.get("versions", {}),
         settings=settings,
     )
@@ -176,13 +162,12 @@ def _registration_notes(
 ) -> list[str]:
     """What a reader must know of the order in which claims, cells and reports came about."""
     runs = reader.studies(store)
+    trained = [datetime.fromtimestamp(run.info.start_time / 1000, UTC) for run in cells.runs.values()]
     return registration.notes(
         fixed=registration.fixed_at(runs, claims_hash(claims)),
-        trained=[datetime.fromtimestamp(run.info.start_time / 1000, UTC) for run in cells.runs.values()]
-        if claims
-        else [],
+        trained=trained if claims else [],
         looks=[look for run in runs if run.study == info.study for look in registration.looks_of(run)],
-        seeds=set(map(int, planned["seed"])),
+        seeds=_seeds(planned),
     )
 
 
@@ -192,5 +177,5 @@ def compare(store: Store, first: str, second: str, folder: Path) -> Written:
     one, other = (gather_evidence(store, info) for info in both)
     page = write_comparison(one, other, folder)
     for info, evidence in zip(both, (one, other)):  # whoever compares has seen the verdicts of both
-        registration.remember(store, info, evidence.planned["seed"].astype(int), evidence.claims_hash)
+        registration.remember(store, info, _seeds(evidence.planned), evidence.claims_hash)
     return Written(page)

@@ -88,11 +88,12 @@ def _seed_range(value: str, part: str) -> range:
     first, dash, last = part.partition("-")
     if not first.isdecimal() or (dash and not last.isdecimal()):
         raise UserError(f"seeds={value!r} is not a list like '0-7' or '0,2,5' of whole numbers, 0 or more")
-    if dash and int(last) < int(first):
+    seeds = range(int(first), int(last or first) + 1)
+    if not seeds:
         raise UserError(f"seeds={value!r}: the range {part!r} runs backwards")
-    if dash and int(last) - int(first) >= MOST_SEEDS:
+    if seeds.stop - seeds.start > MOST_SEEDS:
         raise UserError(f"seeds={value!r}: the range {part!r} is longer than {MOST_SEEDS:,} seeds")
-    return range(int(first), int(last if dash else first) + 1)
+    return seeds
 
 
 def _refuse_repeats(name: str, values: Sequence[object]) -> None:
@@ -101,8 +102,8 @@ def _refuse_repeats(name: str, values: Sequence[object]) -> None:
             raise UserError(f"{name} holds {value!r} twice; each value makes its own arm, so name it once")
 
 
-def as_list(value: object) -> object:
-    """A single value as a list of one."""
+def as_list(value: object) -> tuple[object, ...]:
+    """A list as a tuple; a single value as a tuple of one."""
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
@@ -113,17 +114,15 @@ def base_section(name: str, value: object) -> dict[str, Value]:
     {'family': 'mlp', 'latents': 5, 'conditional': False, 'hidden': (30,)}
     """
     if not isinstance(value, Mapping):
-        raise UserError(f"{name}={value!r} must be a section of keys, such as [{name}] {_EXAMPLES[name]}")
-    keys = [each.key for each in factors().values() if each.name.startswith(f"{name}.")]
+        example = "latents = 20" if name == "model" else "epochs = 10"
+        raise UserError(f"{name}={value!r} must be a section of keys, such as [{name}] {example}")
+    keys = [one.key for one in factors().values() if one.name.startswith(f"{name}.")]
     unknown = next((str(key) for key in value if key not in keys), None)
     if unknown is not None and name == "training":
         raise UserError(f"the key 'training.{unknown}' is not known; known here: {keys}.{closest(unknown, keys)}")
-    given = {f"{name}.{key}": each for key, each in value.items() if each is not None}  # None: as good as not given
+    given = {f"{name}.{key}": setting for key, setting in value.items() if setting is not None}  # None: not given
     arm = Arm.of({"loss": "bce", **given})
-    return {key.removeprefix(f"{name}."): each for key, each in arm.items if key.startswith(f"{name}.")}
-
-
-_EXAMPLES = {"model": "latents = 20", "training": "epochs = 10"}
+    return {key.removeprefix(f"{name}."): setting for key, setting in arm.items if key.startswith(f"{name}.")}
 
 
 def grid_section(value: object) -> dict[str, tuple[Value, ...]]:
@@ -135,48 +134,47 @@ def grid_section(value: object) -> dict[str, tuple[Value, ...]]:
     if not isinstance(value, Mapping):
         raise UserError(f"grid={value!r} must be a section of keys, such as [grid] beta = [1, 4]")
     given: dict[str, tuple[Value, ...]] = {}
-    for each, values in _flattened(value):
-        if each.name in given:
-            raise UserError(f"{each.name} is given twice; give all its values in one list")
-        given[each.name] = _values(each, values)
+    known = list(factors())
+    for written, values in flattened(value):
+        if not any(_same_factor(written, name) for name in known):
+            raise UserError(f"the key 'grid.{written}' is not known; known here: {known}.{closest(written, known)}")
+        one = factor(written)
+        if one.name in given:
+            raise UserError(f"{one.name} is given twice; give all its values in one list")
+        given[one.name] = _values(one, values)
     given = {**GRID, **given}
-    return {name: given[name] for name in factors() if name in given}
+    return {name: given[name] for name in known if name in given}
 
 
-def without(name: str, grid: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A grid as it stands in a file, without the values of one factor, however that is written.
+def flattened(grid: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The factors of a grid, as they are written, with their values: "model.latents" may be a table of its own.
 
-    >>> without("model.latents", {"beta": 1, "latents": 2, "model": {"latents": 3, "family": "conv"}})
-    {'beta': 1, 'model': {'family': 'conv'}}
+    >>> dict(flattened({"beta": 1, "latents": 2, "model": {"latents": 3}}))
+    {'beta': 1, 'latents': 2, 'model.latents': 3}
     """
-    left: dict[str, Any] = {}
     for key, values in grid.items():
-        written = f"{prefix}{key}"
         if isinstance(values, Mapping):
-            left[key] = without(name, values, f"{written}.")
-        elif written != name and not written.endswith(f".{name}") and not name.endswith(f".{written}"):
-            left[key] = values
-    return left
+            yield from flattened(values, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", values
 
 
-def _flattened(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[Factor, object]]:
-    """The factors of a grid: keys may be written "model.latents", or as tables of their own."""
-    for key, values in table.items():
-        if isinstance(values, Mapping):
-            yield from _flattened(values, f"{prefix}{key}.")
-            continue
-        name, known = f"{prefix}{key}", list(factors())
-        if name not in known and name not in [name.rpartition(".")[2] for name in known]:
-            raise UserError(f"the key 'grid.{name}' is not known; known here: {known}.{closest(name, known)}")
-        yield factor(name), values
+def without(name: str, grid: Mapping[str, Any]) -> dict[str, Any]:
+    """A grid without the values of one factor, however that is written there."""
+    return {key: values for key, values in flattened(grid) if not (_same_factor(key, name) or _same_factor(name, key))}
 
 
-def _values(each: Factor, given: object) -> tuple[Value, ...]:
+def _same_factor(written: str, name: str) -> bool:
+    """Whether a name is written whole, or as the part behind its dot."""
+    return written == name or name.endswith(f".{written}")
+
+
+def _values(one: Factor, given: object) -> tuple[Value, ...]:
     values = as_list(given)
-    if not isinstance(values, tuple) or not values:
-        raise UserError(f"{each.name}=[] is an empty list, so the grid has no arm; name at least one value")
-    checked = tuple(None if value == "none" and each.default is None else each.check(value) for value in values)
-    _refuse_repeats(each.name, checked)
+    if not values:
+        raise UserError(f"{one.name}=[] is an empty list, so the grid has no arm; name at least one value")
+    checked = tuple(map(one.check, values))
+    _refuse_repeats(one.name, checked)
     return checked
 
 
@@ -188,7 +186,7 @@ def base_arm(model: Mapping[str, Value], training: Mapping[str, Value], grid: Ma
     """
     sections = {f"model.{key}": value for key, value in model.items()}
     sections |= {f"training.{key}": value for key, value in training.items()}
-    objective = {name: each.default for name, each in factors().items() if each.scope is Scope.OBJECTIVE}
+    objective = {name: one.default for name, one in factors().items() if one.scope is Scope.OBJECTIVE}
     varied = {name: values for name, values in grid.items() if name not in objective}
     moved = {name: values[0] for name, values in varied.items() if not _among(sections.get(name), values)}
     family = moved.get("model.family", sections["model.family"])
@@ -197,4 +195,4 @@ def base_arm(model: Mapping[str, Value], training: Mapping[str, Value], grid: Ma
 
 
 def _among(value: Value, values: Sequence[Value]) -> bool:
-    return any(same_value(value, each) for each in values)
+    return any(same_value(value, other) for other in values)

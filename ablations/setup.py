@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ablations.evaluation import Evaluator
 from ablations.grid import Cell
+from ablations.options import check_device
 from ablations.study import Study
 from vae.arms import Arm
 from vae.building import build
@@ -40,9 +41,9 @@ class Setup:
 
     def loaded(self, arm: Arm, state: Mapping[str, Tensor]) -> nn.Module:
         """The model of an arm with these weights, on the device. Raises RuntimeError for weights of another shape."""
-        with torch.device("meta"):  # no weights are drawn that would be replaced at once
+        with torch.random.fork_rng(devices=[]):
             model = self.model(arm)
-        model.load_state_dict(dict(state), assign=True)
+        model.to(arm.training.dtype).load_state_dict(dict(state), strict=False)  # weights that are tied are named once
         return model.to(self.device)
 
     def new_stack(self, cells: Sequence[Cell]) -> Stack:
@@ -62,8 +63,7 @@ def device_named(name: str) -> torch.device:
     >>> device_named("cpu")
     device(type='cpu')
     """
-    if name not in ("auto", "cpu", "cuda"):
-        raise UserError(f"--device {name} is not one of ['auto', 'cpu', 'cuda']")
+    check_device(name)
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch sees no CUDA device here; use --device cpu, or auto")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

@@ -11,7 +11,7 @@ from itertools import product
 from typing import Annotated, Any
 
 import tomli_w
-from pydantic import BeforeValidator, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, ValidationError, ValidationInfo, field_validator, model_validator
 
 from ablations.sections import (
     Evaluation,
@@ -71,17 +71,19 @@ class Study(Section):
 
     @field_validator("grid")
     @classmethod
-    def _losses_can_be_used(cls, value: dict[str, tuple[Value, ...]]) -> dict[str, tuple[Value, ...]]:
-        for name in value["loss"]:
+    def _losses_can_be_used(
+        cls, value: dict[str, tuple[Value, ...]], info: ValidationInfo
+    ) -> dict[str, tuple[Value, ...]]:
+        for name in () if (info.context or {}).get("recorded") else value["loss"]:
             loss(str(name))
         return value
 
     @model_validator(mode="after")
     def _some_arm_has_each_factor(self) -> Study:
         families = _families(self.grid, self.model)
-        for each in map(factor, self.grid):
-            if not any(map(each.applies, families)):
-                raise UserError(f"[grid] {no_option(each.key, str(families[0]))}")
+        for one in map(factor, self.grid):
+            if not any(map(one.applies, families)):
+                raise UserError(f"[grid] {no_option(one.key, str(families[0]))}")
         return self
 
     def with_grid(self, grid: Grid) -> Study:
@@ -157,17 +159,20 @@ def _override(table: dict[str, Any], key: str, value: Any) -> None:
     table[last] = value
 
 
-def checked(table: Mapping[str, Any], where: str) -> Study:
-    """A study from a plain table. Every mistake becomes one sentence that names file, key and value."""
+def checked(table: Mapping[str, Any], where: str, *, recorded: bool = False) -> Study:
+    """A study from a plain table. Every mistake becomes one sentence that names file, key and value.
+
+    recorded: it was run already, so a loss of one's own need not be at hand.
+    """
     try:
-        return Study.model_validate(dict(table))
+        return Study.model_validate(dict(table), context={"recorded": recorded})
     except ValidationError as error:
         detail = error.errors()[0]
         path = [str(part) for part in detail["loc"]]
-        told = sentence(detail, key=".".join(path), allowed=_allowed(path[:-1]))
+        message = sentence(detail, key=".".join(path), allowed=_allowed(path[:-1]))
         is_section = detail["type"] == "value_error" and path and path[0] in ("model", "training", "grid", *_SECTIONS)
-        prefix = f"[{path[0]}] " if is_section and not told.startswith((path[0], "the key")) else ""
-        raise UserError(f"{where}: {prefix}{told}") from None
+        prefix = f"[{path[0]}] " if is_section and not message.startswith((path[0], "the key")) else ""
+        raise UserError(f"{where}: {prefix}{message}") from None
 
 
 def _allowed(path: Sequence[str]) -> list[str]:

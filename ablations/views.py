@@ -28,8 +28,7 @@ def _table(*columns: str, right: Sequence[str] = ()) -> Table:
 
 
 def plan_summary(plan: Plan) -> str:
-    """What the study is, and how much of it is to be done; in further lines what that takes on disk, where it takes
-    any, and what the arms of a seed share, where not everything."""
+    """What the study is, how much of it is to be done, what arms share where not everything, and the disk it takes."""
     study, images = plan.study, plan.images
     pulled = sum(cell.origin == "claims" for cell in plan.cells) // len(study.seeds)
     extra = f", {pulled} of them pulled by claims" if pulled else ""
@@ -41,29 +40,16 @@ def plan_summary(plan: Plan) -> str:
         f"{counted(len(plan.arms), 'arm')}{extra} × {counted(len(study.seeds), 'seed')} = "
         f"{counted(len(plan.cells), 'cell')}, {len(plan.done)} done, {again}{len(plan.to_train)} to train.",
     ]
-    return "\n".join([*lines, *_shared(plan), *_stored(plan)])
-
-
-def _shared(plan: Plan) -> list[str]:
-    """What arms of a seed share, said where they do not share everything."""
-    if len({arm.model for arm in plan.arms}) == 1:
-        return []
-    return [
-        "All arms of a seed share the batch order. Arms of one model also share initial weights; arms of different "
-        "models cannot, and their comparisons say so."
-    ]
-
-
-def _stored(plan: Plan) -> list[str]:
-    size = plan.weights_bytes()
-    if not size:
-        return []
-    which = {"all": "all weights are kept", "best": "the weights of each arm's best seed are kept"}
-    return [f"On disk, {which[plan.study.storage.weights]}: about {_mebibytes(size)} (\\[storage] weights)."]
-
-
-def _mebibytes(size: int) -> str:
-    return f"{size / 2**20:,.1f} MiB" if size < 2**30 else f"{size / 2**30:,.1f} GiB"
+    if len({arm.model for arm in plan.arms}) > 1:
+        lines.append(
+            "All arms of a seed share the batch order. Arms of one model also share initial weights; arms of different "
+            "models cannot, and their comparisons say so."
+        )
+    if size := plan.weights_bytes():
+        kept = {"all": "all weights are kept", "best": "the weights of each arm's best seed are kept"}
+        amount = f"{size / 2**20:,.1f} MiB" if size < 2**30 else f"{size / 2**30:,.1f} GiB"
+        lines.append(f"On disk, {kept[study.storage.weights]}: about {amount} (\\[storage] weights).")
+    return "\n".join(lines)
 
 
 def arm_table(plan: Plan) -> Table:
@@ -71,18 +57,14 @@ def arm_table(plan: Plan) -> Table:
 
     Each further factor in which arms differ has a column.
     """
-    from ablations.results import ALWAYS
+    from vae.arms import NAMED
     from vae.factors import factors
 
     known = factors()
-    further = [known[name] for name in plan.varied if name not in ALWAYS]
-    right = ("beta", "beta_eff", "done")
-    titles = [factor.title for factor in further]
-    table = _table(
-        "arm", "loss", "reduction", "beta", *titles, "beta_eff", "same objective as", "origin", "done", right=right
-    )
-    done = Counter(cell.arm for cell in plan.done)
-    total = Counter(cell.arm for cell in plan.cells)
+    further = [known[name] for name in plan.varied if name not in NAMED]
+    titles = ("arm", "loss", "reduction", "beta", *(factor.title for factor in further))
+    table = _table(*titles, "beta_eff", "same objective as", "origin", "done", right=("beta", "beta_eff", "done"))
+    done, total = (Counter(cell.arm for cell in cells) for cells in (plan.done, plan.cells))
     origin = {cell.arm: cell.origin for cell in plan.cells}
     label = {cell.arm: cell.arm_label for cell in plan.cells}
     twins = {arm: [other for other in group if other != arm] for group in plan.same_objective() for arm in group}
@@ -134,17 +116,17 @@ def lacking_weights(plan: Plan, study: str) -> str:
 def status_table(studies: Sequence[StudyProgress]) -> Table:
     """One row per study: its latest run."""
     table = _table("study", "last run (UTC)", "cells", "done", "failed", "state", right=("cells", "done", "failed"))
-    for each in studies:
-        when = each.started.strftime("%Y-%m-%d %H:%M")
-        table.add_row(escape(each.study), when, str(each.cells), str(each.done), str(each.failed), each.status)
+    for study in studies:
+        when = study.started.strftime("%Y-%m-%d %H:%M")
+        table.add_row(escape(study.study), when, str(study.cells), str(study.done), str(study.failed), study.status)
     return table
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> Table:
     """One row per claim: its verdict, its name, and the verdict in plain words."""
     table = _table("verdict", "claim", "in plain words")
-    for each in verdicts:
-        table.add_row(*map(escape, (each.verdict, each.claim.id, each.sentence)))
+    for verdict in verdicts:
+        table.add_row(*map(escape, (verdict.verdict, verdict.claim.id, verdict.sentence)))
     return table
 
 
@@ -152,18 +134,18 @@ def metric_lines() -> Iterator[str]:
     """The catalogue of metrics, a paragraph each."""
     from vae.metrics.catalogue import CATALOGUE
 
-    for each in CATALOGUE.values():
-        facts = f"{each.unit}; better: {each.direction}; {each.low:g} to {each.high:g}; {each.source}"
-        yield f"[bold]{escape(each.name)}[/bold]  {escape(facts)}"
-        yield f"    {escape(each.about)}"
-        yield f"    Fooled by {escape(each.fools)}.\n"
+    for metric in CATALOGUE.values():
+        facts = f"{metric.unit}; better: {metric.direction}; {metric.low:g} to {metric.high:g}; {metric.source}"
+        yield f"[bold]{escape(metric.name)}[/bold]  {escape(facts)}"
+        yield f"    {escape(metric.about)}"
+        yield f"    Fooled by {escape(metric.fools)}.\n"
 
 
 def findings_table(name: str, findings: Sequence[Finding]) -> Table:
     """What the conformance check of a loss found."""
     table = _table("property", "result", "detail")
     table.title = escape(name)
-    for each in findings:
-        verdict = "[green]holds[/green]" if each.passed else "[red]fails[/red]"
-        table.add_row(escape(each.name), verdict, escape(each.detail))
+    for finding in findings:
+        result = "[green]holds[/green]" if finding.passed else "[red]fails[/red]"
+        table.add_row(escape(finding.name), result, escape(finding.detail))
     return table

@@ -1,9 +1,8 @@
-"""How numbers are written: every rounding rule of the report, once.
+"""How numbers are written: every rounding rule of the report.
 
-Rules: an interval is shown to two significant figures and its mean to the same place, but an effect no finer than
-a hundredth of the margin it is held against; a column keeps one number of decimals, that of its wider intervals (the
-upper quartile); a minus is a minus sign; what is missing is a dash, never a zero. Files for machines (CSV, JSON)
-carry full precision and none of this.
+An interval is shown to two significant figures and its mean to the same place, but an effect no finer than a hundredth
+of its margin; a column keeps one number of decimals, that of its wider intervals (the upper quartile); a minus is a
+minus sign; what is missing is a dash, never a zero. Files for machines (CSV, JSON) carry full precision.
 """
 
 from __future__ import annotations
@@ -22,22 +21,19 @@ _MOST_DECIMALS: Final = 6
 def decimals(halves: Iterable[float], values: Iterable[float] = ()) -> int:
     """Decimals of a column: two significant figures of its wider intervals, else four of its largest value.
 
-    halves: half-widths of intervals, NaN or 0 where there is none; their upper quartile counts, so that a few arms
-    without spread do not lend a column digits that the others do not have. values: used when no half is positive.
+    halves: half-widths of intervals, NaN or 0 where there is none; their upper quartile counts, so that a few narrow
+    ones do not add digits that the others do not have. values: used when no half is positive.
 
     >>> decimals([0.0041, 0.0038, float("nan")])
     4
     >>> decimals([], [105.61])
     1
     """
-    widths = [h for h in halves if math.isfinite(h) and h > 0]
-    sizes = [abs(v) for v in values if math.isfinite(v) and v != 0]
+    widths = [half for half in halves if math.isfinite(half) and half > 0]
+    sizes = [abs(value) for value in values if math.isfinite(value) and value != 0]
+    places = 3 - _exponent(max(sizes)) if sizes else 2
     if widths:
         places = 1 - _exponent(float(np.quantile(widths, 0.75)))
-    elif sizes:
-        places = 3 - _exponent(max(sizes))
-    else:
-        places = 2
     return min(max(places, 0), _MOST_DECIMALS)
 
 
@@ -114,7 +110,7 @@ def p_value(p: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time, as a person would give it. Below 0, as an estimate may come out, it is 0.
+    """A time in words; below 0, as an estimate may come out, it is 0.
 
     >>> duration(8.42), duration(95), duration(5400), duration(float("nan"))
     ('8.4 s', '1 min 35 s', '1 h 30 min', '–')
@@ -168,8 +164,8 @@ def which_seeds(seeds: Iterable[int]) -> str:
     >>> which_seeds([5]), which_seeds([0, 1, 2, 7])
     ('seed 5', 'seeds 0–2, 7')
     """
-    known = list(seeds)
-    return f"seed{'' if len(known) == 1 else 's'} {spans(known)}"
+    numbers = list(seeds)
+    return f"seed{'' if len(numbers) == 1 else 's'} {spans(numbers)}"
 
 
 def sentence_case(text: str) -> str:

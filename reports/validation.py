@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from pydantic_core import ErrorDetails
@@ -22,46 +21,33 @@ _FLAGS: Final = {"true": ("true", "yes", "on", "1"), "false": ("false", "no", "o
 _NUMBER: Final = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?")
 
 
-@dataclass(frozen=True)
-class Phrases:
-    """How a kind of file words what it does not know and what it lacks: templates of key, value and allowed."""
-
-    unknown: str = "the key {key!r} is not known; known here: {allowed}"
-    missing: str = "the key {key!r} is missing"
-
-
-def is_ours(detail: ErrorDetails) -> bool:
-    """Whether a check of ours raised the error, so that its message is a sentence already."""
-    return detail["type"] == "value_error"
-
-
-def sentence(detail: ErrorDetails, *, key: str, allowed: Sequence[str] = (), phrases: Phrases = Phrases()) -> str:
+def sentence(
+    detail: ErrorDetails,
+    *,
+    key: str,
+    allowed: Sequence[str] = (),
+    unknown: str = "the key {key!r} is not known; known here: {allowed}",
+    missing: str = "the key {key!r} is missing",
+) -> str:
     """One mistake as one sentence: the key, the value, what is allowed and what was likely meant.
 
     key: what the sentence calls the place of the mistake, such as `training.epoch`. allowed: the keys of its table.
+    unknown, missing: how a key is told that the file does not know, or lacks; templates of key, value and allowed.
 
     >>> sentence({"type": "missing", "loc": ("a", "id"), "msg": "Field required", "input": {}}, key="a.id")
     "the key 'a.id' is missing"
     """
     kind, value = detail["type"], detail["input"]
-    if is_ours(detail):
+    if kind == "value_error":
         return str(detail["ctx"]["error"])
-    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-        told = phrases.unknown.format(key=key, value=value, allowed=list(allowed))
-        return f"{told}.{closest(detail['loc'][-1], allowed)}"
+    if kind == "extra_forbidden":
+        problem = unknown.format(key=key, value=value, allowed=list(allowed))
+        return f"{problem}.{closest(detail['loc'][-1], allowed)}"
     if kind == "missing":
-        return phrases.missing.format(key=key)
+        return missing.format(key=key)
     shown = "NaN" if isinstance(value, float) and math.isnan(value) else repr(value)
-    return f"{key}={shown}: {lower_first(detail['msg'])}{_meant(kind, value)}"
-
-
-def lower_first(message: str) -> str:
-    """A message as it stands behind a colon.
-
-    >>> lower_first("Input should be a list")
-    'input should be a list'
-    """
-    return f"{message[:1].lower()}{message[1:]}"
+    message = detail["msg"]
+    return f"{key}={shown}: {message[:1].lower()}{message[1:]}{_meant(kind, value)}"
 
 
 def _meant(kind: str, value: object) -> str:

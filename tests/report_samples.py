@@ -7,7 +7,10 @@ has a part that a seed shares over its arms, as paired training has. Pictures ar
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,9 @@ import pandas as pd
 from scipy.ndimage import gaussian_filter, zoom
 from sklearn.datasets import load_digits
 
+from reports.page.build import ReportPaths, build
 from reports.page.evidence import Environment, Evidence
+from tests import verdict_samples
 from vae.arms import Arm
 from vae.factors import Value
 
@@ -68,6 +73,9 @@ def metrics_of(loss: str, beta_eff: float, seed_noise: Any, own_noise: Any) -> d
         "ink_ratio": {"bce": 0.985, "mse": 0.97, "mae": 0.93}[loss] + 0.004 * float(shake[2]),
         "legibility": _approach(0.973 if loss == "mae" else 0.985, 0.6, 6.0, rate) + 0.001 * float(shake[3]),
     }
+
+
+METRICS = tuple(metrics_of("bce", 1.0, np.zeros(6), np.zeros(6)))
 
 
 def cells(
@@ -127,11 +135,16 @@ def _cell(arm: Arm, further: Iterable[str], origin: str, seed: int, shared: Any,
     }
 
 
+def few_metrics(frame: pd.DataFrame, kept: Sequence[str] = ("rate", "ssim")) -> pd.DataFrame:
+    """The frame with these metrics only: most of the time of a report is that of its figures."""
+    return frame.drop(columns=[metric for metric in METRICS if metric not in kept])
+
+
 def fail(frame: pd.DataFrame, key: str, reason: str) -> pd.DataFrame:
     """The frame with one cell failed: its metrics NaN, its reason recorded."""
     frame = frame.copy()
     row = frame["key"] == key
-    frame.loc[row, list(metrics_of("bce", 1.0, np.zeros(6), np.zeros(6)))] = np.nan
+    frame.loc[row, [metric for metric in METRICS if metric in frame]] = np.nan
     frame.loc[row, "status"] = "failed"
     frame.loc[row, "reason"] = reason
     return frame
@@ -220,6 +233,20 @@ def study(seeds: int = 8, betas: Sequence[float] = BETAS, **changes: Any) -> Evi
     return Evidence(**(fields | changes))
 
 
+@cache
+def whole_study() -> Evidence:
+    """A study with every section: pictures, history, verdicts of each outcome, a failed and a missing cell."""
+    notes, study_file = ("The claims were changed after the run.",), "[grid]\nloss = ['bce']"
+    evidence = study(seeds=5, betas=(0.1, 1.0, 2.0, 4.0), notes=notes, study_file=study_file)
+    return replace(evidence, verdicts=verdict_samples.verdicts(evidence.frame))
+
+
+@cache
+def whole_report(folder: Path) -> ReportPaths:
+    """The report of `whole_study`, built once for all tests of a process. folder: the one that these tests share."""
+    return build(whole_study(), folder / "whole-report")
+
+
 FURTHER: Mapping[str, Sequence[Value]] = {"model.latents": (2, 10, 20), "model.conditional": (False, True)}
 
 
@@ -229,9 +256,9 @@ def further_study(seeds: int = 3, betas: Sequence[float] = (0.5, 1.0, 4.0), **ch
     fields: dict[str, Any] = {
         "study": "latents",
         "title": "Latents and labels",
-        "frame": frame,
+        "frame": few_metrics(frame, ("rate", "ssim", "acutance_ratio", "bce", "mae")),
         "history": history(frame),
-        "pictures": pictures(frame),
+        "pictures": pictures(frame[frame["model.latents"] == BASE["model.latents"]]),
         "planned": frame[["key", "arm", "seed"]],
         "environment": environment(),
     }

@@ -10,7 +10,6 @@ import torch
 
 from reports.claims import checks
 from reports.claims.checks import CHECKS, Finding, run_check
-from vae.errors import UserError
 
 
 def test_the_notes_checks_come_out_as_the_science_says() -> None:
@@ -86,10 +85,3 @@ def test_checks_leave_the_ambient_stream_alone_and_repeat_themselves() -> None:
     checks.code_as_printed()
     assert first == second
     assert torch.equal(before, torch.get_rng_state())
-
-
-def test_an_unknown_check_is_refused_by_name() -> None:
-    with pytest.raises(
-        UserError, match=r"check='trajectory-equal' is not one of .* Did you mean 'trajectories-equal'\?"
-    ):
-        run_check("trajectory-equal")

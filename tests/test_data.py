@@ -224,3 +224,9 @@ def test_the_root_is_an_argument_or_the_environment(mnist_root: Path, monkeypatc
     monkeypatch.setenv("ABLATE_DATA", str(mnist_root))
     assert load("mnist", train=3, test=2).digest == load("mnist", str(mnist_root), train=3, test=2).digest
     assert NAMES == ("digits", "mnist", "fashion-mnist", "kmnist")
+
+
+def test_what_is_learnt_from_does_not_depend_on_the_test_images() -> None:
+    whole, fewer = load("digits", train=90, test=40), load("digits", train=90, test=30)
+    assert whole.training_digest == fewer.training_digest != load("digits", train=80, test=40).training_digest
+    assert whole.digest != fewer.digest

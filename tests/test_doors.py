@@ -11,8 +11,21 @@ from typing import Any
 import pytest
 
 from ablations import cli
+from tests.study_samples import IMAGE_OPTIONS
 
-SMALL = ("--seeds", "0", "--epochs", "1", "--only", "loss=mae", "--set", "grid.beta=1", "--claims", "none")
+SMALL = (
+    "--seeds",
+    "0",
+    "--epochs",
+    "1",
+    "--only",
+    "loss=mae",
+    "--set",
+    "grid.beta=1",
+    "--claims",
+    "none",
+    *IMAGE_OPTIONS,
+)
 MODULES = {
     "broken_syntax": "def f(",
     "broken_zero": "1 / 0",
@@ -22,7 +35,7 @@ MODULES = {
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blank_figures: None) -> Path:
     """A working folder of its own, with modules of losses that break in every way beside it."""
     code = tmp_path / "code"
     code.mkdir()
@@ -46,13 +59,13 @@ def refused(capsys: pytest.CaptureFixture[str], folder: Path, arguments: Sequenc
     """The sentence with which these arguments are refused."""
     before = sorted(folder.rglob("*"))
     code = ablate(*arguments)
-    said = capsys.readouterr()
-    assert code == 2, said
+    printed = capsys.readouterr()
+    assert code == 2, printed
     assert sorted(folder.rglob("*")) == before
-    assert said.out == ""
-    assert said.err.startswith("error: ")
-    assert said.err.count("\n") == 1
-    return said.err
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    return printed.err
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -15,6 +16,7 @@ import vae
 from ablations import evaluation, measures
 from ablations.evaluation import Evaluator, epoch_scores
 from ablations.sections import Evaluation
+from tests.study_samples import digits
 from vae.building import build
 from vae.metrics.catalogue import CATALOGUE
 from vae.training.precision import tensor_cores
@@ -25,7 +27,7 @@ SETTINGS = Evaluation(per_epoch_images=50, iwae_images=5, iwae_samples=4, genera
 
 @pytest.fixture(scope="module")
 def images():
-    return vae.load("digits", train=600, test=90, held_out=70)
+    return digits()
 
 
 @pytest.fixture(scope="module")
@@ -48,20 +50,20 @@ def stack(images):
 
 
 def test_every_metric_is_in_the_catalogue_and_within_its_range(stack, evaluator):
-    found = evaluator.measure(stack.module(0), stack.arms[0], seed=3).metrics
-    assert set(found) <= set(CATALOGUE)
-    assert set(CATALOGUE) - set(found) == {"class_accuracy"}
-    for name, value in found.items():
+    measured = evaluator.measure(stack.module(0), stack.arms[0], seed=3).metrics
+    assert set(measured) <= set(CATALOGUE)
+    assert set(CATALOGUE) - set(measured) == {"class_accuracy"}
+    for name, value in measured.items():
         assert not math.isfinite(value) or CATALOGUE[name].low <= value <= CATALOGUE[name].high, name
 
 
 def test_sums_add_up(stack, evaluator):
-    found = evaluator.measure(stack.module(0), stack.arms[0], seed=3).metrics
-    assert found["neg_elbo"] == pytest.approx(found["bce"] + found["rate"], rel=1e-12)
+    measured = evaluator.measure(stack.module(0), stack.arms[0], seed=3).metrics
+    assert measured["neg_elbo"] == pytest.approx(measured["bce"] + measured["rate"], rel=1e-12)
     pixels = 64
-    assert found["nll_gaussian"] == pytest.approx(found["mse"] + pixels / 2 * math.log(math.pi), rel=1e-5)
-    assert found["nll_laplace"] == pytest.approx(found["mae"] + pixels * math.log(2), rel=1e-5)
-    assert found["neg_iwae"] < found["neg_elbo"] + 5
+    assert measured["nll_gaussian"] == pytest.approx(measured["mse"] + pixels / 2 * math.log(math.pi), rel=1e-5)
+    assert measured["nll_laplace"] == pytest.approx(measured["mae"] + pixels * math.log(2), rel=1e-5)
+    assert measured["neg_iwae"] < measured["neg_elbo"] + 5
 
 
 def test_a_cell_measured_twice_reads_the_same(stack, evaluator):
@@ -79,9 +81,9 @@ def test_a_decoder_is_measured_at_its_own_mean(stack, evaluator):
 
 
 def test_pictures_are_bytes_one_test_image_of_each_class_first(stack, evaluator, images):
-    found = evaluator.measure(stack.module(0), stack.arms[0], seed=3).pictures
-    assert found["originals"].shape == found["reconstructions"].shape == (10, 8, 8)
-    assert found["originals"].dtype == found["samples"].dtype == np.uint8
+    measured = evaluator.measure(stack.module(0), stack.arms[0], seed=3).pictures
+    assert measured["originals"].shape == measured["reconstructions"].shape == (10, 8, 8)
+    assert measured["originals"].dtype == measured["samples"].dtype == np.uint8
     expected = [int((images.test_labels == k).nonzero()[0]) for k in range(10)]
     assert evaluator.shown.tolist() == expected
 
@@ -106,10 +108,10 @@ def test_a_diverged_arm_has_no_scores_and_the_others_keep_theirs(stack, images):
 
 @given(st.integers(0, 9000), st.integers(1, 10**9))
 def test_parts_are_all_images_in_order_none_of_them_small_or_large(count, each):
-    found = measures.parts(count, each)
-    assert [i for part in found for i in (part.start, part.stop)][1:-1:2] == [part.start for part in found][1:]
-    assert (found[0].start, found[-1].stop) == (0, count) if count else found == []
-    for part in found:
+    measured = measures.parts(count, each)
+    assert [i for part in measured for i in (part.start, part.stop)][1:-1:2] == [part.start for part in measured][1:]
+    assert (measured[0].start, measured[-1].stop) == (0, count) if count else measured == []
+    for part in measured:
         size = part.stop - part.start
         assert size * each <= 2 * measures.AT_ONCE or size < 2 * measures.EVEN
         assert size >= measures.EVEN or count % measures.CHUNK == size
@@ -117,7 +119,8 @@ def test_parts_are_all_images_in_order_none_of_them_small_or_large(count, each):
 
 @pytest.mark.parametrize("arm", [0, 1])
 def test_a_cell_measured_in_parts_reads_the_same_to_the_last_bit(stack, cache, arm, monkeypatch):
-    images = vae.load("digits", train=600, test=300, held_out=70)
+    more = vae.load("digits", test=300)
+    images = replace(digits(), test=more.test, test_labels=more.test_labels)  # for the same classifier
     evaluator = Evaluator(images, SETTINGS, cache=cache, device=torch.device("cpu"))
     model, own = stack.module(arm), stack.arms[arm]
     whole = evaluator.measure(model, own, seed=3)
@@ -152,9 +155,9 @@ def test_a_gpu_measures_in_full_float32(stack, images, evaluator, monkeypatch):
 
 def test_a_conditional_model_is_sampled_by_class_and_scored_by_what_is_read(images, evaluator):
     stack = trained(images, vae.Arm("bce", beta=0.5, conditional=True), epochs=30)
-    found = evaluator.measure(stack.module(0), stack.arms[0], seed=3)
-    assert found.metrics["class_accuracy"] > 0.5
-    assert found.pictures["samples"].shape == (20, 8, 8)
+    measured = evaluator.measure(stack.module(0), stack.arms[0], seed=3)
+    assert measured.metrics["class_accuracy"] > 0.5
+    assert measured.pictures["samples"].shape == (20, 8, 8)
 
 
 def test_images_without_labels_are_measured_without_a_classifier(tmp_path):
@@ -166,6 +169,6 @@ def test_images_without_labels_are_measured_without_a_classifier(tmp_path):
     images = vae.load(tmp_path / "own.npz")
     evaluator = Evaluator(images, SETTINGS, cache=tmp_path, device=torch.device("cpu"))
     stack = trained(images, vae.Arm("mse"), epochs=1)
-    found = evaluator.measure(stack.module(0), stack.arms[0], seed=3)
-    assert "legibility" not in found.metrics
-    assert found.pictures["reconstructions"].shape == (10, 9, 12)
+    measured = evaluator.measure(stack.module(0), stack.arms[0], seed=3)
+    assert "legibility" not in measured.metrics
+    assert measured.pictures["reconstructions"].shape == (10, 9, 12)

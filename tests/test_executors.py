@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import weakref
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from ablations import estimate
+from ablations import estimate, generation
 from ablations import plan as planning
 from ablations.executors import local
 from ablations.executors.events import CellResult, EpochDone
@@ -20,20 +21,11 @@ from ablations.grid import Cell
 from ablations.plan import Plan
 from ablations.setup import Setup
 from ablations.study import checked
+from tests.study_samples import TABLE
 from vae.arms import Arm
+from vae.metrics.classifier import Recipe
 from vae.training.stack import Stack
 
-TABLE = {
-    "name": "small",
-    "dataset": "digits",
-    "seeds": "0-1",
-    "claims": [],
-    "images": {"train": 200, "test": 40, "held_out": 20},
-    "model": {"hidden": [12], "latents": 3},
-    "training": {"epochs": 2, "batch_size": 32},
-    "grid": {"loss": ["bce", "mae"]},
-    "evaluation": {"per_epoch_images": 16, "iwae_images": 3, "iwae_samples": 2, "generated": 30},
-}
 OWN = """
 import torch
 
@@ -130,7 +122,9 @@ def test_a_diverged_arms_history_says_nothing_of_the_test_images(results):
 
 
 @pytest.mark.parametrize(("generated", "missing"), [(5, {"coverage"}), (1, {"coverage", "kid", "frechet"})])
-def test_a_few_labelled_pictures_are_measured_by_what_a_few_can_tell(tmp_path, cache, generated, missing):
+def test_a_few_labelled_pictures_are_measured_by_what_a_few_can_tell(tmp_path, cache, generated, missing, monkeypatch):
+    quick = partial(generation.trained_classifier, recipe=Recipe(passes=1, least_steps=3))
+    monkeypatch.setattr(generation, "trained_classifier", quick)
     source = np.random.default_rng(0)
     arrays = {name: source.random((count, 9, 8)) for name, count in (("train", 40), ("test", 2))}
     labels = {f"{name}_labels": np.arange(len(each)) % 2 for name, each in arrays.items()}

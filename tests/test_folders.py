@@ -47,7 +47,7 @@ def in_test_split(folder: Path) -> dict[str, bool]:
     """Name of each picture, and whether it is in the test split."""
     listing = find(folder)
     splits = ((listing.train, False), (listing.test, True))
-    return {path.relative_to(folder).as_posix(): test for split, test in splits for path in split.paths}
+    return {path.relative_to(folder).as_posix(): test for split, test in splits for path in split}
 
 
 FORTY = [f"{i:02}.png" for i in range(40)]
@@ -68,7 +68,7 @@ def test_adding_pictures_moves_none(new: set[str]) -> None:
         touch(folder, {f"{stem}.jpg" for stem in new})
         after, listing = in_test_split(folder), find(folder)
         assert before.items() <= after.items()
-        assert [path for path in listing.train.paths if path in order.train.paths] == list(order.train.paths)
+        assert [path for path in listing.train if path in order.train] == order.train
 
 
 def test_the_split_has_its_share_and_reads_names_alone() -> None:
@@ -90,15 +90,13 @@ def test_the_split_does_not_depend_on_where_the_folder_lies(tmp_path: Path) -> N
 
 def test_the_first_n_are_a_sample_of_all_classes(tmp_path: Path) -> None:
     touch(tmp_path, [f"{name}/{i}.png" for name in ("cat", "dog", "elk") for i in range(50)])
-    listing = find(tmp_path)
-    assert listing.train.labels is not None
-    assert len(listing.train.labels[:20].unique()) == 3
+    assert len({path.parent.name for path in find(tmp_path).train[:20]}) == 3
 
 
 def test_limits_read_only_what_they_keep(tmp_path: Path) -> None:
     fill(tmp_path, FORTY)
     whole = load(tmp_path)
-    last = find(tmp_path).train.paths[-1]
+    last = find(tmp_path).train[-1]
     last.write_text("no picture")
     cut = load(tmp_path, train=30, test=1, held_out=4)
     assert torch.equal(torch.cat([cut.train, cut.held_out]), whole.train[:30])
@@ -117,8 +115,8 @@ def test_subfolders_are_classes_in_the_order_of_their_names(tmp_path: Path) -> N
     listing = find(tmp_path)
     for split, labels in ((listing.train, data.train_labels), (listing.test, data.test_labels)):
         assert labels is not None
-        assert [data.classes[int(label)] for label in labels] == [path.parent.name for path in split.paths]
-    expected = np.asarray(Image.open(listing.test.paths[0])) / np.float32(255)
+        assert [data.classes[int(label)] for label in labels] == [path.parent.name for path in split]
+    expected = np.asarray(Image.open(listing.test[0])) / np.float32(255)
     assert np.array_equal(data.test[0].numpy(), expected)
 
 
@@ -228,7 +226,7 @@ def test_a_folder_and_an_array_of_the_same_pictures_agree(tmp_path: Path, colour
     for i, name in enumerate(FORTY):
         Image.fromarray(np.roll(LEVELS, i, axis=1)).save(folder / name)
     listing = find(folder)
-    splits = {"train": listing.train.paths, "test": listing.test.paths}
+    splits = {"train": listing.train, "test": listing.test}
     arrays = {key: np.stack([np.asarray(Image.open(path)) for path in paths]) for key, paths in splits.items()}
     np.savez(tmp_path / "arrays.npz", **arrays)
     for size in (None, 8, 20):
@@ -276,8 +274,8 @@ def test_splits_taken_for_classes_are_refused(tmp_path: Path) -> None:
 
 def test_mixed_sizes_need_a_size_and_are_named(tmp_path: Path) -> None:
     fill(tmp_path, FORTY)
-    odd = find(tmp_path).train.paths[7]
-    first = find(tmp_path).train.paths[0]
+    odd = find(tmp_path).train[7]
+    first = find(tmp_path).train[0]
     Image.new("L", (12, 10)).save(odd)
     message = rf"^'{first}' has 13×10 pixels \(width×height\) and '{odd}' has 12×10: give a `size`"
     refused(tmp_path, message)
@@ -292,7 +290,7 @@ def test_pictures_too_large_to_be_meant_need_a_size(tmp_path: Path) -> None:
 
 def test_a_picture_too_small_to_be_measured_is_named(tmp_path: Path) -> None:
     fill(tmp_path, FORTY)
-    tiny = find(tmp_path).test.paths[0]
+    tiny = find(tmp_path).test[0]
     Image.new("L", (6, 10)).save(tiny)
     refused(tmp_path, rf"^'{tiny}' has 6×10 pixels: each side must be at least 7\.$", size=28)
 
@@ -314,7 +312,7 @@ def damaged() -> dict[str, bytes]:
 @pytest.mark.parametrize(("kind", "contents"), damaged().items(), ids=damaged())
 def test_a_damaged_picture_is_named(tmp_path: Path, kind: str, contents: bytes) -> None:
     fill(tmp_path, FORTY, shape=(90, 117))
-    bad = find(tmp_path).train.paths[5]
+    bad = find(tmp_path).train[5]
     bad.write_bytes(contents)
     refused(tmp_path, rf"^'{bad}' cannot be read as a picture \(.+\)\.$")
 

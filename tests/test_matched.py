@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports.judging.curves import Curve, common_rates, curves_by_seed, matched
-from vae.errors import UserError
 
 BETAS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 RATES = [10.0, 15.0, 20.0, 25.0, 30.0]
@@ -110,11 +109,6 @@ def test_without_a_common_rate_there_is_nothing() -> None:
     assert matched({0: curve(BCE)}, {}, RATES) == ({}, ())
 
 
-def test_points_may_come_in_any_order() -> None:
-    points = list(zip(BETAS, BCE, curve(BCE).values))
-    assert Curve.through(reversed(points)) == curve(BCE)
-
-
 def test_curves_of_seeds_are_those_of_their_points_whatever_the_order_of_the_rows() -> None:
     rows = [(seed, *point) for seed in (1, 0) for point in zip(BETAS, BCE, curve(BCE, 0.1 * seed).values)]
     assert curves_by_seed(reversed(rows)) == {0: curve(BCE), 1: curve(BCE, 0.1)}
@@ -125,20 +119,3 @@ def test_rows_that_no_curve_can_hold_are_skipped() -> None:
     bad = [(0, 0.0, 30.0, 0.9), (0, 2.0, math.nan, 0.7), (0, 3.0, 12.0, math.nan), (1, 1.0, 20.0, 0.8)]
     assert curves_by_seed([*good, *bad, (0, 1.0, 99.0, 0.1)]) == curves_by_seed(good)
     assert list(curves_by_seed(good)) == [0]
-
-
-@pytest.mark.parametrize(
-    ("beta", "rate", "values", "message"),
-    [
-        ((1.0,), (2.0,), (3.0,), r"beta=\[1.0\]: a curve needs two betas"),
-        ((0.0, 1.0), (2.0, 1.0), (3.0, 1.0), "must be positive and increasing"),
-        ((1.0, 1.0), (2.0, 1.0), (3.0, 1.0), "must be positive and increasing"),
-        ((1.0, 2.0), (2.0, 1.0, 0.0), (3.0, 1.0), "have 2, 3 and 2 entries"),
-        ((1.0, 2.0), (2.0, math.nan), (3.0, 1.0), "must be finite"),
-    ],
-)
-def test_what_is_no_curve_is_refused(
-    beta: tuple[float, ...], rate: tuple[float, ...], values: tuple[float, ...], message: str
-) -> None:
-    with pytest.raises(UserError, match=message):
-        Curve(beta, rate, values)

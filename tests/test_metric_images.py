@@ -14,25 +14,26 @@ import torch
 from torch import Tensor
 
 from tests.image_samples import NAN, uniform
-from vae import metrics
 from vae.errors import UserError
 from vae.metrics import images
+from vae.metrics.blur import blur_effect
+from vae.metrics.sharpness import acutance, edge_contrast, foreground_recall, ink_ratio
+from vae.metrics.similarity import psnr, ssim, ssim_both
 from vae.metrics.transfer import transfer
 
 Function = Callable[..., Tensor]
 ALONE: dict[str, Function] = {
-    "acutance": metrics.acutance,
-    "blur_effect": metrics.blur_effect,
-    "blur_effect_5": partial(metrics.blur_effect, h_size=5),
+    "acutance": acutance,
+    "blur_effect": blur_effect,
+    "blur_effect_5": partial(blur_effect, h_size=5),
 }
 PAIRED: dict[str, Function] = {
-    "acutance_ratio": metrics.acutance_ratio,
-    "edge_contrast": metrics.edge_contrast,
-    "ink_ratio": metrics.ink_ratio,
-    "foreground_recall": metrics.foreground_recall,
-    "ssim": metrics.ssim,
-    "ssim_inverted": metrics.ssim_inverted,
-    "psnr": metrics.psnr,
+    "edge_contrast": edge_contrast,
+    "ink_ratio": ink_ratio,
+    "foreground_recall": foreground_recall,
+    "ssim": ssim,
+    "ssim_inverted": lambda x, y: ssim_both(x, y)[1],
+    "psnr": psnr,
 }
 FUNCTIONS = ALONE | PAIRED
 every_function = pytest.mark.parametrize("name", FUNCTIONS)
@@ -85,7 +86,9 @@ def test_layout_and_gradients_do_not_matter(name: str) -> None:
 MEASURE = """
 import resource, sys
 import torch
-from vae import metrics
+from vae.metrics.blur import blur_effect
+from vae.metrics.sharpness import acutance, edge_contrast, foreground_recall, ink_ratio, sigma_eq
+from vae.metrics.similarity import psnr, ssim_both
 from vae.metrics.transfer import transfer
 torch.set_num_threads(1)
 x, y = (torch.rand(10_000, 28, 28) for _ in range(2))
@@ -94,9 +97,8 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 before = peak()
-metrics.ssim_both(x, y), metrics.psnr(x, y), metrics.acutance_ratio(x, y), metrics.edge_contrast(x, y)
-metrics.ink_ratio(x, y), metrics.foreground_recall(x, y), metrics.sigma_eq(metrics.acutance(x)), transfer(x, y)
-metrics.blur_effect(x), metrics.blur_effect(x, h_size=5)
+ssim_both(x, y), psnr(x, y), edge_contrast(x, y), ink_ratio(x, y), foreground_recall(x, y)
+sigma_eq(acutance(x)), transfer(x, y), blur_effect(x), blur_effect(x, h_size=5)
 print((peak() - before) / 2**20)
 """
 
@@ -138,7 +140,7 @@ x3 = torch.full((3, 12, 9), 0.5)
 )
 def test_pictures_are_refused_by_name_and_value(picture: object, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        metrics.acutance(picture)  # type: ignore[arg-type]
+        acutance(picture)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", PAIRED)
@@ -168,7 +170,7 @@ def test_transfer_is_checked_as_the_others() -> None:
 
 def test_pairs_may_differ_in_type() -> None:
     x, y = uniform(3, 12, 9), uniform(3, 12, 9, seed=1)
-    torch.testing.assert_close(metrics.ssim(x.float(), y), metrics.ssim(x, y), rtol=0, atol=1e-6)
+    torch.testing.assert_close(ssim(x.float(), y), ssim(x, y), rtol=0, atol=1e-6)
 
 
 def test_the_result_counts_pictures_even_where_a_measure_returns_more() -> None:

@@ -12,7 +12,7 @@ import pytest
 from reports.claims.load import Claim
 from reports.claims.places import MATCHED, NOMINAL
 from reports.judging.cells import Cells
-from reports.judging.differences import Measured, measure
+from reports.judging.differences import Comparison, measure
 from reports.judging.judge import judge
 from reports.judging.verdict import Verdict
 from tests.claim_samples import NOISE, arm, around, claims, frame, one, two_arms
@@ -59,7 +59,7 @@ a = { loss = "bce", reduction = "sum", beta = 1 }
 """
 
 
-def measured_by(text: str, cells: pd.DataFrame, place: str = NOMINAL) -> list[Measured]:
+def measured_by(text: str, cells: pd.DataFrame, place: str = NOMINAL) -> list[Comparison]:
     claim: Claim = claims(text)[0]
     return measure(claim, claim.legs[0], place, Cells(cells))
 

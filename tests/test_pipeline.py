@@ -12,11 +12,14 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import mlflow
 import pytest
+import torch
 from PIL import Image
 
 from ablations import driver
 from ablations.cli import main
+from tests.study_samples import IMAGE_OPTIONS
 from tracking.opening import open_store
 from vae.metrics.catalogue import CATALOGUE
 
@@ -40,9 +43,9 @@ seeds = "0-1"
 claims = ["claims.toml"]
 
 [images]
-train = 300
-test = 60
-held_out = 40
+train = 600
+test = 90
+held_out = 70
 
 [model]
 hidden = [16]
@@ -60,6 +63,7 @@ per_epoch_images = 20
 iwae_images = 4
 iwae_samples = 2
 generated = 50
+blur_images = 20
 """
 
 CLAIMS = """
@@ -73,6 +77,9 @@ reason = "two per cent of the original's sharpness"
 a = { loss = "mae", reduction = "sum", beta = 1 }
 b = { loss = "bce", reduction = "sum", beta = 2 }
 """
+
+
+pytestmark = pytest.mark.usefixtures("blank_figures")  # but in the first run, which is a process of its own
 
 
 class Done(NamedTuple):
@@ -118,13 +125,13 @@ def rows(folder: Path, report: str = "out/small") -> list[dict[str, str]]:
 
 
 def test_results_hold_one_row_per_cell_in_the_promised_order(lab):
-    found = rows(lab)
-    assert list(found[0])[:6] == ["loss", "reduction", "beta", "beta_eff", "seed", "status"]
-    assert [(row["loss"], row["beta"], row["seed"], row["status"]) for row in found] == [
+    cells = rows(lab)
+    assert list(cells[0])[:6] == ["loss", "reduction", "beta", "beta_eff", "seed", "status"]
+    assert [(row["loss"], row["beta"], row["seed"], row["status"]) for row in cells] == [
         (loss, beta, seed, "done") for seed in "01" for loss, beta in (("bce", "1.0"), ("mae", "1.0"), ("bce", "2.0"))
     ]
-    assert [name for name in found[0] if name in PROMISED] == list(PROMISED)
-    for row in found:
+    assert [name for name in cells[0] if name in PROMISED] == list(PROMISED)
+    for row in cells:
         assert float(row["neg_elbo"]) == pytest.approx(float(row["bce"]) + float(row["rate"]), rel=1e-9)
 
 
@@ -154,7 +161,7 @@ def test_the_report_is_whole_and_escapes_what_a_file_says(lab):
 def test_a_second_run_trains_nothing_and_more_seeds_train_only_the_new_ones(lab, tmp_path):
     shutil.copytree(lab, tmp_path / "lab")
     before = rows(lab)
-    # The copy's artifacts stay where MLflow's absolute address says: in the first folder.
+    # The copy's artifacts stay where MLflow's absolute address is: in the first folder.
     again = ablate(lab, "run", "small.toml")
     assert again.returncode == 0, again.stdout + again.stderr
     assert "nothing was trained" in again.stdout
@@ -169,9 +176,9 @@ def test_a_second_run_trains_nothing_and_more_seeds_train_only_the_new_ones(lab,
 
 def test_every_cell_carries_pictures_that_the_ui_can_show(lab):
     for name, size in (("reconstructions.png", (10 * 9 * 3, 2 * 9 * 3)), ("samples.png", (10 * 9 * 3, 2 * 9 * 3))):
-        found = [path for path in (lab / "mlartifacts/small").rglob(name) if path.parent.name == "artifacts"]
-        assert len(found) >= 6
-        for path in found:
+        paths = [path for path in (lab / "mlartifacts/small").rglob(name) if path.parent.name == "artifacts"]
+        assert len(paths) >= 6
+        for path in paths:
             with Image.open(path) as picture:
                 assert picture.size == size
 
@@ -188,16 +195,33 @@ def test_fail_on_makes_a_verdict_an_exit_code(lab):
     assert ablate(lab, "report", "small", "--fail-on", "refuted").returncode == 0
 
 
-def test_a_loss_of_ones_own_in_the_working_folder_is_checked_and_trained(tmp_path):
-    body = "import torch\n\ndef charbonnier(recon, target):\n    return ((recon - target) ** 2 + 1e-6).sqrt() - 1e-3\n"
-    (tmp_path / "my_losses.py").write_text(body + "\ndef wrong(recon, target):\n    return recon - target\n")
-    good, bad = (ablate(tmp_path, "check", "loss", f"my_losses:{name}") for name in ("charbonnier", "wrong"))
+OWN = """
+def charbonnier(recon, target):
+    return ((recon - target) ** 2 + 1e-6).sqrt() - 1e-3
+
+def signed(recon, target):
+    return recon - target
+
+def broken(recon, target):
+    raise RuntimeError("no <such> luck")
+"""
+
+
+def test_losses_of_ones_own_are_checked_and_trained_and_one_that_fails_is_a_row_with_its_reason(tmp_path):
+    (tmp_path / "my_losses.py").write_text(OWN)
+    good, bad = (ablate(tmp_path, "check", "loss", f"my_losses:{name}") for name in ("charbonnier", "signed"))
     assert (good.returncode, bad.returncode) == (0, 1), good.stdout + bad.stdout
-    small = ["--set", "images.train=300", "--set", "images.test=40", "--set", "evaluation.generated=0"]
-    own = ["--set", "grid.loss=my_losses:charbonnier", "--set", "grid.beta=1", "--set", "grid.reduction=sum"]
-    done = ablate(tmp_path, "run", "digits", "--seeds", "0", "--epochs", "1", "--claims", "none", *small, *own)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert rows(tmp_path, "out/digits")[0]["loss"] == "my_losses:charbonnier"
+    arms = ["--set", "grid.loss=['my_losses:charbonnier', 'my_losses:broken']", "--set", "grid.beta=1"]
+    run = ["run", "digits-conv", "--seeds", "0", "--epochs", "1", "--set", "model.channels=[4]", *IMAGE_OPTIONS, *arms]
+    for report in ("--no-report", "--report"):  # a failure is no result: it is tried again
+        done = ablate(tmp_path, *run, report)
+        assert done.returncode == 3, done.stdout + done.stderr
+        assert "1 cell failed" in done.stdout
+    cells = {row["loss"]: row for row in rows(tmp_path, "out/digits-conv")}
+    assert cells["my_losses:charbonnier"]["status"] == "done"
+    failed = cells["my_losses:broken"]
+    assert (failed["status"], failed["reason"], failed["ssim"]) == ("failed", "RuntimeError: no <such> luck", "")
+    assert "no &lt;such&gt; luck" in (tmp_path / "out/digits-conv/report.html").read_text()
 
 
 def test_a_slow_study_is_followed_live_and_comes_out_the_same(lab, tmp_path, monkeypatch):
@@ -216,23 +240,6 @@ def test_a_slow_study_is_followed_live_and_comes_out_the_same(lab, tmp_path, mon
     assert {run.info.status for run in cells} == {"FINISHED"}
 
 
-def test_a_failed_cell_is_a_row_with_its_reason_and_the_exit_code_says_so(tmp_path):
-    (tmp_path / "own_broken.py").write_text("def f(recon, target):\n    raise RuntimeError('no <such> luck')\n")
-    small = ["--set", "images.train=300", "--set", "images.test=40", "--set", "evaluation.generated=0"]
-    arms = ["--set", "grid.loss=['bce', 'own_broken:f']", "--set", "grid.beta=1", "--set", "grid.reduction=sum"]
-    run = ["run", "digits", "--seeds", "0", "--epochs", "1", "--claims", "none", *small, *arms]
-    for _ in range(2):  # a failure is no result: it is tried again
-        done = ablate(tmp_path, *run)
-        assert done.returncode == 3, done.stdout + done.stderr
-        assert "1 cell failed" in done.stdout
-    found = {row["loss"]: row for row in rows(tmp_path, "out/digits")}
-    assert found["own_broken:f"]["status"] == "failed"
-    assert found["own_broken:f"]["reason"] == "RuntimeError: no <such> luck"
-    assert found["own_broken:f"]["ssim"] == ""
-    assert found["bce"]["status"] == "done"
-    assert "no &lt;such&gt; luck" in (tmp_path / "out/digits/report.html").read_text()
-
-
 def test_metrics_are_listed_with_what_fools_them(tmp_path):
     listed = ablate(tmp_path, "metrics").stdout
     assert all(name in listed for name in CATALOGUE)
@@ -242,12 +249,12 @@ def test_metrics_are_listed_with_what_fools_them(tmp_path):
 def test_two_studies_are_compared_arm_by_arm(lab):
     longer = (lab / "small.toml").read_text().replace("epochs = 2", "epochs = 3")
     (lab / "longer.toml").write_text(longer)
-    assert ablate(lab, "run", "longer.toml", "--only", "loss=mae").returncode == 0
+    assert ablate(lab, "run", "longer.toml", "--only", "loss=mae", "--no-report").returncode == 0
     done = ablate(lab, "report", "small", "longer", "--out", "both")
     assert done.returncode == 0, done.stdout + done.stderr
     with (lab / "both/differences.csv").open() as file:
-        found = list(csv.DictReader(file))
-    assert {row["arm"] for row in found} == {"mae-sum-b1", "bce-sum-b2"}
+        cells = list(csv.DictReader(file))
+    assert {row["arm"] for row in cells} == {"mae-sum-b1", "bce-sum-b2"}
     assert "mae-sum-b1" in (lab / "both/compare.html").read_text()
 
 
@@ -271,7 +278,7 @@ b = { loss = "bce", beta = 1 }
 
 
 @pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shapes(tmp_path_factory: pytest.TempPathFactory, blank_figures: None) -> Path:
     """A working folder in which a study was run that varies a model factor and a training factor."""
     folder = tmp_path_factory.mktemp("shapes")
     head, _, rest = STUDY.partition("[grid]")
@@ -318,11 +325,12 @@ def test_other_evaluation_settings_are_measured_and_nothing_is_trained(shapes):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "8 cells measured from kept weights, none trained, in " in done.stdout
     assert "4 cells without kept weights: ablate run shapes.toml trains them." in done.stdout
+    assert not (shapes / "again").exists()  # a report of a part takes the place of none
+    again = ablate(shapes, "measure", *other, "--out", "again")
+    assert "Everything was done already; nothing was trained." in again.stdout
     before, after = rows(shapes, "out/shapes"), rows(shapes, "again")
     assert [row["ssim"] for row in after] == [row["ssim"] for row in before]
     assert [row["neg_iwae"] for row in after] != [row["neg_iwae"] for row in before]
-    again = ablate(shapes, "measure", *other, "--no-report")
-    assert "Everything was done already; nothing was trained." in again.stdout
 
 
 def test_measuring_without_any_weights_opens_no_run_and_says_so(shapes):
@@ -351,31 +359,28 @@ def test_a_run_that_was_stopped_at_once_has_no_report_and_says_so(tmp_path, monk
 
 @pytest.mark.parametrize("name", ["digits-conv", "digits-cvae"])
 def test_the_other_families_go_the_whole_way(tmp_path, name):
-    small = {"images.train": 300, "images.test": 60, "evaluation.generated": 40, "evaluation.iwae_images": 4}
-    options = [text for key, value in small.items() for text in ("--set", f"{key}={value}")]
-    done = ablate(tmp_path, "run", name, "--seeds", "0", "--epochs", "1", *options)
+    small = ["--set", "evaluation.generated=40", "--set", "evaluation.iwae_images=4", *IMAGE_OPTIONS]
+    done = ablate(tmp_path, "run", name, "--seeds", "0", "--epochs", "1", *small)
     assert done.returncode == 0, done.stdout + done.stderr
-    found = rows(tmp_path, f"out/{name}")
-    assert {row["status"] for row in found} == {"done"}
+    cells = rows(tmp_path, f"out/{name}")
+    assert {row["status"] for row in cells} == {"done"}
     conditional = name.endswith("cvae")
-    assert ("class_accuracy" in found[0]) == conditional
+    assert ("class_accuracy" in cells[0]) == conditional
     page = (tmp_path / f"out/{name}/report.html").read_text()
     assert ("by class" in page) == conditional
 
 
-def test_the_models_are_in_the_registry_with_a_signature(lab):
-    code = (
-        "import mlflow; mlflow.set_tracking_uri('sqlite:///mlflow.db')\n"
-        "runs = mlflow.search_runs(experiment_names=['small'], filter_string=\"tags.`ablate.kind` = 'arm'\")\n"
-        "assert len(runs) == 3, runs\n"
-        "import torch\n"
-        "model = mlflow.pytorch.load_model(f'runs:/{runs.run_id[0]}/model')\n"
-        "print(tuple(model(torch.zeros(5, 8, 8)).shape))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], cwd=lab, capture_output=True, text=True, check=False
-    )
-    assert done.stdout.strip().endswith("(5, 8, 8)"), done.stdout + done.stderr
+def test_each_arm_has_a_run_with_a_model(lab):
+    store = open_store(f"sqlite:///{lab}/mlflow.db", create=False)
+    experiment = store.client.get_experiment_by_name("small")
+    arms = store.client.search_runs([experiment.experiment_id], "tags.`ablate.kind` = 'arm'")
+    assert len(arms) == 3
+    try:
+        mlflow.set_tracking_uri(store.uri)
+        model = mlflow.pytorch.load_model(f"runs:/{arms[0].info.run_id}/model")
+    finally:
+        mlflow.set_tracking_uri(None)
+    assert model(torch.zeros(5, 8, 8)).shape == (5, 8, 8)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ CELLS = tuple(Cell(Arm(beta=beta), 3) for beta in (1, 2))
 ROWS = ({"epoch": 1.0}, {"epoch": 1.0})
 
 
-def told(monkeypatch: pytest.MonkeyPatch, *events: Event) -> list[str]:
+def lines_of(monkeypatch: pytest.MonkeyPatch, *events: Event) -> list[str]:
     monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
     console = Console(file=io.StringIO(), width=200)
     with Display(console, len(CELLS)) as display:
@@ -28,7 +28,7 @@ def told(monkeypatch: pytest.MonkeyPatch, *events: Event) -> list[str]:
 
 
 def test_each_kind_of_event_is_a_plain_line_and_a_failure_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = told(
+    lines = lines_of(
         monkeypatch,
         Preparing(),
         Preparing(done=True),

@@ -8,13 +8,14 @@ from pathlib import Path
 from ablations import registration
 from ablations.registration import Look, fixed_at, looks_of, remember
 from tests.tracking_samples import cell, local_store
-from tracking import open_study, studies, study_info
+from tracking.reader import studies, study_info
+from tracking.writer import open_study
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CELLS = [START + timedelta(hours=hour) for hour in (1, 2, 3)]
 
 
-def said(*, fixed: datetime | None = START, looks: tuple[Look, ...] = (), seeds: tuple[int, ...] = (0, 1, 2)) -> str:
+def notes(*, fixed: datetime | None = START, looks: tuple[Look, ...] = (), seeds: tuple[int, ...] = (0, 1, 2)) -> str:
     return " ".join(registration.notes(fixed=fixed, trained=CELLS, looks=looks, seeds=set(seeds)))
 
 
@@ -23,23 +24,23 @@ def look(day: int, *seeds: int) -> Look:
 
 
 def test_claims_fixed_first_need_no_word() -> None:
-    assert said() == ""
-    assert said(looks=(look(3, 0, 1, 2),)) == ""
+    assert notes() == ""
+    assert notes(looks=(look(3, 0, 1, 2),)) == ""
 
 
 def test_claims_fixed_late_are_told_with_the_cells_that_came_first() -> None:
-    assert "only after 1 of the 3 cells had been trained" in said(fixed=START + timedelta(hours=1.5))
-    assert "only after all cells had been trained" in said(fixed=START + timedelta(days=1))
-    assert "only after all cells had been trained" in said(fixed=None)  # judged by a file that no run was opened with
+    assert "only after 1 of the 3 cells had been trained" in notes(fixed=START + timedelta(hours=1.5))
+    assert "only after all cells had been trained" in notes(fixed=START + timedelta(days=1))
+    assert "only after all cells had been trained" in notes(fixed=None)  # judged by a file that no run was opened with
 
 
 def test_seeds_that_come_or_go_after_a_look_are_told_with_the_first_look() -> None:
     looks = (look(5, 0, 1, 2, 4), look(3, 0, 1, 4))
-    assert said(looks=looks) == (
+    assert notes(looks=looks) == (
         "Seed 2 was added after an earlier report; the first was made on 2026-01-03 08:32 UTC. "
         "Seed 4 was left out, though in an earlier report; the first was made on 2026-01-03 08:32 UTC."
     )
-    assert said(looks=(look(3, 0),)).startswith("Seeds 1–2 were added after")
+    assert notes(looks=(look(3, 0),)).startswith("Seeds 1–2 were added after")
 
 
 def test_looks_are_kept_with_the_run_and_told_once(tmp_path: Path) -> None:

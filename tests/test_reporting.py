@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ablations.reporting import check_request
+from ablations.options import check_report
 from reports.judging.verdict import documentation
 from vae.errors import UserError
 
@@ -23,12 +23,12 @@ from vae.errors import UserError
 )
 def test_what_cannot_be_reported_is_refused_by_name(request_: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        check_request(*request_)
+        check_report(*request_)
 
 
 def test_what_can_be_reported_passes() -> None:
-    check_request(["a"], "inconclusive", ("notes",))
-    check_request(["a", "b"], None, ())
+    check_report(["a"], "inconclusive", ("notes",))
+    check_report(["a", "b"], None, ())
 
 
 def test_the_schema_of_verdicts_is_documented_as_it_is() -> None:

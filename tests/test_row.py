@@ -20,6 +20,7 @@ from torch import Tensor, nn
 import vae
 from ablations.evaluation import Evaluator, epoch_scores
 from ablations.sections import Evaluation
+from tests.study_samples import digits
 from vae import streams
 from vae.building import build
 from vae.importance import iwae
@@ -123,7 +124,7 @@ class Hand:
         def logits(z: Tensor, y: Tensor | None) -> Tensor:
             return torch.logit(torch.from_numpy(self.picture(self.decode(z, y))).float(), eps=1e-7)
 
-        found = iwae(
+        measured = iwae(
             logits,
             *self.encode(x, labels),
             x.flatten(1),
@@ -131,7 +132,7 @@ class Hand:
             generator=streams.generator(self.images.name, SEED, "evaluation/importance"),
             labels=labels,
         )
-        named = {"neg_iwae": found.neg_iwae, "iwae_gap": found.gap, "iwae_log_ess": found.log_ess}
+        named = {"neg_iwae": measured.neg_iwae, "iwae_gap": measured.gap, "iwae_log_ess": measured.log_ess}
         return {name: float(values.mean()) for name, values in named.items()}
 
     def sharp(self) -> dict[str, float]:
@@ -217,13 +218,13 @@ def acutances(images: Array) -> Array:
     g, height = slopes(images), np.ptp(images, axis=(1, 2))[:, None, None]
     kept = np.where(g > 0.05 * height, g, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        found = (kept**2).sum((1, 2)) / (height[:, 0, 0] * kept.sum((1, 2)))
-    return np.where(height[:, 0, 0] < 1e-3, np.nan, found)
+        measured = (kept**2).sum((1, 2)) / (height[:, 0, 0] * kept.sum((1, 2)))
+    return np.where(height[:, 0, 0] < 1e-3, np.nan, measured)
 
 
 @pytest.fixture(scope="module")
 def images() -> vae.ImageData:
-    return vae.load("digits", train=600, test=90, held_out=70)
+    return digits()
 
 
 def trained(images: vae.ImageData, arms: list[vae.Arm]) -> Stack:
@@ -239,10 +240,10 @@ def trained(images: vae.ImageData, arms: list[vae.Arm]) -> Stack:
 def compare(stack: Stack, arm: int, images: vae.ImageData, cache: Path) -> None:
     evaluator = Evaluator(images, SETTINGS, cache=cache, device=torch.device("cpu"))
     hand = Hand(stack.module(arm).eval().requires_grad_(False), stack.arms[arm], images, evaluator)
-    found, expected = evaluator.measure(stack.module(arm), stack.arms[arm], SEED).metrics, hand.row()
-    assert found.keys() == expected.keys()
+    measured, expected = evaluator.measure(stack.module(arm), stack.arms[arm], SEED).metrics, hand.row()
+    assert measured.keys() == expected.keys()
     assert hand.rates.mean() > 1  # a collapsed model would hide most slips
-    wrong = {n: (found[n], e) for n, e in expected.items() if found[n] != pytest.approx(e, rel=2e-5, abs=2e-6)}
+    wrong = {n: (measured[n], e) for n, e in expected.items() if measured[n] != pytest.approx(e, rel=2e-5, abs=2e-6)}
     assert not wrong
 
 

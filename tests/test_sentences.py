@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from reports.judging.judge import judge
 from tests.claim_samples import claims, frame, one, two_arms
 from tests.test_verdicts import legs, single, three_arms
+from vae.metrics.catalogue import CATALOGUE
 
 
 @pytest.mark.parametrize(
@@ -39,10 +42,8 @@ def test_an_interval_runs_as_the_words_before_it() -> None:
 
 
 def test_the_catalogue_gives_unit_and_words() -> None:
-    class Metric:
-        unit, label = "nats", "structural similarity"
-
-    verdict = single(one(), two_arms(1.0), catalogue={"ssim": Metric()})
+    renamed = replace(CATALOGUE["ssim"], unit="nats", label="structural similarity")
+    verdict = single(one(), two_arms(1.0), catalogue={"ssim": renamed})
     assert verdict.unit == "nats"
     assert verdict.sentence.startswith("With ‘sum’ at beta 1, the structural similarity of MAE is 1.00 nats higher")
     usual = single(one(metric="sigma_eq"), two_arms(1.0, metric="sigma_eq"))

@@ -93,24 +93,24 @@ def test_results_keep_every_cell_in_the_order_of_the_schema(frame: pd.DataFrame)
     assert math.isnan(failed["ssim"])
 
 
-def test_same_objective_is_found_both_ways_and_within_one_loss_only() -> None:
+def test_arms_share_an_objective_within_one_loss_only() -> None:
     # beta_eff of mean is 39.2 beta, and 39.2 beta / 39.2 differs from beta by rounding.
     twin = 4.0 / 39.2
     frame = samples.cells(seeds=2, betas=(1.0, 4.0), claimed=[Arm("bce", reduction="mean", beta=twin)])
-    frame = pd.concat([frame, samples.cells(("mse",), ("sum",), (39.2,), seeds=2)])
-    twins = tables.same_objective(tables.arm_means(frame))
-    assert twins["bce-sum-b4"] == (f"bce-mean-b{twin:g}",)
-    assert twins[f"bce-mean-b{twin:g}"] == ("bce-sum-b4",)
-    assert twins["mse-mean-b1"] == ("mse-sum-b39.2",)
-    assert all(arm in twins[other] for arm, others in twins.items() for other in others)
-    assert "bce-mean-b1" not in twins
+    means = tables.arm_means(pd.concat([frame, samples.cells(("mse",), ("sum",), (39.2,), seeds=2)]))
+    shared = tables.shared_objectives(means, Arm())
+    assert shared == [["bce-sum-b4", f"bce-mean-b{twin:g}"], ["mse-mean-b1", "mse-sum-b39.2"]]
+    table = layout.arm_table(means, [], shared)
+    place = [column.title for column in table.columns].index("same objective as")
+    same = {line[0].text: line[place].text for line in table.rows}
+    assert (same["bce-sum-b4"], same[f"bce-mean-b{twin:g}"]) == (f"bce-mean-b{twin:g}", "bce-sum-b4")
+    assert same["bce-mean-b1"] == "–"
 
 
 def test_grid_tables_leave_out_what_claims_added(frame: pd.DataFrame) -> None:
     extra = samples.cells(("bce",), ("sum",), (1.0,), 4, claimed=[Arm("bce", beta=7)])
     table = layout.grid_table(tables.arm_means(extra), "rate")
     assert [column.title for column in table.columns] == ["loss", "reduction", "β = 1"]
-    assert len(tables.arm_means(extra, ["rate"])) == 2
 
 
 # Further factors
@@ -130,7 +130,7 @@ def test_rows_at_the_base_are_those_of_the_study_without_the_other_arms() -> Non
 
 def test_arms_that_differ_in_a_further_factor_have_not_the_same_objective() -> None:
     whole = samples.cells(("bce",), ("sum",), (1.0, 4.0), 2, further=samples.FURTHER)
-    assert tables.same_objective(tables.arm_means(whole)) == {}
+    assert tables.shared_objectives(tables.arm_means(whole), Arm()) == []
 
 
 def test_factors_are_settings_and_not_metrics() -> None:
@@ -186,11 +186,10 @@ def test_the_diagonal_and_only_the_diagonal_is_marked(frame: pd.DataFrame, means
     assert (numbers["own"] == (numbers["trained"] == numbers["evaluated"])).all()
     at_beta = objectives.table_at_beta(means)
     assert marked(at_beta, objectives.OWN) == {(0, 2), (1, 3), (2, 4)}  # name and rate come first
-    matched = objectives.at_rates(frame, [8.0, 15.0, 1000.0])
+    at_rates = objectives.table_at_rates(*objectives.at_rates(frame, [8.0, 15.0, 1000.0]))
     diagonal = {(0, 1), (1, 2), (2, 3)}
-    values = np.array([[entry.value for entry in line[1:]] for line in objectives.table_at_rates(matched).rows])
+    values = np.array([[entry.value for entry in line[1:]] for line in at_rates.rows])
     won = {(int(row), column + 1) for column, row in enumerate(values.argmin(axis=0))} & diagonal
-    at_rates = objectives.table_at_rates(matched)
     assert marked(at_rates, objectives.WON) == won != set()
     assert marked(at_rates, objectives.OWN) == diagonal - won
     assert markdown(at_rates).count("(won by construction)") == len(won)
@@ -203,15 +202,15 @@ def test_loss_by_loss_at_equal_rate_is_read_off_the_curves() -> None:
         for beta, rate in ((1.0, high), (4.0, low)):
             at = (rows["loss"] == loss) & (rows["beta"] == beta)
             rows.loc[at, ["rate", "mse", "mae", "bce"]] = [rate, 100 - rate, 200 - rate, 1.0]
-    matched = objectives.at_rates(rows, [5.0, 15.0, 25.0])
-    assert matched.rates == (15.0,)  # the curve of mse reaches no other, that of mae reaches all
-    values = matched.rows.set_index(["trained", "evaluated"])["mean"]
+    matched, rates = objectives.at_rates(rows, [5.0, 15.0, 25.0])
+    assert rates == (15.0,)  # the curve of mse reaches no other, that of mae reaches all
+    values = matched.set_index(["trained", "evaluated"])["mean"]
     assert values["mse", "mse"] == pytest.approx(85)
     assert values["mae", "mse"] == pytest.approx(85)
     assert values["mse", "mae"] == pytest.approx(185)
-    assert (matched.rows["n"] == 3).all()
-    assert objectives.at_rates(rows, [25.0]).rows.empty
-    assert objectives.at_rates(rows[rows["loss"] == "mse"], [15.0]).rows.empty  # nothing to compare with
+    assert (matched["n"] == 3).all()
+    assert objectives.at_rates(rows, [25.0])[0].empty
+    assert objectives.at_rates(rows[rows["loss"] == "mse"], [15.0])[0].empty  # nothing to compare with
 
 
 # Rounding

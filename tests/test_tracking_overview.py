@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.tracking_samples import cell, failed, fields, local_store
-from tracking import Store, StudyProgress, StudyWriter, completed, gather, open_study, progress, search
+from tracking import search
 from tracking.dead_runs import this_process
+from tracking.overview import StudyProgress, progress
+from tracking.search import completed, gather
+from tracking.store import Store
+from tracking.writer import StudyWriter, open_study
 
 
 @pytest.fixture

@@ -14,7 +14,13 @@ import pandas as pd
 import pytest
 
 from tests.tracking_samples import cell, failed, local_store
-from tracking import Store, TrackingError, completed, free_port, open_store, open_study, read_cells, read_history
+from tracking.errors import TrackingError
+from tracking.opening import open_store
+from tracking.reader import read_cells, read_history
+from tracking.search import completed
+from tracking.store import Store
+from tracking.ui import free_port
+from tracking.writer import open_study
 
 PASSWORD = "s3cret"
 RECORDS = [cell("s1", seed=1), failed("s2", seed=2), cell("s3", seed=3, metrics={"rate": 1 / 3, "psnr": float("nan")})]

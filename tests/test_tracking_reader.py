@@ -12,27 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import tracking.search
 from tests.tracking_samples import METRICS, cell, failed, fields, local_store
-from tracking import (
-    Gathered,
-    Store,
-    StudyWriter,
-    TrackingError,
-    completed,
-    free_port,
-    gather,
-    open_study,
-    read_cells,
-    read_history,
-    read_pictures,
-    resolve,
-    studies,
-    study_info,
-    ui_command,
-)
+from tracking.errors import TrackingError
+from tracking.reader import read_cells, read_history, read_pictures, studies, study_info
 from tracking.schema import HISTORY_COLUMNS, LEADING_COLUMNS, OTHER_COLUMNS
-from tracking.store import local_folder
+from tracking.search import Gathered, completed, gather
+from tracking.store import Store, local_folder, resolve
+from tracking.ui import free_port, ui_command
+from tracking.writer import StudyWriter, open_study
 
 NAN = float("nan")
 
@@ -199,7 +186,7 @@ def test_a_metric_that_whole_arms_lack_is_no_news(store: Store, study: str, writ
 def test_thousands_of_cells_come_page_by_page(
     store: Store, study: str, writer: StudyWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracking.search, "_PAGE", 3)
+    monkeypatch.setattr("tracking.search._PAGE", 3)
     keys = [f"page{i}" for i in range(10)]
     for i, key in enumerate(keys):
         writer.write_cell(cell(key, seed=i, history=(), pictures={}, files={}))

@@ -16,23 +16,14 @@ import pandas as pd
 import pytest
 
 from tests.tracking_samples import cell, failed, local_store
-from tracking import (
-    Store,
-    TrackingError,
-    completed,
-    free_port,
-    gather,
-    kept,
-    links,
-    open_store,
-    open_study,
-    read_cells,
-    read_history,
-    read_pictures,
-    read_weights,
-    study_info,
-    ui_command,
-)
+from tracking.errors import TrackingError
+from tracking.opening import open_store
+from tracking.reader import read_cells, read_history, read_pictures, study_info
+from tracking.search import completed, gather
+from tracking.store import Store
+from tracking.ui import free_port, links, ui_command
+from tracking.weights import kept, read_weights
+from tracking.writer import open_study
 
 RECORDS = [cell("s1", seed=1), failed("s2", seed=2), cell("s3", seed=3, metrics={"rate": 1 / 3, "psnr": float("nan")})]
 WEIGHTS = b"safetensors"

@@ -23,9 +23,11 @@ from hypothesis import strategies as st
 from mlflow.store.db.utils import _get_latest_schema_revision
 from sqlalchemy import make_url
 
-from tracking import TrackingError, open_store, open_study, probes, resolve, sqlite
-from tracking.errors import explained, first_line, hide_password
-from tracking.store import Store, local_folder, sqlite_path, sqlite_uri
+from tracking import probes, sqlite
+from tracking.errors import TrackingError, explained, first_line, hide_password
+from tracking.opening import open_store
+from tracking.store import Store, local_folder, resolve, sqlite_path, sqlite_uri
+from tracking.writer import open_study
 
 
 @pytest.fixture(autouse=True)
@@ -288,13 +290,11 @@ def test_a_server_of_something_else_is_refused(status: int, message: str) -> Non
 
 
 FIRST_USE = """
-import sys, tracking
-assert tracking.TrackingError.__name__ == "TrackingError"
-ours = {name for name in sys.modules if name.startswith("tracking")}
-assert ours == {"tracking", "tracking.errors"}, ours
+import sys
+from tracking.opening import open_store
 heavy = {"mlflow", "pandas", "numpy", "sqlalchemy", "torch"} & set(sys.modules)
 assert not heavy, heavy
-tracking.open_store(folder=__import__("pathlib").Path(sys.argv[1]))
+open_store(folder=__import__("pathlib").Path(sys.argv[1]))
 from mlflow.telemetry import utils
 utils._IS_IN_CI_ENV_OR_TESTING = False
 print("telemetry", "off" if utils.is_telemetry_disabled() else "on")

@@ -11,22 +11,13 @@ import numpy as np
 import pytest
 
 from tests.tracking_samples import cell, failed, local_store
-from tracking import (
-    KeptCell,
-    Store,
-    StudyWriter,
-    TrackingError,
-    completed,
-    gather,
-    kept,
-    open_study,
-    read_cells,
-    read_history,
-    read_weights,
-    store_weights,
-)
+from tracking.errors import TrackingError
+from tracking.reader import read_cells, read_history
 from tracking.records import CellRecord
-from tracking.store import local_folder
+from tracking.search import completed, gather
+from tracking.store import Store, local_folder
+from tracking.weights import KeptCell, kept, read_weights, store_weights
+from tracking.writer import StudyWriter, open_study
 
 WEIGHTS = b"\x00\x01 safetensors"
 
@@ -166,6 +157,11 @@ def test_a_record_has_weights_of_its_own_or_of_its_key(store: Store, writer: Stu
         cell("own", weights=WEIGHTS, weights_of=kept_cell)
     with pytest.raises(TrackingError, match=r"has key='other'; its weights have 'own'"):
         cell("other", weights_of=kept_cell)
-    for changes in ({"weights": WEIGHTS}, {"measures": "m"}, {"weights_of": kept_cell}):
-        with pytest.raises(TrackingError, match="failed: it has neither measures nor weights"):
-            replace(failed("own"), **changes)
+    with pytest.raises(TrackingError, match="failed: it was not measured, and has no measures"):
+        replace(failed("own"), measures="m")
+
+
+def test_a_cell_that_could_not_be_measured_keeps_its_weights(store: Store, writer: StudyWriter) -> None:
+    writer.write_cell(replace(failed("trained"), weights=WEIGHTS))
+    assert completed(store, ["trained"]) == set()
+    assert read_weights(store, kept(store, ["trained"])["trained"]) == WEIGHTS

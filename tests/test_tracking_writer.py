@@ -21,21 +21,15 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, event
 
 from tests.tracking_samples import METRICS, cell, failed, fields, local_store
-from tracking import (
-    CellRecord,
-    Store,
-    StudyWriter,
-    TrackingError,
-    completed,
-    log_torch_model,
-    open_study,
-    read_cells,
-    read_history,
-    read_pictures,
-    studies,
-)
 from tracking.dead_runs import is_dead, this_process
+from tracking.errors import TrackingError
+from tracking.models import log_torch_model
+from tracking.reader import read_cells, read_history, read_pictures, studies
+from tracking.records import CellRecord
+from tracking.search import completed
+from tracking.store import Store
 from tracking.values import as_text, history_of, history_text, join_names, split_names
+from tracking.writer import StudyWriter, open_study
 
 NAN, INF = float("nan"), float("inf")
 
@@ -321,7 +315,7 @@ import os, signal, sys
 from pathlib import Path
 from sqlalchemy import Engine, event
 from tests.tracking_samples import cell, local_store
-from tracking import open_study
+from tracking.writer import open_study
 
 folder, points = Path(sys.argv[1]), [int(point) for point in sys.argv[2].split(",")]
 local_store(folder / "unused")  # so that all is imported before the first fork

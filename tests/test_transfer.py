@@ -1,4 +1,4 @@
-"""The transfer function: blurs of known H, a shift, noise, pooling, rings of any shape, censoring, refusals."""
+"""The transfer function: blurs of known H, a shift, noise, pooling, rings of any shape, refusals."""
 
 from __future__ import annotations
 
@@ -45,7 +45,6 @@ def test_a_gaussian_blur_has_its_own_transfer_function(sigma: float, shape: tupl
     expected = torch.exp(-2 * (math.pi * sigma * passed.frequency) ** 2)
     torch.testing.assert_close(passed.h, expected, rtol=0, atol=0.01)
     assert passed.mtf50 == pytest.approx(MTF50 / sigma, rel=0.005)
-    assert not passed.censored
 
 
 @pytest.mark.parametrize("sigma", [0.7, 1.0])
@@ -135,20 +134,17 @@ def curve(*h: float) -> Transfer:
 def test_mtf50_is_the_first_crossing_between_rings() -> None:
     assert curve(1.0, 0.8, 0.4, 0.9, 0.1).mtf50 == pytest.approx(0.1 + 0.1 * 0.3 / 0.4)
     assert curve(1.0, 0.5, 0.0).mtf50 == pytest.approx(0.1)
-    assert curve(1.0, 0.5, 0.8).censored  # a half is not below a half
-    assert curve(1.0, 0.5, 0.8).mtf50 == 0.5
+    assert curve(1.0, 0.5, 0.8).mtf50 == 0.5  # Nyquist: a half is not below a half
 
 
-def test_mtf50_is_censored_at_nyquist() -> None:
-    passed = curve(1.0, 0.9, 0.8)
-    assert passed.mtf50 == 0.5
-    assert passed.censored
+def test_mtf50_ends_at_nyquist() -> None:
+    assert curve(1.0, 0.9, 0.8).mtf50 == 0.5
     assert curve(1.0, 1.0, 1.0, 1.0, 1.0, 0.505, 0.0).mtf50 == 0.5  # beyond it only rounding of the last ring
 
 
 def test_mtf50_of_what_never_arrives_is_zero() -> None:
     passed = transfer(0.4 * texture(3, 9, 8), texture(3, 9, 8))
-    assert (passed.mtf50, passed.censored) == (0.0, False)
+    assert passed.mtf50 == 0.0
 
 
 def test_rings_without_power_are_nan_and_skipped() -> None:
@@ -158,7 +154,6 @@ def test_rings_without_power_are_nan_and_skipped() -> None:
     assert passed.h.isnan().tolist() == [False, True, True, True, True]
     nothing = transfer(texture(3, 9, 8), torch.zeros(3, 9, 8, dtype=torch.float64))
     assert math.isnan(nothing.mtf50)
-    assert not nothing.censored
 
 
 def test_a_flat_reconstruction_passes_nothing_and_coheres_with_nothing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,11 @@ import pandas as pd
 import pytest
 
 from reports.claims import load, model
-from reports.claims.kinds import KINDS, Kind, Margined
+from reports.claims.kinds import KINDS, Kind
 from reports.claims.load import load_claims
 from reports.claims.needs import needed_arms
 from reports.claims.regions import Region
-from reports.judging.decisions import Level, conjunction
+from reports.judging.decisions import conjunction
 from reports.judging.differences import MEASURES
 from reports.judging.judge import headlines, judge
 from reports.judging.statistics import holm, p_values, seeds_to_settle
@@ -121,12 +122,6 @@ def test_five_seeds_can_decide_from_one_side_and_cannot_refute_an_equality() -> 
     assert "5 seeds cannot refute an equality at 0.05; 6 can" in apart.sentence
     assert apart.seeds_to_settle == 6
     assert single(one("equivalent"), two_arms(5.0, seeds=6)).verdict == "refuted"
-
-
-def test_min_seeds_raises_the_guard_and_never_lowers_it() -> None:
-    assert single(one(), two_arms(5.0, seeds=6), min_seeds=7).verdict == "insufficient data"
-    assert Level.of(0.05, 2).least == 5
-    assert Level.of(0.01).least == 7
 
 
 def test_the_exact_test_overrules_t_and_says_so() -> None:
@@ -296,8 +291,8 @@ def test_an_uncounted_leg_is_shown_and_does_not_decide() -> None:
 def test_a_new_kind_of_claim_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     """No worse: above minus the margin. It is read, measured, tested and worded without another line of code."""
 
-    def not_below(leg: Margined) -> Region:
-        return Region(low=-(leg.margin or 0.0))
+    def not_below(margin: float, direction: str) -> Region:
+        return Region(low=-margin)
 
     added = replace(KINDS["greater"], name="no-worse", region=not_below)
     for module in (model, load):
@@ -352,6 +347,7 @@ def test_the_sensitivity_of_a_conjunction_is_the_conjunction_of_the_settings() -
 # The record.
 
 
+@cache
 def everything(seeds: int = 8) -> pd.DataFrame:
     """A made-up study of the notes' grid with all that the notes' claims pull."""
 
@@ -376,10 +372,15 @@ def everything(seeds: int = 8) -> pd.DataFrame:
     return frame(*arms)
 
 
+@cache
+def judged_notes() -> tuple[Verdict, ...]:
+    """The notes' claims, judged on all that they pull."""
+    return tuple(judge(load_claims("notes"), everything()))
+
+
 def test_the_notes_are_judged_whole() -> None:
-    cells, notes = everything(), load_claims("notes")
-    verdicts = judge(notes, cells)
-    assert len(cells) == 472
+    verdicts, notes = judged_notes(), load_claims("notes")
+    assert len(everything()) == 472
     assert [v.claim.id for v in headlines(verdicts)] == [claim.id for claim in notes]
     words = {v.claim.id: v.verdict for v in headlines(verdicts)}
     for claim in ("mae-acutance", "mse-blurs", "beta-is-the-weight", "mean-is-a-reweighting", "sum-is-the-paper"):
@@ -401,7 +402,7 @@ def test_the_record_is_json_with_exactly_the_documented_keys() -> None:
         for leg in record["legs"]:
             check(leg)
 
-    for verdict in judge(load_claims("notes"), everything()):
+    for verdict in judged_notes():
         text = json.dumps(verdict.to_dict(), allow_nan=False)
         check(json.loads(text))
 
@@ -415,7 +416,7 @@ def test_the_document_holds_the_verdicts_and_the_level_they_were_judged_at() -> 
 
 
 def test_a_claim_of_two_places_is_answered_for_both_together_first() -> None:
-    verdicts = [v for v in judge(load_claims("notes"), everything()) if v.claim.id == "better-than-bce"]
+    verdicts = [v for v in judged_notes() if v.claim.id == "better-than-bce"]
     assert [v.place for v in verdicts] == ["overall", "nominal", "matched-rate"]
     overall, *places = verdicts
     assert overall.verdict == conjunction(v.verdict for v in places)

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from tracking import CellRecord, Store, open_store
+from tracking.opening import open_store
+from tracking.records import CellRecord
+from tracking.store import Store
 
 METRICS = ("rate", "bce", "ssim", "psnr")
 

@@ -48,9 +48,9 @@ def read(store: Store, wanted: Mapping[str, tuple[str, str]], name: str) -> dict
     wanted: anything -> (run id, artifact address). Returns the same keys -> content; None where the file is missing.
     Raises TrackingError for files that only a server can give, and where it refuses.
     """
-    folders = {key: local_folder(address) for key, (_, address) in wanted.items()}
-    if all(folder is not None for folder in folders.values()):
-        return {key: _content(folder / name) for key, folder in folders.items() if folder is not None}
+    folders = {key: folder for key, (_, address) in wanted.items() if (folder := local_folder(address)) is not None}
+    if len(folders) == len(wanted):
+        return {key: _content(folder / name) for key, folder in folders.items()}
     if not store.is_server and any(address.startswith("mlflow-artifacts:") for _, address in wanted.values()):
         raise TrackingError(
             f"Files of runs in {store.shown} were sent to an MLflow server, which keeps them: "
@@ -68,29 +68,25 @@ def read(store: Store, wanted: Mapping[str, tuple[str, str]], name: str) -> dict
 
 def read_all(store: Store, runs: Mapping[str, Run], name: str) -> dict[str, bytes]:
     """One file of each of many cells' runs, by any key. Raises TrackingError where it is missing."""
-    contents = read(store, addresses(runs), name)
-    for key, content in contents.items():
+    contents = {}
+    for key, content in read(store, addresses(runs), name).items():
         if content is None:
             run = runs[key].info
             raise TrackingError(
                 f"{name} of cell {run.run_name} (run {run.run_id}) is not at {run.artifact_uri}. "
                 "Was the folder moved or cleaned? MLflow keeps its absolute address."
             )
-    return {key: content for key, content in contents.items() if content is not None}
+        contents[key] = content
+    return contents
 
 
 def addresses(runs: Mapping[str, Run]) -> dict[str, tuple[str, str]]:
-    """What `read` asks for, of runs."""
+    """The argument `wanted` of `read`, for these runs."""
     return {key: (run.info.run_id, run.info.artifact_uri) for key, run in runs.items()}
 
 
 def pack(arrays: Mapping[str, Any]) -> bytes:
-    """Arrays as one compressed .npz. Raises TrackingError for an array of objects: it could not be read safely.
-
-    >>> import numpy as np
-    >>> unpack(pack({"samples": np.zeros((2, 8, 8), np.uint8)}))["samples"].shape
-    (2, 8, 8)
-    """
+    """Arrays as one compressed .npz. Raises TrackingError for an array of objects: it could not be read safely."""
     import numpy as np
 
     for name, array in arrays.items():
@@ -121,14 +117,9 @@ def _place(folder: Path, files: Mapping[str, Content]) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}.{os.getpid()}")
-        draft.write_bytes(_bytes(content))
+        content = content.read_bytes() if isinstance(content, Path) else content
+        draft.write_bytes(content.encode() if isinstance(content, str) else content)
         os.replace(draft, path)
-
-
-def _bytes(content: Content) -> bytes:
-    if isinstance(content, Path):
-        return content.read_bytes()
-    return content.encode() if isinstance(content, str) else content
 
 
 def _content(path: Path) -> bytes | None:

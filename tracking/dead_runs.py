@@ -1,4 +1,4 @@
-"""Closes what killed processes left open, so that the UI does not show them as running for ever."""
+"""Closes the runs that killed processes left open, so that the UI does not show them as running for ever."""
 
 from __future__ import annotations
 
@@ -17,15 +17,10 @@ def this_process() -> str:
 
 
 def is_dead(process: str) -> bool:
-    """Whether a process named by `this_process` is known to have ended. One of another machine never is.
-
-    >>> is_dead(this_process())
-    False
-    """
+    """Whether a process named by `this_process` is known to have ended. One of another machine never is."""
     import psutil
 
-    host, _, rest = process.partition(":")
-    pid, _, started = rest.partition(":")
+    host, pid, started = [*process.split(":"), "", ""][:3]
     if host != socket.gethostname() or not pid.isdigit():
         return False
     try:

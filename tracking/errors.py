@@ -29,15 +29,21 @@ def first_line(error: BaseException) -> str:
     'database is locked'
     """
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    text = hide_password(re.sub(r"^\([\w.]+\) ", "", lines[0].strip()))
-    return text if len(text) <= _LIMIT else text[: _LIMIT - 1] + "…"
+    return shorten(hide_password(re.sub(r"^\([\w.]+\) ", "", lines[0].strip())), _LIMIT)
+
+
+def shorten(text: str, limit: int) -> str:
+    """The text, with what is beyond that many characters cut off, and marked.
+
+    >>> shorten("diverged at epoch 3", 9)
+    'diverged…'
+    """
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 @contextmanager
 def explained(failure: str) -> Iterator[None]:
-    """Turns what MLflow or the disk throws into a TrackingError that begins with ``failure``.
-
-    Raises TrackingError from the original. Errors of our own, and of anything else, pass as they are.
+    """Turns an error of MLflow or the disk into a TrackingError that begins with ``failure``; others pass as they are.
 
     >>> with explained("The history of cell mae-sum-b1-s3 cannot be written"):
     ...     raise OSError(28, "No space left on device")
@@ -46,9 +52,8 @@ def explained(failure: str) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        raise TrackingError(f"{failure}: {first_line(error)}") from error
     except Exception as error:
-        if type(error).__module__.split(".")[0] not in ("mlflow", "sqlalchemy", "sqlite3"):
+        library = type(error).__module__.split(".")[0]
+        if not isinstance(error, OSError) and library not in ("mlflow", "sqlalchemy", "sqlite3"):
             raise
         raise TrackingError(f"{failure}: {first_line(error)}") from error

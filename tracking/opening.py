@@ -12,10 +12,8 @@ def open_store(uri: str | None = None, *, create: bool = True, folder: Path | No
     """A store that has been tried: reachable, MLflow's own, of this MLflow's schema, and writable if ``create``.
 
     uri, folder: as for `resolve`. create: make the SQLite file and its schema when they are missing; with False a
-    missing file is an error, for commands that only read. Takes a second or two where a schema is made, and at most
-    about ten where a server does not answer.
-
-    Raises TrackingError, in one sentence, for everything that would fail later.
+    missing file is an error, for commands that only read. Takes two seconds where a schema is made, and at most about
+    ten where a server does not answer. Raises TrackingError for everything that would fail later.
     """
     store = resolve(uri, folder=folder)
     if store.is_server:

@@ -6,18 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from tracking import schema
 from tracking.dead_runs import is_dead
-from tracking.schema import (
-    CELLS,
-    CELLS_DONE,
-    CELLS_FAILED,
-    PENDING,
-    STATUS_DONE,
-    STATUS_FAILED,
-    TAG_PROCESS,
-    TAG_STATUS,
-    TAG_STUDY,
-)
 from tracking.search import children, parents
 from tracking.store import Store
 
@@ -30,8 +20,8 @@ class StudyProgress:
     """The latest invocation of a study.
 
     started: UTC. status: MLflow's in lower case, or 'killed' where the process that wrote it is known to be dead.
-    process: that process, as `dead_runs.this_process` names it. cells: how many the study has. done: how many of them
-    were done before this invocation or have been done in it. failed: how many have failed in it.
+    process: that process, as `dead_runs.this_process` names it. cells: how many the study has. done: of these, before
+    this invocation or in it. failed: in this invocation.
     """
 
     study: str
@@ -48,23 +38,23 @@ def progress(store: Store) -> list[StudyProgress]:
     """The latest invocation of every study in the store, newest first."""
     latest: dict[str, Run] = {}
     for run in parents(store):
-        latest.setdefault(run.data.tags.get(TAG_STUDY, ""), run)
+        latest.setdefault(run.data.tags.get(schema.TAG_STUDY, ""), run)
     return [_progress(store, run) for run in latest.values()]
 
 
 def _progress(store: Store, run: Run) -> StudyProgress:
-    process = run.data.tags.get(TAG_PROCESS, "")
+    process = run.data.tags.get(schema.TAG_PROCESS, "")
     killed = run.info.status == "RUNNING" and is_dead(process)
-    cells = int(run.data.params.get(CELLS, 0))
+    cells = int(run.data.params.get(schema.CELLS, 0))
     done, failed = _counts(store, run)
     return StudyProgress(
-        study=run.data.tags.get(TAG_STUDY, ""),
+        study=run.data.tags.get(schema.TAG_STUDY, ""),
         run_id=run.info.run_id,
         started=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
         status="killed" if killed else run.info.status.lower(),
         process=process,
         cells=cells,
-        done=cells - int(run.data.params.get(PENDING, cells)) + done,
+        done=cells - int(run.data.params.get(schema.PENDING, cells)) + done,
         failed=failed,
     )
 
@@ -72,7 +62,7 @@ def _progress(store: Store, run: Run) -> StudyProgress:
 def _counts(store: Store, run: Run) -> tuple[int, int]:
     """How many cells of an invocation are done and how many have failed; counted one by one only until it has ended."""
     metrics = run.data.metrics
-    if CELLS_DONE in metrics and CELLS_FAILED in metrics:  # written when it ended
-        return int(metrics[CELLS_DONE]), int(metrics[CELLS_FAILED])
-    statuses = [child.data.tags.get(TAG_STATUS) for child in children(store, run)]
-    return statuses.count(STATUS_DONE), statuses.count(STATUS_FAILED)
+    if schema.CELLS_DONE in metrics and schema.CELLS_FAILED in metrics:  # written when it ended
+        return int(metrics[schema.CELLS_DONE]), int(metrics[schema.CELLS_FAILED])
+    statuses = [child.data.tags.get(schema.TAG_STATUS) for child in children(store, run)]
+    return statuses.count(schema.STATUS_DONE), statuses.count(schema.STATUS_FAILED)

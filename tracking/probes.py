@@ -1,7 +1,7 @@
 """Tries a store before anything is trained, so that each failure is one sentence and comes within seconds.
 
-MLflow's own answers come late and long: it retries a dead server for minutes and a file that is no database for more
-than one, and it migrates an older schema without asking. So the cheap questions are asked here first.
+MLflow itself retries a dead server for minutes, and a file that is no database for more than one; and it migrates an
+older schema without asking.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from tracking import sqlite
 from tracking.errors import TrackingError, explained, first_line
@@ -42,9 +42,8 @@ def check_sqlite(store: Store, path: Path, *, create: bool) -> None:
     """Makes or tries an SQLite store. Raises TrackingError if it is missing, not writable or not MLflow's."""
     prefix = f"tracking_uri={store.shown!r}"
     with explained(f"{prefix} cannot be used"):
-        is_folder = path.is_dir()
-    if is_folder:
-        raise TrackingError(f"{prefix} is a folder. Did you mean {sqlite_uri(path / 'mlflow.db')!r}?")
+        if path.is_dir():
+            raise TrackingError(f"{prefix} is a folder. Did you mean {sqlite_uri(path / 'mlflow.db')!r}?")
     empty = not path.exists() or path.stat().st_size == 0
     if empty and not create:
         raise TrackingError(f"{prefix} holds no runs: {path} does not exist. Run a study first, or name another store.")
@@ -55,7 +54,7 @@ def check_sqlite(store: Store, path: Path, *, create: bool) -> None:
         sqlite.create(path, prefix)
     elif create:
         check_file(path, prefix)
-    _examine(store)
+    _check_schema(store)
     if create:
         sqlite.use_wal(path)
     _open(store)
@@ -63,12 +62,12 @@ def check_sqlite(store: Store, path: Path, *, create: bool) -> None:
 
 def check_database(store: Store) -> None:
     """Tries a database. Raises TrackingError if it does not answer, or is not one that this MLflow reads."""
-    _examine(store)
+    _check_schema(store)
     _open(store)
 
 
-def _examine(store: Store) -> None:
-    """Reads the tables and the schema version of a database, and refuses what MLflow would not open."""
+def _check_schema(store: Store) -> None:
+    """Refuses a database that MLflow would not open."""
     prefix = f"tracking_uri={store.shown!r}"
     set_switches()
     engine = _engine(store.uri, prefix)
@@ -101,9 +100,9 @@ def check_folder(folder: Path, prefix: str) -> None:
 
 
 def check_file(path: Path, prefix: str) -> None:
-    """Asks whether a file may be written. Raises TrackingError beginning with ``prefix``.
+    """Raises TrackingError beginning with ``prefix`` for a file that may not be written.
 
-    Asks and does not try: closing a file drops every lock that this process holds on it, SQLite's among them
+    The file is not opened: closing it would drop every lock that this process holds on it, SQLite's among them
     (https://www.sqlite.org/howtocorrupt.html, 2.2).
     """
     if not os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
@@ -118,11 +117,9 @@ def _engine(uri: str, prefix: str) -> Engine:
     from sqlalchemy.exc import SQLAlchemyError
     from sqlalchemy.pool import NullPool
 
-    options: dict[str, Any] = {}
-    if uri.startswith(("postgresql", "mysql")):
-        options["connect_args"] = {"connect_timeout": _SECONDS}
+    options = {"connect_timeout": _SECONDS} if uri.startswith(("postgresql", "mysql")) else {}
     try:
-        return create_engine(uri, poolclass=NullPool, **options)
+        return create_engine(uri, poolclass=NullPool, connect_args=options)
     except ModuleNotFoundError as error:
         package = _DRIVERS.get(str(error.name), str(error.name))
         raise TrackingError(f"{prefix} needs a Python package that is missing: pip install '{package}'") from error
@@ -141,8 +138,9 @@ def _schema_version(engine: Engine, prefix: str) -> str | None:
             if not tables:
                 return None
             if "alembic_version" not in tables or not tables >= _TABLES:
+                some = ", ".join(sorted(tables)[:3]) + (" and others" if len(tables) > 3 else "")
                 raise TrackingError(
-                    f"{prefix} is a database, but not one of MLflow's: it holds {_some(tables)}. "
+                    f"{prefix} is a database, but not one of MLflow's: it holds the tables {some}. "
                     "Name another file or database."
                 )
             return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar())
@@ -177,7 +175,7 @@ def _check_version(version: str, prefix: str, shown: str) -> None:
 def _newest_revisions() -> set[str]:
     """The revisions of MLflow's schema that no other builds on, from the text of its migrations.
 
-    Alembic, which knows for certain, imports MLflow and all migrations: a third of a second, spent only to refuse.
+    Alembic imports MLflow and all migrations for it, which takes a third of a second.
     """
     package = find_spec("mlflow")
     folder = Path(package.origin or "").parent / _MIGRATIONS / "versions" if package else Path()
@@ -185,12 +183,6 @@ def _newest_revisions() -> set[str]:
     revisions = {match[1] for text in texts if (match := re.search(r"^revision\b.*?[\"'](\w+)", text, re.M))}
     earlier = {match[1] for text in texts if (match := re.search(r"^down_revision\b.*?[\"'](\w+)", text, re.M))}
     return revisions - earlier
-
-
-def _some(names: set[str]) -> str:
-    """A few names, for a message."""
-    first = ", ".join(sorted(names)[:3])
-    return f"the tables {first}" + (" and others" if len(names) > 3 else "")
 
 
 @contextmanager

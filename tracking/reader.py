@@ -7,38 +7,16 @@ MLflow has stored as 0, is seen here and not averaged.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from tracking import artifacts
+from tracking import artifacts, schema
 from tracking.errors import TrackingError
-from tracking.schema import (
-    CLAIMS_FILE,
-    ENVIRONMENT,
-    EPOCH,
-    FINAL,
-    HISTORY,
-    HISTORY_COLUMNS,
-    LEADING_COLUMNS,
-    NUMBERS,
-    OTHER_COLUMNS,
-    PICTURES,
-    REQUIRED,
-    SECONDS,
-    STATUS_DONE,
-    STUDY_FILE,
-    TAG_KEY,
-    TAG_METRICS,
-    TAG_NON_FINITE,
-    TAG_REASON,
-    TAG_STATUS,
-    TAG_STUDY,
-)
-from tracking.search import Gathered, gather, parents
+from tracking.search import Keys, gather, parents
 from tracking.store import Store
 from tracking.values import history_of, split_names
 
@@ -47,14 +25,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from mlflow.entities import Run
 
-Keys = Iterable[str] | Mapping[str, str] | Gathered | None
 _LARGEST = 1.7976931348623157e308  # what MLflow stores for infinity
-_TAGS: Mapping[str, str] = {"key": TAG_KEY, "status": TAG_STATUS, "reason": TAG_REASON}
+_TAGS: Mapping[str, str] = {"key": schema.TAG_KEY, "status": schema.TAG_STATUS, "reason": schema.TAG_REASON}
 
 
 @dataclass(frozen=True)
 class StudyInfo:
-    """One invocation of a study: its parent run. Times in UTC; status is MLflow's own, which proves nothing."""
+    """One invocation of a study: its parent run. Times in UTC; status is MLflow's own."""
 
     study: str
     run_id: str
@@ -80,8 +57,8 @@ def read_cells(
     keys: the cells wanted, in this order, wherever in the store they are; a mapping names the measures of each; or
     what `gather` returned; None for all of ``study``, or of the store.
     parsers: further params to add as columns, and what makes a value of the text; None where a cell has no such param.
-    allow_missing: leave out keys that have no complete run, instead of refusing. What the reader should know is in
-    ``frame.attrs["notes"]``, sentences.
+    allow_missing: leave out keys that have no complete run, instead of refusing. ``frame.attrs["notes"]`` are sentences
+    for the reader.
 
     A done cell's NaN is a metric that came out NaN or infinite, or one that only other cells measure; a failed cell's
     metrics are all NaN. Raises TrackingError for missing cells, for a cell whose metrics do not add up, and for a
@@ -97,12 +74,15 @@ def read_cells(
         )
     rows = [_row(run, parsers) for run in cells.runs.values()]
     metrics = dict.fromkeys(name for _, measured in rows for name in measured)
-    data: dict[str, Any] = {name: [row[name] for row, _ in rows] for name in LEADING_COLUMNS}
+    data: dict[str, Any] = {name: [row[name] for row, _ in rows] for name in schema.LEADING_COLUMNS}
     data |= {name: [measured.get(name, math.nan) for _, measured in rows] for name in metrics}
-    data |= {name: [row[name] for row, _ in rows] for name in OTHER_COLUMNS}
-    data |= {name: _typed([row[name] for row, _ in rows]) for name in parsers}
+    data |= {name: [row[name] for row, _ in rows] for name in schema.OTHER_COLUMNS}
+    for name in parsers:
+        values = [row[name] for row, _ in rows]
+        # Where some are None the values stay as they are: pandas would make NaN of them.
+        data[name] = pd.Series(values, dtype=object if None in values else None)
     frame = pd.DataFrame(data)
-    frame = frame.astype({name: kind for name, kind in NUMBERS.items() if kind is float} | {"seed": "int64"})
+    frame = frame.astype({name: kind for name, kind in schema.NUMBERS.items() if kind is float} | {"seed": "int64"})
     frame.attrs["notes"] = (*cells.notes, *_uneven(rows, list(metrics)))
     return frame
 
@@ -117,30 +97,31 @@ def read_history(store: Store, keys: Keys = None, study: str | None = None) -> p
 
     runs = gather(store, keys, study).runs
     rows = [
-        (key, row[EPOCH], name, value)
-        for key, content in artifacts.read_all(store, runs, HISTORY).items()
+        (key, row[schema.EPOCH], name, value)
+        for key, content in artifacts.read_all(store, runs, schema.HISTORY).items()
         for row in history_of(content.decode())
         for name, value in row.items()
-        if name != EPOCH
+        if name != schema.EPOCH
     ]
-    columns = list(zip(*rows, strict=True)) or [()] * len(HISTORY_COLUMNS)
+    columns = list(zip(*rows, strict=True)) or [()] * len(schema.HISTORY_COLUMNS)
     kinds = {"key": "str", "epoch": "int64", "metric": "str", "value": "float64"}
-    return pd.DataFrame(dict(zip(HISTORY_COLUMNS, map(list, columns), strict=True))).astype(kinds)
+    return pd.DataFrame(dict(zip(schema.HISTORY_COLUMNS, map(list, columns), strict=True))).astype(kinds)
 
 
-def read_pictures(store: Store, keys: Iterable[str] | Mapping[str, str] | Gathered) -> dict[str, dict[str, np.ndarray]]:
+def read_pictures(store: Store, keys: Keys) -> dict[str, dict[str, np.ndarray]]:
     """The arrays of each cell's `pictures.npz`, by key. Cells without a complete run or without pictures are left out.
 
     Read without pickle. Raises TrackingError for a file that is no archive of arrays.
     """
     runs = gather(store, keys).runs
     pictures = {}
-    for key, content in artifacts.read(store, artifacts.addresses(runs), PICTURES).items():
+    for key, content in artifacts.read(store, artifacts.addresses(runs), schema.PICTURES).items():
         if content is not None:
             try:
                 pictures[key] = artifacts.unpack(content)
             except Exception as error:  # zipfile, zlib and numpy each have their own
-                raise TrackingError(f"{PICTURES} of cell {runs[key].info.run_name} cannot be read: {error}") from error
+                cell = runs[key].info.run_name
+                raise TrackingError(f"{schema.PICTURES} of cell {cell} cannot be read: {error}") from error
     return pictures
 
 
@@ -149,14 +130,16 @@ def studies(store: Store) -> list[StudyInfo]:
     return [_info(run, {}) for run in parents(store)]
 
 
-def study_info(store: Store, study: str, files: Sequence[str] = (STUDY_FILE, CLAIMS_FILE, ENVIRONMENT)) -> StudyInfo:
+def study_info(
+    store: Store, study: str, files: Sequence[str] = (schema.STUDY_FILE, schema.CLAIMS_FILE, schema.ENVIRONMENT)
+) -> StudyInfo:
     """The latest invocation of a study, with those of its text ``files`` that exist.
 
     Raises TrackingError, with the nearest name, if the study was never run in this store.
     """
     runs = parents(store, study)
     if not runs:
-        known = sorted({run.data.tags.get(TAG_STUDY, "") for run in parents(store)})
+        known = sorted({run.data.tags.get(schema.TAG_STUDY, "") for run in parents(store)})
         near = get_close_matches(study, known, n=1)
         tail = f" Did you mean {near[0]!r}?" if near else ""
         raise TrackingError(f"study={study!r} was never run in {store.shown}; it holds {known}.{tail}")
@@ -172,15 +155,15 @@ def study_info(store: Store, study: str, files: Sequence[str] = (STUDY_FILE, CLA
 def _row(run: Run, parsers: Mapping[str, Callable[[str], Any]]) -> tuple[dict[str, Any], dict[str, float]]:
     """A cell's columns, and its metrics in the order measured (empty for a failed one)."""
     params, tags = run.data.params, run.data.tags
-    if absent := [name for name in REQUIRED if name not in params]:
+    if absent := [name for name in schema.REQUIRED if name not in params]:
         raise TrackingError(f"cell {_shown(run)} has no param {absent[0]!r}: it was not written by this program.")
     row: dict[str, Any] = {
         name: tags.get(_TAGS[name], "") if name in _TAGS else _column(run, name)
-        for name in (*LEADING_COLUMNS, *OTHER_COLUMNS)
+        for name in (*schema.LEADING_COLUMNS, *schema.OTHER_COLUMNS)
     }
-    row["seconds"] = run.data.metrics.get(SECONDS, math.nan)
+    row["seconds"] = run.data.metrics.get(schema.SECONDS, math.nan)
     row |= {name: _parsed(run, name, parse) if name in params else None for name, parse in parsers.items()}
-    return row, _metrics(run) if tags[TAG_STATUS] == STATUS_DONE else {}
+    return row, _metrics(run) if tags[schema.TAG_STATUS] == schema.STATUS_DONE else {}
 
 
 def _metrics(run: Run) -> dict[str, float]:
@@ -188,9 +171,10 @@ def _metrics(run: Run) -> dict[str, float]:
 
     Raises TrackingError for a hole, and for a value that stands where NaN or infinity came out.
     """
-    names, complete = split_names(run.data.tags.get(TAG_METRICS, ""))
-    bad, all_bad = split_names(run.data.tags.get(TAG_NON_FINITE, ""))
-    sent = {name.removeprefix(FINAL): value for name, value in run.data.metrics.items() if name.startswith(FINAL)}
+    names, complete = split_names(run.data.tags.get(schema.TAG_METRICS, ""))
+    bad, all_bad = split_names(run.data.tags.get(schema.TAG_NON_FINITE, ""))
+    final = schema.FINAL
+    sent = {name.removeprefix(final): value for name, value in run.data.metrics.items() if name.startswith(final)}
     holes = [name for name in names if name not in sent and name not in bad]
     if holes and all_bad:
         raise TrackingError(
@@ -200,8 +184,8 @@ def _metrics(run: Run) -> dict[str, float]:
     for name, value in sent.items():
         if name in bad or not math.isfinite(value) or abs(value) >= _LARGEST:
             raise TrackingError(
-                f"cell {_shown(run)}: {FINAL}{name}={value} stands for a NaN or infinity, which MLflow cannot store. "
-                "Delete the run in MLflow and run the study again."
+                f"cell {_shown(run)}: {final}{name}={value} stands for a NaN or infinity, "
+                "which MLflow cannot store. Delete the run in MLflow and run the study again."
             )
     rest = () if complete else sorted(set(sent) - set(names))
     return {name: sent.get(name, math.nan) for name in (*names, *rest)}
@@ -209,8 +193,7 @@ def _metrics(run: Run) -> dict[str, float]:
 
 def _column(run: Run, name: str) -> Any:
     """A param in the type of its column; a number that is absent is NaN, a text is empty."""
-    text = run.data.params.get(name, "")
-    kind = NUMBERS.get(name)
+    text, kind = run.data.params.get(name, ""), schema.NUMBERS.get(name)
     if kind is None:
         return text
     return _parsed(run, name, kind) if text else math.nan
@@ -225,19 +208,10 @@ def _parsed(run: Run, name: str, parse: Callable[[str], Any]) -> Any:
         raise TrackingError(f"cell {_shown(run)} has {name}={text!r}, {reason.rstrip('.')}.") from error
 
 
-def _typed(values: list[Any]) -> Any:
-    """Values as a column: of their common type, but unchanged where some are None, which pandas would make NaN."""
-    import pandas as pd
-
-    return pd.Series(values, dtype=object if any(value is None for value in values) else None)
-
-
 def _uneven(rows: Sequence[tuple[Mapping[str, Any], Mapping[str, float]]], metrics: Sequence[str]) -> list[str]:
-    """Metrics that only some of the done cells of an arm measured, a sentence for each.
-
-    That whole arms lack a metric is no news: models without labels have no accuracy by class, for example.
-    """
-    done = [(row["arm"], measured) for row, measured in rows if row["status"] == STATUS_DONE]
+    """Metrics that only some of the done cells of an arm measured, a sentence for each. Whole arms may lack a metric:
+    models without labels have no accuracy by class, for example."""
+    done = [(row["arm"], measured) for row, measured in rows if row["status"] == schema.STATUS_DONE]
     notes = []
     for name in metrics:
         arms = {arm for arm, measured in done if name in measured}
@@ -250,7 +224,7 @@ def _uneven(rows: Sequence[tuple[Mapping[str, Any], Mapping[str, float]]], metri
 def _info(run: Run, texts: Mapping[str, str]) -> StudyInfo:
     end = run.info.end_time
     return StudyInfo(
-        study=run.data.tags.get(TAG_STUDY, ""),
+        study=run.data.tags.get(schema.TAG_STUDY, ""),
         run_id=run.info.run_id,
         status=run.info.status,
         started=datetime.fromtimestamp(run.info.start_time / 1000, UTC),

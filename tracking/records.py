@@ -1,7 +1,4 @@
-"""What is written of one cell: checked where it is made, and cut into what MLflow can hold.
-
-Weights are a file of the run that trained them. A cell that is measured again points to that run.
-"""
+"""What is written of one cell: checked where it is made, and cut into what MLflow can hold."""
 
 from __future__ import annotations
 
@@ -9,29 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tracking import schema
 from tracking.artifacts import Content, pack
-from tracking.errors import TrackingError
-from tracking.schema import (
-    EPOCH,
-    FINAL,
-    HISTORY,
-    NON_FINITE,
-    PICTURES,
-    REQUIRED,
-    SECONDS,
-    STATUS_DONE,
-    STATUS_FAILED,
-    STATUSES,
-    TAG_MEASURES,
-    TAG_METRICS,
-    TAG_NON_FINITE,
-    TAG_REASON,
-    TAG_STATUS,
-    TAG_WEIGHTS,
-    TAG_WEIGHTS_DIGEST,
-    WEIGHTS,
-)
-from tracking.values import epoch_of, history_text, join_names, part, shorten
+from tracking.errors import TrackingError, shorten
+from tracking.values import TAG_LIMIT, epoch_of, history_text, join_names, part
 from tracking.weights import KeptCell, weights_tags
 
 
@@ -54,7 +32,7 @@ class CellRecord:
     fields: Mapping[str, object]
     metrics: Mapping[str, object] = field(default_factory=dict)
     history: Sequence[Mapping[str, object]] = ()
-    status: str = STATUS_DONE
+    status: str = schema.STATUS_DONE
     reason: str = ""
     seconds: float | None = None
     files: Mapping[str, Content] = field(default_factory=dict)
@@ -67,8 +45,8 @@ class CellRecord:
     def __post_init__(self) -> None:
         if not self.key:
             raise TrackingError(f"cell {self.name!r} has no key: it could never be found again.")
-        if self.status not in STATUSES:
-            raise TrackingError(f"cell {self.name!r}: status={self.status!r} is not one of {list(STATUSES)}.")
+        if self.status not in schema.STATUSES:
+            raise TrackingError(f"cell {self.name!r}: status={self.status!r} is not one of {list(schema.STATUSES)}.")
         check_fields(self.name, self.fields)
         self._check_outcome()
         self._check_weights()
@@ -76,16 +54,16 @@ class CellRecord:
             epoch_of(row)
 
     def _check_outcome(self) -> None:
-        if self.status == STATUS_FAILED and (self.metrics or not self.reason):
+        if self.status == schema.STATUS_FAILED and (self.metrics or not self.reason):
             raise TrackingError(f"cell {self.name!r} failed: give a reason, and no final metrics.")
-        if self.status == STATUS_DONE and not self.metrics:
+        if self.status == schema.STATUS_DONE and not self.metrics:
             raise TrackingError(f"cell {self.name!r} is done but has no metrics: it would be a hole in the results.")
         if split := [name for name in self.metrics if "," in name]:
             raise TrackingError(f"cell {self.name!r}: a metric's name holds no comma, and {split[0]!r} does.")
 
     def _check_weights(self) -> None:
-        if self.status == STATUS_FAILED and (self.measures or self.weights is not None or self.weights_of is not None):
-            raise TrackingError(f"cell {self.name!r} failed: it has neither measures nor weights.")
+        if self.status == schema.STATUS_FAILED and self.measures:
+            raise TrackingError(f"cell {self.name!r} failed: it was not measured, and has no measures.")
         if self.weights is not None and self.weights_of is not None:
             raise TrackingError(f"cell {self.name!r} has weights of its own and those of run {self.weights_of.run_id}.")
         if self.weights_of is not None and self.weights_of.key != self.key:
@@ -94,15 +72,15 @@ class CellRecord:
 
 def check_fields(name: str, fields: Mapping[str, object]) -> None:
     """Raises TrackingError unless the fields can be read back as a row of the frame."""
-    if missing := [required for required in REQUIRED if required not in fields]:
+    if missing := [required for required in schema.REQUIRED if required not in fields]:
         raise TrackingError(f"cell {name!r} lacks the fields {missing}; it has {sorted(fields)}.")
 
 
 def files_of(cell: CellRecord) -> dict[str, Content]:
     """A cell's own files, its history, its pictures and its weights."""
-    files: dict[str, Content] = {HISTORY: history_text(cell.history)} | dict(cell.files)
-    files |= {PICTURES: pack(cell.pictures)} if cell.pictures else {}
-    return files | ({WEIGHTS: cell.weights} if cell.weights is not None else {})
+    files: dict[str, Content] = {schema.HISTORY: history_text(cell.history)} | dict(cell.files)
+    files |= {schema.PICTURES: pack(cell.pictures)} if cell.pictures else {}
+    return files | ({schema.WEIGHTS: cell.weights} if cell.weights is not None else {})
 
 
 def numbers_of(cell: CellRecord, run_id: str, sent: int) -> tuple[dict[tuple[str, int], float], dict[str, str]]:
@@ -121,28 +99,25 @@ def numbers_of(cell: CellRecord, run_id: str, sent: int) -> tuple[dict[tuple[str
         metrics |= {(name, epoch): value for name, value in finite.items() if epoch > sent}
     finite, others = part(cell.metrics)
     last = max((epoch_of(row) for row in cell.history), default=0)
-    extra, _ = part({} if cell.seconds is None else {SECONDS: cell.seconds})
-    extra |= {NON_FINITE: float(count + len(others))} if count or others else {}
+    extra, _ = part({} if cell.seconds is None else {schema.SECONDS: cell.seconds})
+    extra |= {schema.NON_FINITE: float(count + len(others))} if count or others else {}
     metrics |= {(name, last): value for name, value in extra.items()}
-    metrics |= {(FINAL + name, last): value for name, value in finite.items()}
-    tags = bad_tag((*others, *bad.values())) | {TAG_METRICS: join_names(cell.metrics)}
-    tags |= {TAG_REASON: shorten(cell.reason)} if cell.reason else {}
-    tags |= {TAG_MEASURES: cell.measures} if cell.measures else {}
-    return metrics, dict(cell.tags) | tags | _weights_tags(cell, run_id) | {TAG_STATUS: cell.status}
-
-
-def _weights_tags(cell: CellRecord, run_id: str) -> dict[str, str]:
-    """The tags that say where a cell's weights are; none if they are not kept."""
+    metrics |= {(schema.FINAL + name, last): value for name, value in finite.items()}
+    tags = bad_tag((*others, *bad.values())) | {schema.TAG_METRICS: join_names(cell.metrics)}
+    tags |= {schema.TAG_REASON: shorten(cell.reason, TAG_LIMIT)} if cell.reason else {}
+    tags |= {schema.TAG_MEASURES: cell.measures} if cell.measures else {}
     if cell.weights_of is not None:
-        return {TAG_WEIGHTS: cell.weights_of.run_id, TAG_WEIGHTS_DIGEST: cell.weights_of.sha256}
-    return {} if cell.weights is None else weights_tags(run_id, cell.weights)
+        tags |= {schema.TAG_WEIGHTS: cell.weights_of.run_id, schema.TAG_WEIGHTS_DIGEST: cell.weights_of.sha256}
+    elif cell.weights is not None:
+        tags |= weights_tags(run_id, cell.weights)
+    return metrics, dict(cell.tags) | tags | {schema.TAG_STATUS: cell.status}
 
 
 def values_of(row: Mapping[str, object]) -> dict[str, object]:
     """A history row without its epoch."""
-    return {name: value for name, value in row.items() if name != EPOCH}
+    return {name: value for name, value in row.items() if name != schema.EPOCH}
 
 
 def bad_tag(names: Sequence[str]) -> dict[str, str]:
     """The tag that names what came out NaN or infinite; none if nothing did."""
-    return {TAG_NON_FINITE: join_names(names)} if names else {}
+    return {schema.TAG_NON_FINITE: join_names(names)} if names else {}

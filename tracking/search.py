@@ -7,31 +7,20 @@ different measures: each time is a run of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+from tracking import schema
 from tracking.errors import TrackingError, explained
-from tracking.schema import (
-    FINAL,
-    KIND_CELL,
-    KIND_STUDY,
-    STATUS_DONE,
-    STATUS_FAILED,
-    STATUSES,
-    TAG_KEY,
-    TAG_KIND,
-    TAG_MEASURES,
-    TAG_PARENT,
-    TAG_STATUS,
-)
 from tracking.store import Store
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
 _PAGE = 1000
-_ONLY_DONE = f" AND tags.`{TAG_STATUS}` = '{STATUS_DONE}'"
+_ONLY_DONE = f" AND tags.`{schema.TAG_STATUS}` = '{schema.STATUS_DONE}'"
 
 
 @dataclass(frozen=True)
@@ -46,6 +35,9 @@ class Gathered:
     notes: tuple[str, ...]
 
 
+Keys = Iterable[str] | Mapping[str, str] | Gathered | None
+
+
 def completed(
     store: Store, keys: Iterable[str] | Mapping[str, str] | None = None, study: str | None = None
 ) -> set[str]:
@@ -56,12 +48,10 @@ def completed(
     None, the only place. About 1 ms per cell read.
     """
     counts = _counts(keys)
-    return {run.data.tags[TAG_KEY] for run in done_runs(store, keys, study, enough=counts) if counts(run)}
+    return {run.data.tags[schema.TAG_KEY] for run in done_runs(store, keys, study, enough=counts) if counts(run)}
 
 
-def gather(
-    store: Store, keys: Iterable[str] | Mapping[str, str] | Gathered | None = None, study: str | None = None
-) -> Gathered:
+def gather(store: Store, keys: Keys = None, study: str | None = None) -> Gathered:
     """The run to read for each key: the earliest that is done, else the latest that failed.
 
     keys, study: as for `completed`; what is gathered already is returned as it is. Where a mapping names the measures,
@@ -75,16 +65,24 @@ def gather(
     counts = _counts(keys)
     candidates: dict[str, list[Run]] = {key: [] for key in wanted or ()}
     for run in _cells(store, wanted, study, enough=lambda run: _is_done(run) and counts(run)):
-        status = run.data.tags.get(TAG_STATUS)
-        if status is None:
-            continue
-        if status not in STATUSES:
-            raise TrackingError(f"run {run.info.run_id} has {TAG_STATUS}={status!r}, not one of {list(STATUSES)}.")
-        candidates.setdefault(run.data.tags[TAG_KEY], []).append(run)
+        status = run.data.tags.get(schema.TAG_STATUS)
+        if status is not None:
+            if status not in schema.STATUSES:
+                raise TrackingError(
+                    f"run {run.info.run_id} has {schema.TAG_STATUS}={status!r}, not one of {list(schema.STATUSES)}."
+                )
+            candidates.setdefault(run.data.tags[schema.TAG_KEY], []).append(run)
     alike = {key: _alike(runs, counts) for key, runs in candidates.items()}
     chosen = {key: runs[0] if _is_done(runs[0]) else runs[-1] for key, runs in alike.items() if runs}
     missing = tuple(key for key in wanted or () if key not in chosen)
     return Gathered(chosen, missing, tuple(note for runs in alike.values() for note in _notes(runs)))
+
+
+def complete_runs(
+    store: Store, keys: Iterable[str], study: str | None, *, enough: Callable[[Run], bool]
+) -> Iterator[Run]:
+    """Runs of cells that are done or have failed, however measured; keys, study and enough as for `done_runs`."""
+    return _cells(store, list(keys), study, enough=enough)
 
 
 def done_runs(
@@ -100,13 +98,13 @@ def done_runs(
 def parents(store: Store, study: str | None = None) -> list[Run]:
     """The parent runs of a study, or of all, newest first."""
     experiments = _experiments(store, study, others=study is None)
-    query = f"tags.`{TAG_KIND}` = '{KIND_STUDY}'"
+    query = f"tags.`{schema.TAG_KIND}` = '{schema.KIND_STUDY}'"
     return list(_pages(store, experiments, query, "DESC"))
 
 
 def children(store: Store, parent: Run) -> Iterator[Run]:
     """The runs of the cells that an invocation has begun, oldest first."""
-    query = f"tags.`{TAG_KIND}` = '{KIND_CELL}' AND tags.`{TAG_PARENT}` = '{parent.info.run_id}'"
+    query = f"tags.`{schema.TAG_KIND}` = '{schema.KIND_CELL}' AND tags.`{schema.TAG_PARENT}` = '{parent.info.run_id}'"
     return _pages(store, [parent.info.experiment_id], query, "ASC")
 
 
@@ -114,14 +112,14 @@ def _cells(
     store: Store, keys: Iterable[str] | None, study: str | None, condition: str = "", *, enough: Callable[[Run], bool]
 ) -> Iterator[Run]:
     """Runs of cells, oldest first within an experiment; stops between experiments once every key has enough."""
-    query = f"tags.`{TAG_KIND}` = '{KIND_CELL}'{condition}"
+    query = f"tags.`{schema.TAG_KIND}` = '{schema.KIND_CELL}'{condition}"
     wanted = None if keys is None else set(keys)
     pending = set(wanted or ())
     for experiment in _experiments(store, study, others=wanted is not None or study is None):
         if wanted is not None and not pending:
             return
         for run in _pages(store, [experiment], query, "ASC"):
-            key = run.data.tags.get(TAG_KEY)
+            key = run.data.tags.get(schema.TAG_KEY)
             if key is None or (wanted is not None and key not in wanted):
                 continue
             if enough(run):
@@ -133,45 +131,32 @@ def _counts(keys: Iterable[str] | Mapping[str, str] | None) -> Callable[[Run], b
     """Whether a done run counts: any does, unless a mapping names the measures of its key."""
     if not isinstance(keys, Mapping):
         return lambda run: True
-    return lambda run: run.data.tags.get(TAG_MEASURES, "") == keys[run.data.tags[TAG_KEY]]
+    return lambda run: run.data.tags.get(schema.TAG_MEASURES, "") == keys[run.data.tags[schema.TAG_KEY]]
 
 
 def _experiments(store: Store, study: str | None, *, others: bool) -> list[str]:
     """Ids of the experiments to search: the study's own first, then all others if so asked."""
+    query = {"filter_string": f"tags.`{schema.TAG_KIND}` = '{schema.KIND_STUDY}'", "order_by": ["creation_time ASC"]}
     with explained(f"{store.shown} cannot be searched"):
-        every = list(_all_experiments(store)) if others else []
+        every = list(_items(store, partial(store.client.search_experiments, **query))) if others else []
         own = store.client.get_experiment_by_name(study) if study is not None else None
     first = [own.experiment_id] if own is not None and own.lifecycle_stage == "active" else []
-    return [*first, *(experiment for experiment in every if experiment not in first)]
+    return [*first, *(other.experiment_id for other in every if other.experiment_id not in first)]
 
 
-def _all_experiments(store: Store) -> Iterator[str]:
-    """Ids of the experiments of all studies, the oldest first."""
-    token = None
-    while True:
-        page = store.client.search_experiments(
-            filter_string=f"tags.`{TAG_KIND}` = '{KIND_STUDY}'", order_by=["creation_time ASC"], page_token=token
-        )
-        yield from (experiment.experiment_id for experiment in page)
-        token = page.token
-        if not token:
-            return
+def _pages(store: Store, experiments: Sequence[str], query: str, order: str) -> Iterator[Run]:
+    """All runs that match. Oldest first, a run that another process adds meanwhile moves none."""
+    if experiments:
+        ordered = {"max_results": _PAGE, "order_by": [f"attributes.start_time {order}"]}
+        yield from _items(store, partial(store.client.search_runs, experiments, query, **ordered))
 
 
-def _pages(store: Store, experiments: Collection[str], query: str, order: str) -> Iterator[Run]:
-    """All runs that match, page by page. Oldest first, a run that another process adds meanwhile moves none."""
-    if not experiments:
-        return
+def _items(store: Store, search: Callable[..., Any]) -> Iterator[Any]:
+    """All that one of MLflow's searches finds, page by page."""
     token = None
     while True:
         with explained(f"{store.shown} cannot be searched"):
-            page = store.client.search_runs(
-                list(experiments),
-                query,
-                max_results=_PAGE,
-                order_by=[f"attributes.start_time {order}"],
-                page_token=token,
-            )
+            page = search(page_token=token)
         yield from page
         token = page.token
         if not token:
@@ -179,7 +164,7 @@ def _pages(store: Store, experiments: Collection[str], query: str, order: str) -
 
 
 def _is_done(run: Run) -> bool:
-    return bool(run.data.tags.get(TAG_STATUS) == STATUS_DONE)
+    return bool(run.data.tags.get(schema.TAG_STATUS) == schema.STATUS_DONE)
 
 
 def _alike(runs: list[Run], counts: Callable[[Run], bool]) -> list[Run]:
@@ -189,7 +174,13 @@ def _alike(runs: list[Run], counts: Callable[[Run], bool]) -> list[Run]:
     if not done:
         return runs
     counted = [run for run in done if counts(run)]
-    return [run for run in counted if run.data.tags.get(TAG_MEASURES) == counted[-1].data.tags.get(TAG_MEASURES)]
+    if not counted:  # measured only otherwise: what there is to say is a failure to measure it as asked
+        return [run for run in runs[runs.index(done[-1]) + 1 :] if not _is_done(run)]
+    return [
+        run
+        for run in counted
+        if run.data.tags.get(schema.TAG_MEASURES) == counted[-1].data.tags.get(schema.TAG_MEASURES)
+    ]
 
 
 def _notes(runs: list[Run]) -> Iterator[str]:
@@ -200,7 +191,7 @@ def _notes(runs: list[Run]) -> Iterator[str]:
     if _is_done(runs[0]):
         yield f"{len(runs)} runs of cell {name} are done; the earliest, {first}, is read{_worst(runs)}."
     else:
-        yield f"cell {name} has {len(runs)} {STATUS_FAILED} runs; the latest is read."
+        yield f"cell {name} has {len(runs)} {schema.STATUS_FAILED} runs; the latest is read."
 
 
 def _worst(done: list[Run]) -> str:
@@ -210,9 +201,9 @@ def _worst(done: list[Run]) -> str:
         (abs(value - first[name]) / (abs(first[name]) or 1.0), name, value)
         for run in done[1:]
         for name, value in run.data.metrics.items()
-        if name.startswith(FINAL) and name in first and value != first[name]
+        if name.startswith(schema.FINAL) and name in first and value != first[name]
     ]
     if not gaps:
         return "; their metrics are equal"
     _, name, value = max(gaps)
-    return f"; they differ most in {name.removeprefix(FINAL)}: {first[name]:.6g} against {value:.6g}"
+    return f"; they differ most in {name.removeprefix(schema.FINAL)}: {first[name]:.6g} against {value:.6g}"

@@ -1,8 +1,8 @@
 """An SQLite file as a store: made whole or not at all, readable while it is written, with few waits for the disk.
 
-A cell is a dozen transactions. Waiting for the disk at each costs more than the cell on a slow one, so with a
-write-ahead log only checkpoints wait. A killed process loses nothing by this; a power cut may lose the last cells,
-which are then run again, and cannot damage the file (https://www.sqlite.org/pragma.html#pragma_synchronous).
+A cell is a dozen transactions. With a write-ahead log only checkpoints wait for the disk. A killed process loses
+nothing by this; a power cut may lose the last cells, which are then run again, and cannot damage the file
+(https://www.sqlite.org/pragma.html#pragma_synchronous).
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _modes: Final[dict[str, str]] = {}  # file -> SQLite's `synchronous` mode: when 
 
 
 def create(path: Path, prefix: str) -> None:
-    """Makes an MLflow database in one step: whole or not at all, whoever else is doing the same.
+    """Makes an MLflow database in one step; a file that holds anything is never replaced.
 
     MLflow's own way is some seventy migrations in place: cut short it leaves a file that nothing can open, and two
-    processes doing it at once break each other. So each makes a file of its own, and one of them gets the name; a file
-    that holds anything is never replaced. Raises TrackingError beginning with ``prefix``.
+    processes at once break each other's. So each makes a file of its own, and one of them gets the name. Raises
+    TrackingError beginning with ``prefix``.
     """
     folder = tempfile.TemporaryDirectory(dir=path.parent, prefix=".mlflow-", ignore_cleanup_errors=True)
     with explained(f"{prefix} cannot be written"), folder as scratch:
@@ -69,8 +69,8 @@ def network_disk(path: Path) -> str | None:
 def _place(whole: Path, path: Path) -> None:
     """Gives a finished file its name, unless another process was first.
 
-    Between asking whether the place is free (or holds an empty file) and taking it, another process may take it and
-    begin to write; hence the lock. Its file may go once the place is taken: whoever then locks another finds it taken.
+    Another process may take the name after it was seen to be free; hence the lock. The lock's file can be removed once
+    the name is taken: a process that then locks another finds it taken.
     """
     from filelock import FileLock
 

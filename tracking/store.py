@@ -1,8 +1,7 @@
-"""Where runs are kept: the tracking address made absolute, and a store that is known to work before training starts.
+"""Where runs are kept: the tracking address, made absolute, and MLflow's client for it.
 
-An address given wins over `MLFLOW_TRACKING_URI`, which wins over `sqlite:///mlflow.db` in the working folder.
-Everything is absolute from here on: MLflow reads a relative path anew in every process, and runs then lie in two
-places.
+An address given comes before `MLFLOW_TRACKING_URI`, and that before `sqlite:///mlflow.db` in the working folder. MLflow
+reads a relative path anew in every process, and runs would then lie in two places.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ class Store:
 
     @property
     def is_server(self) -> bool:
-        """Whether an MLflow server answers at the address, rather than a database."""
+        """Whether the address is an MLflow server's, rather than a database's."""
         return _scheme(self.uri) in SERVERS
 
     @property
@@ -76,7 +75,7 @@ class Store:
 
 
 def resolve(uri: str | None = None, *, folder: Path | None = None) -> Store:
-    """The store that an address means, made absolute. Reads the environment, touches neither disk nor network.
+    """The store that an address means, made absolute. Uses neither disk nor network.
 
     uri: a database (``sqlite:///mlflow.db``, ``postgresql://...``) or a server (``http://...``); None or empty for
     `MLFLOW_TRACKING_URI`, else the default. folder: what relative paths start from; the working folder if None.
@@ -115,7 +114,7 @@ def connect(uri: str) -> MlflowClient:
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """No garbage collection while modules are imported, nor of what they hold afterwards: it costs a quarter second."""
+    """No garbage collection while modules are imported, nor of their objects afterwards: it costs a quarter second."""
     if not gc.isenabled() or "mlflow" in sys.modules:  # once is enough: what is frozen is never freed
         yield
         return
@@ -139,11 +138,7 @@ def set_switches() -> None:
 
 
 def sqlite_path(uri: str) -> Path:
-    """The file that an absolute SQLite address means.
-
-    >>> sqlite_path("sqlite:////data/100%25/lab.db?timeout=5").as_posix()
-    '/data/100%/lab.db'
-    """
+    """The file that an absolute SQLite address means."""
     return Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0]))
 
 
@@ -162,8 +157,6 @@ def local_folder(address: str) -> Path | None:
 
     >>> local_folder("file:///data/my%20lab/mlartifacts")
     PosixPath('/data/my lab/mlartifacts')
-    >>> local_folder("mlflow-artifacts:/1/abc/artifacts") is None
-    True
     """
     if not address.startswith("file:"):
         return None if _scheme(address) else Path(address)
@@ -190,10 +183,8 @@ def _sqlite(text: str, start: Path) -> Store:
 
 
 def _scheme(uri: str) -> str:
-    """What stands before the colon, without the driver: 'postgresql' of 'postgresql+psycopg2://...'.
-
-    A single letter is a Windows drive, and so no scheme.
-    """
+    """The scheme without the driver: 'postgresql' of 'postgresql+psycopg2://...'. A single letter, a Windows drive, is
+    none."""
     match = re.match(r"([A-Za-z][A-Za-z0-9.-]+)(\+[A-Za-z0-9_]+)?:", uri)
     return match[1].lower() if match else ""
 

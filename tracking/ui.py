@@ -16,11 +16,7 @@ PORT = 5000
 
 
 def free_port(preferred: int = PORT) -> int:
-    """The preferred port if nothing listens there, else one that the system chooses.
-
-    >>> 0 < free_port() < 65536
-    True
-    """
+    """The preferred port if nothing listens there, else one that the system chooses."""
     for port in (preferred, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -56,10 +52,8 @@ def links(store: Store, address: str, metric: str) -> list[Links]:
     experiments = store.client.search_experiments(filter_string=f"tags.`{TAG_KIND}` = '{KIND_STUDY}'")
     filtered = {"searchFilter": f"tags.`{TAG_KIND}` = '{KIND_ARM}'"}
     query = urlencode(filtered | {"orderByKey": f"metrics.`{MEAN}{metric}`", "orderByAsc": "false"}, quote_via=quote)
-    pages = [
-        (experiment.name, f"{address}/#/experiments/{experiment.experiment_id}/runs") for experiment in experiments
-    ]
-    return [Links(name, page, f"{page}?{query}") for name, page in pages]
+    pages = {study.name: f"{address}/#/experiments/{study.experiment_id}/runs" for study in experiments}
+    return [Links(name, page, f"{page}?{query}") for name, page in pages.items()]
 
 
 def ui_command(store: Store, port: int | None = None) -> list[str]:

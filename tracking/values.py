@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from tracking.errors import TrackingError
 from tracking.schema import EPOCH
@@ -47,15 +47,6 @@ def part(values: Mapping[str, object]) -> tuple[dict[str, float], tuple[str, ...
     return finite, tuple(name for name in numbers if name not in finite)
 
 
-def shorten(text: str, limit: int = TAG_LIMIT) -> str:
-    """Text that fits in a tag; what is cut off is marked.
-
-    >>> shorten("diverged at epoch 3", 9)
-    'diverged…'
-    """
-    return text if len(text) <= limit else text[: limit - 1] + _MORE
-
-
 def join_names(names: Iterable[str], limit: int = TAG_LIMIT) -> str:
     """Names in one tag, cut between names if they do not fit, and then marked.
 
@@ -73,8 +64,6 @@ def split_names(text: str) -> tuple[tuple[str, ...], bool]:
 
     >>> split_names("rate,ssim,…")
     (('rate', 'ssim'), False)
-    >>> split_names("")
-    ((), True)
     """
     names = tuple(name for name in text.split(",") if name)
     return (names[:-1], False) if names[-1:] == (_MORE,) else (names, True)
@@ -88,15 +77,16 @@ def history_text(rows: Sequence[Mapping[str, object]]) -> str:
     >>> history_text([{"epoch": 1, "train_loss": 164.5}, {"epoch": 2, "train_loss": float("nan")}])
     '[{"epoch":1,"train_loss":164.5},{"epoch":2,"train_loss":"nan"}]'
     """
-    return json.dumps([_plain(row) for row in rows], separators=(",", ":"), allow_nan=False)
+    plain = []
+    for row in rows:
+        numbers = {name: as_number(name, value) for name, value in row.items() if name != EPOCH}
+        shown = {name: value if math.isfinite(value) else str(value) for name, value in numbers.items()}
+        plain.append({EPOCH: epoch_of(row)} | shown)
+    return json.dumps(plain, separators=(",", ":"), allow_nan=False)
 
 
 def history_of(text: str) -> tuple[dict[str, float], ...]:
-    """The rows that `history_text` wrote: epochs whole, all other values floats.
-
-    >>> history_of('[{"epoch":1,"train_loss":164.5,"train_rate":"inf"}]')
-    ({'epoch': 1, 'train_loss': 164.5, 'train_rate': inf},)
-    """
+    """The rows that `history_text` wrote: epochs whole, all other values floats."""
     return tuple(
         {name: int(value) if name == EPOCH else float(value) for name, value in row.items()} for row in json.loads(text)
     )
@@ -108,10 +98,3 @@ def epoch_of(row: Mapping[str, object]) -> int:
     if value is None or isinstance(value, bool) or (number := as_number(EPOCH, value)) != int(number) or number < 0:
         raise TrackingError(f"a history row needs a whole number {EPOCH!r}, and has {value!r}: {dict(row)}.")
     return int(number)
-
-
-def _plain(row: Mapping[str, object]) -> dict[str, Any]:
-    numbers = {name: as_number(name, value) for name, value in row.items() if name != EPOCH}
-    return {EPOCH: epoch_of(row)} | {
-        name: value if math.isfinite(value) else str(value) for name, value in numbers.items()
-    }

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tracking import artifacts
 from tracking.errors import TrackingError, explained
 from tracking.schema import HISTORY, TAG_KEY, TAG_WEIGHTS, TAG_WEIGHTS_DIGEST, WEIGHTS
-from tracking.search import done_runs
+from tracking.search import complete_runs
 from tracking.store import Store
 from tracking.values import history_of
 
@@ -43,20 +43,21 @@ class KeptCell:
 
 
 def kept(store: Store, keys: Iterable[str], study: str | None = None) -> dict[str, KeptCell]:
-    """The done cells among ``keys``, under whatever measures, whose weights are said to be kept; in the order asked.
+    """The trained cells among ``keys`` whose tags say that weights are kept, however they were measured, if they were.
 
-    study: where to look first. The weights themselves are not read. A cell whose training run was deleted in MLflow
-    is not among them. Raises TrackingError for a cell whose history is missing.
+    In the order asked. study: where to look first. The weights themselves are not read. A cell whose training run was
+    deleted in MLflow, or whose history is lost, is not among them.
     """
     wanted = list(dict.fromkeys(keys))
     holders: dict[str, Run] = {}
-    for run in done_runs(store, wanted, study, enough=_is_holder):
+    for run in complete_runs(store, wanted, study, enough=_is_holder):
         if _is_holder(run):
             first = holders.setdefault(run.data.tags[TAG_KEY], run)
             if first.info.experiment_id == run.info.experiment_id:
                 holders[run.data.tags[TAG_KEY]] = run  # the latest: damaged weights were trained again
-    histories = artifacts.read_all(store, holders, HISTORY)
-    return {key: _kept_cell(key, holders[key], histories[key]) for key in wanted if key in holders}
+    histories = artifacts.read(store, artifacts.addresses(holders), HISTORY)
+    there = {key: content for key in wanted if (content := histories.get(key)) is not None}
+    return {key: _kept_cell(key, holders[key], content) for key, content in there.items()}
 
 
 def read_weights(store: Store, cell: KeptCell) -> bytes:

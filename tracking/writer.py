@@ -10,33 +10,13 @@ import getpass
 import time
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from tracking import artifacts
+from tracking import artifacts, schema
 from tracking.dead_runs import close_dead, this_process
 from tracking.errors import TrackingError, explained
 from tracking.experiments import experiment_for
 from tracking.records import CellRecord, bad_tag, check_fields, files_of, numbers_of, values_of
-from tracking.schema import (
-    CELLS_DONE,
-    CELLS_FAILED,
-    CI_HIGH,
-    CI_LOW,
-    COUNT,
-    KIND_ARM,
-    KIND_CELL,
-    KIND_STUDY,
-    MEAN,
-    STATUS_DONE,
-    STATUS_FAILED,
-    TAG_KEY,
-    TAG_KIND,
-    TAG_PARENT,
-    TAG_PROCESS,
-    TAG_STATUS,
-    TAG_STUDY,
-)
 from tracking.store import Store
 from tracking.values import as_text, epoch_of, part
 
@@ -65,9 +45,10 @@ def open_study(
     with explained(f"study {study!r} cannot be opened in {store.shown}"):
         experiment_id = experiment_for(store, study)
         close_dead(store, experiment_id)
+        own = {schema.TAG_KIND: schema.KIND_STUDY, schema.TAG_STUDY: study}
         run = store.client.create_run(
             experiment_id,
-            tags=_who() | {TAG_PROCESS: this_process()} | dict(tags or {}) | {TAG_KIND: KIND_STUDY, TAG_STUDY: study},
+            tags={**_who(), schema.TAG_PROCESS: this_process(), **(tags or {}), **own},
             run_name=f"{study} {time.strftime('%Y-%m-%d %H:%M')}",
         )
         writer = StudyWriter(store, study, run)
@@ -87,22 +68,22 @@ class StudyWriter:
         self.study = study
         self.experiment_id: str = parent.info.experiment_id
         self.parent_id: str = parent.info.run_id
-        self.counts = {STATUS_DONE: 0, STATUS_FAILED: 0}
+        self.counts = dict.fromkeys(schema.STATUSES, 0)
         self._addresses: dict[str, str] = {self.parent_id: parent.info.artifact_uri}
         self._open: dict[str, int] = {}  # cells begun and not yet written -> last epoch logged
         self._finished = False
 
     def start_cell(self, key: str, name: str, fields: Mapping[str, object]) -> str:
-        """Optional: opens a cell's run before it is trained, so that the UI shows it live. Returns its run id."""
+        """Opens a cell's run before it is trained, so that the UI shows it live. Returns its run id."""
         check_fields(name, fields)
         with explained(f"cell {name!r} cannot be started"):
-            run_id = self._child(name, {TAG_KIND: KIND_CELL, TAG_KEY: key})
+            run_id = self._child(name, {schema.TAG_KIND: schema.KIND_CELL, schema.TAG_KEY: key})
             self._open[run_id] = -1
             self._log(run_id, {}, fields)
         return run_id
 
     def log_epoch(self, run_id: str, row: Mapping[str, object]) -> None:
-        """Optional: sends one epoch of a started cell, for the UI, in about 5 ms; `write_cell` sends the rest."""
+        """Sends one epoch of a started cell, for the UI, in about 5 ms; `write_cell` sends the rest."""
         epoch = epoch_of(row)
         finite, _ = part(values_of(row))
         with explained(f"epoch {epoch} of run {run_id} cannot be written"):
@@ -116,12 +97,12 @@ class StudyWriter:
         the cell then does not count, and is run again next time.
         """
         with explained(f"cell {cell.name!r} cannot be written"):
-            run_id = run_id or self._child(cell.name, {TAG_KIND: KIND_CELL, TAG_KEY: cell.key})
+            run_id = run_id or self._child(cell.name, {schema.TAG_KIND: schema.KIND_CELL, schema.TAG_KEY: cell.key})
             self._open.setdefault(run_id, -1)
             self.write_files(run_id, files_of(cell))
             metrics, tags = numbers_of(cell, run_id, sent=self._open[run_id])
             self._log(run_id, metrics, cell.fields, tags)
-            self.store.client.set_terminated(run_id, "FINISHED" if cell.status == STATUS_DONE else "FAILED")
+            self.store.client.set_terminated(run_id, "FINISHED" if cell.status == schema.STATUS_DONE else "FAILED")
         self._open.pop(run_id, None)
         self._addresses.pop(run_id, None)
         self.counts[cell.status] += 1
@@ -143,14 +124,14 @@ class StudyWriter:
         """
         named = {
             prefix + name: value
-            for prefix, values in ((MEAN, means), (CI_LOW, ci_low), (CI_HIGH, ci_high))
+            for prefix, values in ((schema.MEAN, means), (schema.CI_LOW, ci_low), (schema.CI_HIGH, ci_high))
             for name, value in values.items()
         }
         finite, bad = part(named)
         with explained(f"arm {label!r} cannot be written"):
-            run_id = self._child(label, {TAG_KIND: KIND_ARM})
-            metrics = {(name, 0): value for name, value in (finite | {COUNT: float(n)}).items()}
-            self._log(run_id, metrics, fields, bad_tag(bad) | {TAG_STATUS: STATUS_DONE})
+            run_id = self._child(label, {schema.TAG_KIND: schema.KIND_ARM})
+            metrics = {(name, 0): value for name, value in (finite | {schema.COUNT: float(n)}).items()}
+            self._log(run_id, metrics, fields, bad_tag(bad) | {schema.TAG_STATUS: schema.STATUS_DONE})
             self.store.client.set_terminated(run_id)
         self._addresses.pop(run_id, None)
         return run_id
@@ -172,31 +153,28 @@ class StudyWriter:
             for run_id in self._open:
                 self.store.client.set_terminated(run_id, "KILLED")
             self._open.clear()
-            counts = {CELLS_DONE: self.counts[STATUS_DONE], CELLS_FAILED: self.counts[STATUS_FAILED]}
-            self._log(self.parent_id, {(name, 0): float(count) for name, count in counts.items()}, {})
+            done, failed = (float(self.counts[status]) for status in schema.STATUSES)
+            self._log(self.parent_id, {(schema.CELLS_DONE, 0): done, (schema.CELLS_FAILED, 0): failed}, {})
             self.store.client.set_terminated(self.parent_id, status)
 
     def __enter__(self) -> StudyWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         if self._finished:
             return
-        if kind is None:
+        if error is None:
             self.finish()
             return
         try:
-            self.finish("KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED")
+            self.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         except TrackingError as lost:
-            if error is not None:  # the first error is the one to show
-                error.add_note(str(lost))
+            error.add_note(str(lost))  # the first error is the one to show
 
     def _child(self, name: str, tags: Mapping[str, str]) -> str:
         run = self.store.client.create_run(
             self.experiment_id,
-            tags=_who() | {TAG_PARENT: self.parent_id, TAG_STUDY: self.study} | dict(tags),
+            tags=_who() | {schema.TAG_PARENT: self.parent_id, schema.TAG_STUDY: self.study} | dict(tags),
             run_name=name,
         )
         self._addresses[run.info.run_id] = run.info.artifact_uri
@@ -238,5 +216,5 @@ def _chunks(items: Sequence[T], size: int) -> list[Sequence[T]]:
 
 
 def _paired(metrics: list[Any], params: list[Any]) -> list[tuple[Any, Any]]:
-    """Batches aligned at their ends, so that the last holds the last metrics; one empty batch if there is nothing."""
+    """Batches aligned at their ends, so that the last holds the last metrics; at least one, which may be empty."""
     return [*zip_longest(reversed(metrics), reversed(params), fillvalue=())][::-1] or [((), ())]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from functools import cache, cached_property, partial
 from types import MappingProxyType
 from typing import Any
@@ -34,8 +34,7 @@ class Arm:
     items: tuple[tuple[str, Value], ...]
 
     def __init__(self, loss: str = "bce", **settings: Any) -> None:
-        named = {factor(name).name: value for name, value in settings.items()}
-        self._set({"loss": loss, **named})
+        self._set({"loss": loss, **_named(settings)})
 
     def _set(self, given: Mapping[str, Any], *, recorded: bool = False) -> None:
         known = factors()
@@ -46,9 +45,8 @@ class Arm:
         foreign = next((name for name in given if not known[name].applies(family)), None)
         if foreign is not None:
             raise no_option(known[foreign].key, str(family))
-        items = tuple(
-            (name, _value(each, given, family, recorded)) for name, each in known.items() if each.applies(family)
-        )
+        applying = [factor for factor in known.values() if factor.applies(family)]
+        items = tuple((factor.name, _value(factor, given, family, recorded)) for factor in applying)
         object.__setattr__(self, "items", items)
 
     @classmethod
@@ -73,9 +71,6 @@ class Arm:
     def get(self, name: str) -> Any:
         """The value of a factor; None where the arm's family has no such factor."""
         return self.settings.get(name)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"items": self.items}  # what is cached beside is made anew where it is unpickled
 
     def __repr__(self) -> str:
         return f"Arm({self.label()})"
@@ -102,9 +97,8 @@ class Arm:
     @cached_property
     def training(self) -> Training:
         """The training factors as one typed value."""
-        return Training(
-            **{name.removeprefix("training."): self[name] for name in self.settings if name.startswith("training.")}
-        )
+        values: dict[str, Any] = {name.removeprefix("training."): value for name, value in self.items}
+        return Training(**{field.name: values[field.name] for field in fields(Training)})
 
     @cached_property
     def shape(self) -> tuple[tuple[str, Value], ...]:
@@ -123,7 +117,7 @@ class Arm:
         >>> Arm(hidden=(30,)).replace(family="conv")["model.channels"]
         (32, 64)
         """
-        given = {**changes, **{factor(name).name: value for name, value in settings.items()}}
+        given = {**changes, **_named(settings)}
         known, family = factors(), given.get("model.family", self["model.family"])
         kept = {name: value for name, value in self.items if known[name].applies(family)}
         # A recorded arm may name a loss that is not at hand: only what changes is checked.
@@ -154,10 +148,15 @@ def default_arm() -> Arm:
     return Arm()
 
 
-def _value(each: Factor, given: Mapping[str, Any], family: object, recorded: bool) -> Value:
-    if each.name not in given:
-        return each.default_in(family)
-    return each.canonical(given[each.name]) if recorded else each.check(given[each.name])
+def _named(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by the full names of their factors."""
+    return {factor(name).name: value for name, value in settings.items()}
+
+
+def _value(factor: Factor, given: Mapping[str, Any], family: object, recorded: bool) -> Value:
+    if factor.name not in given:
+        return factor.default_in(family)
+    return factor.canonical(given[factor.name]) if recorded else factor.check(given[factor.name])
 
 
 def _unknown(name: str, given: Mapping[str, Any]) -> UserError:
@@ -194,23 +193,20 @@ def varied(arms: Iterable[Arm]) -> tuple[str, ...]:
     >>> varied([Arm(beta=1), Arm(beta=2, learning_rate=3e-4)])
     ('beta', 'training.learning_rate')
     """
-    values: dict[str, set[Value]] = {}
-    for arm in arms:
-        for name in factors():
-            values.setdefault(name, set()).add(arm.get(name))
-    return tuple(name for name, different in values.items() if len(different) > 1)
+    arms = list(arms)
+    return tuple(name for name in factors() if len({arm.get(name) for arm in arms}) > 1)
 
 
-def same_objective(arms: Sequence[Arm], *, pixels: int) -> list[tuple[Arm, ...]]:
+def same_objective(beta_eff: Mapping[Arm, float]) -> list[tuple[Arm, ...]]:
     """Groups of arms that differ in name only: equal in everything but reduction and beta, and of equal beta_eff.
 
-    >>> arms = [Arm(beta=2, batch_size=4), Arm(reduction="batch-mean", beta=2, batch_size=4), Arm(batch_size=4)]
-    >>> [[arm.label(arms[2]) for arm in group] for group in same_objective(arms, pixels=9)]
+    >>> arms = [Arm(beta=2), Arm(reduction="batch-mean", beta=2), Arm()]
+    >>> [[arm.label() for arm in group] for group in same_objective({arm: arm.effective_beta(9) for arm in arms})]
     [['bce-sum-b2', 'bce-batch-mean-b2']]
     """
     groups: list[tuple[Arm, list[Arm]]] = []
-    for arm in arms:
-        twin = sum_twin(arm, arm.effective_beta(pixels))
+    for arm, weight in beta_eff.items():
+        twin = sum_twin(arm, weight)
         group = next((members for other, members in groups if same_arm(twin, other)), None)
         if group is None:
             groups.append((twin, [arm]))

@@ -24,11 +24,14 @@ from typing import Any, get_args, get_origin
 
 from vae.checks import finite_number, whole_number
 from vae.errors import UserError, closest, not_one_of
+from vae.objectives import REDUCTIONS
 from vae.posteriors import POSTERIORS, USUAL
+from vae.training.settings import Training
 
 Value = str | float | int | bool | tuple[Any, ...] | None
 
-SAME = 1e-9  # relative: two numbers closer than this are one setting
+
+NONE = "none"  # how a file writes None, which TOML lacks
 
 
 class Scope(StrEnum):
@@ -43,9 +46,9 @@ class Scope(StrEnum):
 class Factor:
     """One setting in which arms may differ.
 
-    name: as in a study's grid, "beta" or "model.latents". default: of arms that do not say. title: words for a column.
+    name: as in a study's grid, "beta" or "model.latents". title: words for a column.
     check: any value -> the value in its canonical type; UserError for one that is not allowed.
-    label: value -> its part of an arm's label; phrase: value -> words for a sentence.
+    label: value -> its part of an arm's label. phrase: value -> words for a sentence.
     families: of a model option, the default in each family that has the option; None where every arm has the factor.
     """
 
@@ -79,7 +82,10 @@ class Factor:
             return bool(value)
         if isinstance(self.default, int):
             return int(value)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+        if isinstance(self.default, float) or self.scope is Scope.OPTIMISER:
+            return None if value is None else float(value)
+        unchanged: Value = value
+        return unchanged
 
     def text(self, value: Value) -> str:
         """The value as text, which `parse` reads back.
@@ -116,7 +122,7 @@ def same_value(one: object, other: object) -> bool:
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, int | float) and isinstance(other, int | float):
-        return math.isclose(one, other, rel_tol=SAME)
+        return math.isclose(one, other, rel_tol=1e-9)
     return one == other
 
 
@@ -143,16 +149,16 @@ def factor(name: str) -> Factor:
     known = factors()
     if name in known:
         return known[name]
-    matching = [each for each in known.values() if each.key == name]
-    if matching:
-        return matching[0]
-    raise not_one_of("factor", name, known)
+    matching = next((candidate for candidate in known.values() if candidate.key == name), None)
+    if matching is None:
+        raise not_one_of("factor", name, known)
+    return matching
 
 
 def no_option(name: str, family: str) -> UserError:
     """The error for a model option that the family does not have: a slip in some key, or else an option of another
     family, for which this family's nearest is named, however far that is."""
-    options = [each.key for each in factors().values() if each.families is not None and each.applies(family)]
+    options = [factor.key for factor in factors().values() if factor.families is not None and factor.applies(family)]
     slip = closest(name, ["family", "latents", "conditional", *options])
     nearest = max(options, key=lambda option: SequenceMatcher(None, name, option).ratio(), default="")
     hint = slip or (nearest and f" Did you mean {nearest!r}?")
@@ -162,10 +168,10 @@ def no_option(name: str, family: str) -> UserError:
 @cache
 def _registry(families: tuple[tuple[str, type], ...]) -> Mapping[str, Factor]:
     every = (*_OBJECTIVE, *_model_factors(families), *_options(families), *_training_factors())
-    return MappingProxyType({each.name: each for each in every})
+    return MappingProxyType({factor.name: factor for factor in every})
 
 
-def _member(name: str, value: Any, allowed: Sequence[str]) -> Value:
+def _member(name: str, allowed: Sequence[str], value: Any) -> Value:
     if not isinstance(value, str) or value not in allowed:
         raise not_one_of(name, value, allowed)
     return value
@@ -180,16 +186,6 @@ def _loss(value: Any) -> Value:
     raise not_one_of("loss", value, [*LOSSES, "package.module:function"])
 
 
-def _reduction(value: Any) -> Value:
-    from vae.objectives import REDUCTIONS
-
-    return _member("reduction", value, list(REDUCTIONS))
-
-
-def _posterior(value: Any) -> Value:
-    return _member("posterior", value, list(POSTERIORS))
-
-
 def _beta(value: Any) -> Value:
     return float(finite_number("beta", value, least=0))
 
@@ -198,14 +194,12 @@ def _spread_in_words(name: str) -> str:
     return POSTERIORS[name].words if name in POSTERIORS else name
 
 
-def _beta_text(value: float) -> str:
-    return f"b{value:g}"
-
-
+_reduction = partial(_member, "reduction", tuple(REDUCTIONS))
+_posterior = partial(_member, "posterior", tuple(POSTERIORS))
 _OBJECTIVE = (
     Factor("loss", Scope.OBJECTIVE, "bce", "loss", _loss, str, str),
-    Factor("reduction", Scope.OBJECTIVE, "sum", "reduction", _reduction, str, lambda value: f"‘{value}’"),
-    Factor("beta", Scope.OBJECTIVE, 1.0, "β", _beta, _beta_text, lambda value: f"beta {value:g}"),
+    Factor("reduction", Scope.OBJECTIVE, "sum", "reduction", _reduction, str, "‘{}’".format),
+    Factor("beta", Scope.OBJECTIVE, 1.0, "β", _beta, "b{:g}".format, "beta {:g}".format),
     Factor("posterior", Scope.OBJECTIVE, USUAL, "posterior", _posterior, str, _spread_in_words),
 )
 
@@ -236,52 +230,49 @@ _TRAINING: Mapping[str, tuple[Scope, str, Callable[[Any], str], Callable[[Any], 
 
 
 def _training_factors() -> list[Factor]:
-    from vae.training.settings import Training
-
-    defaults = Training()
-
-    def check(name: str, value: Any) -> Value:
-        checked = getattr(Training(**{name: value}), name)
-        return float(checked) if _TRAINING[name][0] is Scope.OPTIMISER and checked is not None else checked
-
     return [
-        Factor(f"training.{name}", scope, getattr(defaults, name), title, partial(check, name), label, phrase)
-        for name in (field.name for field in fields(Training))
-        for scope, title, label, phrase in [_TRAINING[name]]
+        Factor(
+            f"training.{field.name}",
+            scope,
+            getattr(Training, field.name),
+            title,
+            partial(_setting, field.name),
+            label,
+            phrase,
+        )
+        for field in fields(Training)
+        for scope, title, label, phrase in [_TRAINING[field.name]]
     ]
+
+
+def _setting(name: str, value: Any) -> Value:
+    if value == NONE and getattr(Training, name) is None:
+        return None
+    checked = getattr(Training(**{name: value}), name)
+    return float(checked) if _TRAINING[name][0] is Scope.OPTIMISER and checked is not None else checked
 
 
 def _model_factors(families: Sequence[tuple[str, type]]) -> list[Factor]:
     names = [name for name, _ in families]
+    family, latents = partial(_member, "family", names), partial(whole_number, "latents", least=1)
+    conditional = partial(_typed, "conditional", bool)
     return [
-        Factor(
-            "model.family",
-            Scope.SHAPE,
-            names[0],
-            "model family",
-            lambda value: _member("family", value, names),
-            str,
-            "family {}".format,
-        ),
-        Factor(
-            "model.latents",
-            Scope.SHAPE,
-            20,
-            "latents",
-            lambda value: whole_number("latents", value, least=1),
-            "latents{}".format,
-            lambda value: "1 latent" if value == 1 else f"{value} latents",
-        ),
-        Factor(
-            "model.conditional",
-            Scope.SHAPE,
-            False,
-            "conditional",
-            partial(_typed, "conditional", bool),
-            lambda value: "conditional" if value else "unconditional",
-            lambda value: "with labels" if value else "without labels",
-        ),
+        Factor("model.family", Scope.SHAPE, names[0], "model family", family, str, "family {}".format),
+        Factor("model.latents", Scope.SHAPE, 20, "latents", latents, "latents{}".format, _latents_phrase),
+        Factor("model.conditional", Scope.SHAPE, False, "conditional", conditional, _conditional_label, _labels_phrase),
     ]
+
+
+def _latents_phrase(value: int) -> str:
+    return "1 latent" if value == 1 else f"{value} latents"
+
+
+def _conditional_label(value: bool) -> str:
+    return "conditional" if value else "unconditional"
+
+
+def _labels_phrase(value: bool) -> str:
+    return "with labels" if value else "without labels"
 
 
 def _options(families: Sequence[tuple[str, type]]) -> list[Factor]:

@@ -7,15 +7,16 @@ With z_k = mean + e^(logvar/2) eps_k drawn from the posterior q, and w_k = p(x |
     ESS = (Σ w)² / Σ w²        ln(ESS / K) is 0 where q is the true posterior, −ln K where one draw has all the weight
 
 Burda, Grosse & Salakhutdinov (2016). Images are decoded in float32 as the model does, weights averaged in float64.
-Memory is bounded by `budget` alone. Noise is drawn image by image from the generator that is passed in, so the
-result does not depend on the budget, and models given equal generators are compared on equal noise.
+Noise is drawn image by image from the generator that is passed in, so the result does not depend on the memory used,
+and models given equal generators are compared on equal noise.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -26,15 +27,14 @@ from vae.likelihoods import bernoulli_nll, check_unit_range
 Decode = Callable[[Tensor, Tensor | None], Tensor]  # z (B, L), labels (B, ...) or None -> logits (B, *image)
 Nll = Callable[[Tensor, Tensor], Tensor]  # logits (*, D), x (*, D) -> −ln p(x | z), (*)
 
-# Bytes of the logits decoded at once. A CPU is fastest while they fit in its cache, an accelerator with few, large
-# launches.
+# Bytes of logits decoded at once. A CPU is fastest while they fit in its cache, an accelerator with large launches.
 BUDGET_ON_CPU = 1 << 23
 BUDGET_ELSEWHERE = 1 << 27
 
 
 @dataclass(frozen=True)
 class Importance:
-    """The importance-weighted bound of each image, all (images,) in float64 on the CPU; average them as you like.
+    """The importance-weighted bound of each image, all (images,) in float64 on the CPU.
 
     neg_iwae: −L_K in nats, K all the draws: an upper bound on −ln p(x).
     gap: L_K − L_K/2 in nats, >= 0, the two halves of the draws averaged; NaN where there is one draw.
@@ -61,9 +61,8 @@ def iwae(
 ) -> Importance:
     """The importance-weighted bound L_K with K = `samples` draws per image.
 
-    decode: z (B, L), labels -> logits. mean, logvar: (images, L), the log variance that is really sampled.
-    x: (images, *image). samples: 1 or an even number, so that the gap can be computed from the two halves.
-    generator: the only source of noise. labels: (images, ...) of a conditional model.
+    mean, logvar: (images, L), the log variance that is really sampled. x: (images, *image). samples: 1 or an even
+    number, so that the gap can be computed from the two halves. labels: (images, ...) of a conditional model.
     nll: of :mod:`vae.likelihoods`. binarise: draw b ~ Bernoulli(x) once per image and score b, because to a Bernoulli
     grey values are probabilities, not observations; pass False with a density of grey values.
     budget: bytes of decoded logits at once; None: what suits the device. Raises UserError, naming the argument.
@@ -85,29 +84,25 @@ def iwae(
         check_unit_range("x", x)
         x = torch.bernoulli(x.to(generator.device), generator=generator).to(x.device, x.dtype)
     parts = []
+    rows = max(1, budget // (4 * x.shape[-1]))  # decoded images, in float32
+    step = max(1, rows // samples)
     with torch.no_grad():
-        for here in _image_blocks(len(x), samples, x.shape[-1], budget):
+        for start in range(0, len(x), step):
+            here = slice(start, start + step)
+            cost = partial(_cost, decode, nll, x[here], None if labels is None else labels[here])
             eps = _noise(mean[here], samples, generator)  # (K, images, L)
-            scored = _Scored(mean[here], logvar[here], x[here], None if labels is None else labels[here])
-            parts.append(_summary(_log_weights(decode, nll, scored, eps, budget).cpu()))
+            log_weights = _log_weights(cost, mean[here], logvar[here], eps, max(1, rows // len(x[here])))
+            parts.append(_summary(log_weights.cpu()))
     return Importance(*(torch.cat(column) for column in zip(*parts)))
 
 
 def budget_on(device: torch.device) -> int:
-    """The bytes of decoded logits that suit a device.
-
-    >>> budget_on(torch.device("cpu")) < budget_on(torch.device("cuda"))
-    True
-    """
+    """The bytes of decoded logits that suit a device."""
     return BUDGET_ON_CPU if device.type == "cpu" else BUDGET_ELSEWHERE
 
 
 def log_mean_exp(log_weights: Tensor) -> Tensor:
-    """ln of the mean of e^w over the first axis: (K, *) -> (*). The bound L_K, from log-weights.
-
-    >>> log_mean_exp(torch.tensor([0.0, 0.0, 0.0]))
-    tensor(0.)
-    """
+    """ln of the mean of e^w over the first axis: (K, *) -> (*). The bound L_K, from log-weights."""
     return torch.logsumexp(log_weights, 0) - math.log(len(log_weights))
 
 
@@ -121,16 +116,6 @@ def log_ess(log_weights: Tensor) -> Tensor:
     return total - math.log(len(log_weights))
 
 
-@dataclass(frozen=True)
-class _Scored:
-    """Some images, the posterior of each, and its label."""
-
-    mean: Tensor  # (images, L)
-    logvar: Tensor  # (images, L)
-    x: Tensor  # (images, D)
-    labels: Tensor | None
-
-
 def _summary(log_weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(K, images) -> neg_iwae, gap and log_ess of each image."""
     bound = log_mean_exp(log_weights)  # (images)
@@ -139,25 +124,22 @@ def _summary(log_weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return -bound, bound - halves / 2, log_ess(log_weights)
 
 
-def _log_weights(decode: Decode, nll: Nll, scored: _Scored, eps: Tensor, budget: int) -> Tensor:
-    """ln w of every draw, (K, images) in float64; eps: (K, images, L)."""
-    z = scored.mean + torch.exp(scored.logvar / 2) * eps  # (K, images, L)
-    step = max(1, _rows(scored.x.shape[-1], budget) // len(scored.x))
-    starts = range(0, len(z), step)
-    cost = torch.cat([_cost(decode, nll, scored, z[start : start + step]) for start in starts])  # (K, images)
+def _log_weights(cost: Callable[[Tensor], Tensor], mean: Tensor, logvar: Tensor, eps: Tensor, at_once: int) -> Tensor:
+    """ln w of every draw, (K, images) in float64; eps: (K, images, L). at_once: draws decoded together."""
+    z = mean + torch.exp(logvar / 2) * eps  # (K, images, L)
+    costs = torch.cat([cost(draws) for draws in torch.split(z, at_once)])  # (K, images)
     # ln p(z) − ln q(z | x): the two constants cancel, and (z − mean)/std is eps.
-    z, eps, logvar = z.double(), eps.double(), scored.logvar.double()
-    return 0.5 * (eps.square() - z.square() + logvar).sum(-1) - cost.double()
+    z, eps, logvar = z.double(), eps.double(), logvar.double()
+    return 0.5 * (eps.square() - z.square() + logvar).sum(-1) - costs.double()
 
 
-def _cost(decode: Decode, nll: Nll, scored: _Scored, z: Tensor) -> Tensor:
+def _cost(decode: Decode, nll: Nll, x: Tensor, labels: Tensor | None, z: Tensor) -> Tensor:
     """−ln p(x | z) for z (k, images, L) -> (k, images)."""
     draws, images = z.shape[:2]
-    labels = scored.labels
     if labels is not None:
         labels = labels.expand(draws, *labels.shape).flatten(0, 1)
     logits = decode(z.flatten(0, 1), labels)  # (k · images, *image)
-    return nll(logits.reshape(draws, images, -1), scored.x)
+    return nll(logits.reshape(draws, images, -1), x)
 
 
 def _noise(mean: Tensor, samples: int, generator: torch.Generator) -> Tensor:
@@ -165,16 +147,6 @@ def _noise(mean: Tensor, samples: int, generator: torch.Generator) -> Tensor:
     shape = (samples, mean.shape[-1])
     draws = [torch.randn(shape, generator=generator, device=generator.device) for _ in range(len(mean))]
     return torch.stack(draws, dim=1).to(mean)
-
-
-def _rows(pixels: int, budget: int) -> int:
-    """How many decoded images of float32 logits fit in the budget."""
-    return max(1, budget // (4 * pixels))
-
-
-def _image_blocks(images: int, samples: int, pixels: int, budget: int) -> Iterator[slice]:
-    step = max(1, _rows(pixels, budget) // samples)
-    return (slice(start, start + step) for start in range(0, images, step))
 
 
 def _check(mean: Tensor, logvar: Tensor, x: Tensor, labels: Tensor | None) -> None:

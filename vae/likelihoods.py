@@ -8,13 +8,15 @@ With D pixels, logits l and the decoder's mean image mu:
     Laplace               Σ |x − mu| / b + D ln 2b               b = 1: absolute error + D ln 2
     discretised logistic  −Σ ln [F((k + ½)/255) − F((k − ½)/255)], F logistic with mean mu and scale s
 
-All functions take (*, D), one flat image in the last axis, broadcast the other axes, and return a cost (*):
-summed over pixels, never averaged, in the dtype of their inputs (float32 at least). Which mu belongs to some
+All functions take (*, D), one flat image in the last axis, broadcast the other axes, and return a cost (*): summed over
+pixels, never averaged, in the dtype of their inputs (float32 at least). They raise UserError. Which mu belongs to some
 logits depends on the loss that trained them: sigmoid(l), but :func:`continuous_bernoulli_mean` for that one.
-Densities of different observation models are not comparable with each other. The discretised logistic compares
-models of all losses: it is a probability of the 256 stored grey levels, and its scale is fitted to each decoder.
 
-The two Bernoullis are also training losses, so they never branch on values, which ``vmap`` does not allow.
+Densities of different observation models are not comparable with each other. The discretised logistic compares models
+of all losses: it is a probability of the 256 stored grey levels, and its scale is fitted to each decoder.
+
+The two Bernoullis are also training losses, so they never branch on values, which ``vmap`` does not allow. A mean that
+is NaN, of a diverged model, gives NaN.
 """
 
 from __future__ import annotations
@@ -36,14 +38,13 @@ _MEAN = (1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160, -691 / 1307674
 _NEAR_ZERO = 0.3  # below it the series: exact to float64, while the closed forms lose digits as 1/l
 
 LEAST_SCALE = 1e-4  # no fitted scale is smaller: far below one grey level
-_SCALES = (LEAST_SCALE, 10.0)  # the fitted logistic scale stays between these: far below one level, and flat
+_SCALES = (LEAST_SCALE, 10.0)  # the fitted logistic scale stays between these; the largest is flat
 
 
 def bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
     """Cross entropy of grey values in [0, 1], nats per image: −log p(x | z) where x is binary.
 
-    On grey pixels it is the mean of −log p(b | z) over b ~ Bernoulli(x), and at least the entropy of the image.
-    logits: (*, D). x: (*, D). Returns (*). Kingma & Welling (2014), appendix C.1.
+    On grey pixels it is the mean of −log p(b | z) over b ~ Bernoulli(x). Kingma & Welling (2014), appendix C.1.
 
     >>> bernoulli_nll(torch.zeros(3, 4), torch.ones(3, 4)) / math.log(2)
     tensor([4., 4., 4.])
@@ -53,9 +54,7 @@ def bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
 
 
 def continuous_bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
-    """−log density of the continuous Bernoulli on [0, 1], nats per image; negative values are possible.
-
-    logits: (*, D). x: (*, D). Returns (*). Loaiza-Ganem & Cunningham (2019).
+    """−log density of the continuous Bernoulli on [0, 1], nats; may be negative. Loaiza-Ganem & Cunningham (2019).
 
     >>> continuous_bernoulli_nll(torch.zeros(2, 5), torch.rand(2, 5)).abs().max() < 1e-6  # uniform at l = 0
     tensor(True)
@@ -67,10 +66,7 @@ def continuous_bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
 def continuous_bernoulli_log_normaliser(logits: Tensor) -> Tensor:
     """ln C(l), element by element: 1/C(l) = ∫ sigmoid(l)^x sigmoid(−l)^(1−x) dx over [0, 1]. (*) -> (*).
 
-    Even in l; least at 0, where it is ln 2; nearly ln |l| for large |l|. Finite, with the right gradient, everywhere.
-
-    >>> continuous_bernoulli_log_normaliser(torch.tensor([0.0, 30.0])).exp()
-    tensor([ 2.0000, 30.0000])
+    Even in l; least at 0, where it is ln 2. Finite, with the right gradient, everywhere.
     """
     near = logits.abs() < _NEAR_ZERO
     safe = torch.where(near, 1.0, logits)  # so that neither the value nor the gradient holds 0/0
@@ -79,8 +75,6 @@ def continuous_bernoulli_log_normaliser(logits: Tensor) -> Tensor:
 
 def continuous_bernoulli_mean(logits: Tensor) -> Tensor:
     """Mean of the continuous Bernoulli, 1 / (1 − e^−l) − 1 / l, element by element: (*) -> (*) in (0, 1).
-
-    It is nearer to 1/2 than the sigmoid, so the mean image of a decoder trained with this likelihood is this one.
 
     >>> continuous_bernoulli_mean(torch.tensor([-4.0, 0.0, 4.0]))
     tensor([0.2313, 0.5000, 0.7687])
@@ -93,8 +87,7 @@ def continuous_bernoulli_mean(logits: Tensor) -> Tensor:
 def gaussian_nll(mean: Tensor, x: Tensor, variance: float | Tensor = 0.5) -> Tensor:
     """Σ (x − mean)² / (2 variance) + (D / 2) ln 2π variance, nats per image; negative at small variances.
 
-    mean: (*, D). x: (*, D). variance: a number or (*), shared by the pixels; see :func:`fit_gaussian`.
-    Returns (*). Raises UserError where the variance is 0 or less; NaN (a diverged model) passes through.
+    variance: a number above 0 or (*), shared by the pixels; see :func:`fit_gaussian`.
 
     >>> gaussian_nll(torch.zeros(784), torch.zeros(784))  # 392 ln π
     tensor(448.7341)
@@ -107,8 +100,7 @@ def gaussian_nll(mean: Tensor, x: Tensor, variance: float | Tensor = 0.5) -> Ten
 def laplace_nll(mean: Tensor, x: Tensor, scale: float | Tensor = 1.0) -> Tensor:
     """Σ |x − mean| / scale + D ln(2 scale), nats per image; negative at small scales.
 
-    mean: (*, D). x: (*, D). scale: a number or (*), shared by the pixels; see :func:`fit_laplace`.
-    Returns (*). Raises UserError where the scale is 0 or less; NaN (a diverged model) passes through.
+    scale: a number above 0 or (*), shared by the pixels; see :func:`fit_laplace`.
 
     >>> laplace_nll(torch.zeros(784), torch.zeros(784))  # 784 ln 2
     tensor(543.4274)
@@ -121,9 +113,9 @@ def laplace_nll(mean: Tensor, x: Tensor, scale: float | Tensor = 1.0) -> Tensor:
 def logistic_nll(mean: Tensor, x: Tensor, scale: float | Tensor) -> Tensor:
     """−log probability of the stored grey levels under a logistic around the mean: nats per image, >= 0.
 
-    Level k has the mass between (k ± ½) / 255, levels 0 and 255 the tails too, so that all 256 sum to 1.
-    mean: (*, D). x: (*, D) in [0, 1], read as the nearest level. scale: a number or (*), in units of x, one
-    per model (:func:`fit_logistic`). Returns (*). Salimans et al. (2017), section 2.1, with one component.
+    Level k has the mass between (k ± ½) / 255, levels 0 and 255 the tails too, so that all 256 sum to 1. x is read as
+    the nearest level. scale: a number above 0 or (*), in units of x, one per model (:func:`fit_logistic`).
+    Salimans et al. (2017), section 2.1, with one component.
 
     >>> x = torch.linspace(0, 1, 256, dtype=torch.float64)[:, None]  # every level once
     >>> float(torch.exp(-logistic_nll(torch.full_like(x, 0.2), x, 0.05)).sum().sub(1).abs()) < 1e-12
@@ -143,9 +135,8 @@ def logistic_nll(mean: Tensor, x: Tensor, scale: float | Tensor) -> Tensor:
 def fit_gaussian(mean: Tensor, x: Tensor) -> Tensor:
     """The variance under which the images are likeliest: their mean squared error, one number for all pixels.
 
-    mean: (*, images, D). x: (*, images, D), kept apart from what is scored. Returns (*, 1) in float64, which
-    broadcasts over the images; there :func:`gaussian_nll` averages to (D / 2)(ln 2πv + 1). Rybkin et al. (2021).
-    Never below `LEAST_SCALE` squared, the answer where the images are matched exactly.
+    mean: (*, images, D). x: (*, images, D), kept apart from what is scored. Returns (*, 1) in float64, which broadcasts
+    over the images; at least `LEAST_SCALE` squared. Rybkin et al. (2021).
 
     >>> fit_gaussian(torch.zeros(3, 4), torch.full((3, 4), 0.5))
     tensor([0.2500], dtype=torch.float64)
@@ -155,25 +146,18 @@ def fit_gaussian(mean: Tensor, x: Tensor) -> Tensor:
 
 
 def fit_laplace(mean: Tensor, x: Tensor) -> Tensor:
-    """The scale under which the images are likeliest: their mean absolute error, one number for all pixels.
-
-    mean: (*, images, D). x: (*, images, D), kept apart from what is scored. Returns (*, 1) in float64, which
-    broadcasts over the images; there :func:`laplace_nll` averages to D (ln 2b + 1). Never below `LEAST_SCALE`.
-
-    >>> fit_laplace(torch.zeros(3, 4), torch.full((3, 4), 0.5))
-    tensor([0.5000], dtype=torch.float64)
-    """
+    """The scale under which the images are likeliest: their mean absolute error. Shapes as :func:`fit_gaussian`; at
+    least `LEAST_SCALE`."""
     mean, x = _aligned("mean", mean, x, images=True)
     return (x - mean).abs().mean((-2, -1), dtype=torch.float64)[..., None].clamp_min(LEAST_SCALE)
 
 
 def fit_logistic(mean: Tensor, x: Tensor) -> Tensor:
-    """The scale under which :func:`logistic_nll` of the images is least, one number for all pixels.
+    """The scale under which :func:`logistic_nll` of the images is least. Shapes as :func:`fit_gaussian`.
 
-    mean: (*, images, D). x: (*, images, D) in [0, 1], kept apart from what is scored; some hundred images do.
-    Returns (*, 1) in float64, within [1e-4, 10]: a bound is the answer where the images are matched exactly.
-    The cost is convex in 1/scale (Pratt 1981), so it is least where its slope is 0: found by Newton's steps in
-    ln(1/scale), and by bisection where such a step would leave the bracket.
+    Within [1e-4, 10]: a bound is the answer where the images are matched exactly. Some hundred images do. The cost is
+    convex in 1/scale (Pratt 1981), so it is least where its slope is 0: found by Newton's steps in ln(1/scale), and by
+    bisection where such a step would leave the bracket.
 
     >>> x = torch.rand(50, 6, generator=torch.Generator().manual_seed(0))
     >>> bool(fit_logistic(x.roll(1, 0), x) > fit_logistic(x + 0.01 * x.roll(1, 0), x))
@@ -234,10 +218,7 @@ def _series(coefficients: Sequence[float], at: Tensor) -> Tensor:
 
 
 def _bin_edges(mean: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """From the mean to the upper and to the lower edge of each pixel's bin; which bins are the lowest, the highest.
-
-    (*, D) each.
-    """
+    """(*, D) each: from the mean to the upper and the lower edge of each pixel's bin; which bins are first, last."""
     level = torch.round(x * (LEVELS - 1))
     half = 0.5 / (LEVELS - 1)
     residual = level / (LEVELS - 1) - mean
@@ -270,8 +251,12 @@ def _log(value: float | Tensor) -> float | Tensor:
 
 def _aligned(name: str, prediction: Tensor, x: Tensor, *, images: bool = False) -> tuple[Tensor, Tensor]:
     """Both in one float dtype and one shape. Raises UserError for what is no pair of (*, D)."""
+    wanted = "(*, images, D)" if images else "(*, D)"
     for label, value in ((name, prediction), ("x", x)):
-        _check_flat(label, value, "(*, images, D)" if images else "(*, D)", 1 + images)
+        if not value.is_floating_point():
+            raise UserError(f"{label} is {value.dtype}: it must be floating point. Did you mean {label} / 255?")
+        if value.ndim < 1 + images:
+            raise UserError(f"{label} has shape {tuple(value.shape)}: it must be {wanted}, one flat image per row")
     shapes = f"{name} of shape {tuple(prediction.shape)} and x of shape {tuple(x.shape)}"
     if prediction.shape[-1] != x.shape[-1]:
         hint = f" Did you mean {name}.flatten(-2)?" if prediction.shape[-2:].numel() == x.shape[-1] else ""
@@ -282,13 +267,6 @@ def _aligned(name: str, prediction: Tensor, x: Tensor, *, images: bool = False) 
         raise UserError(f"{shapes} do not broadcast") from error
     dtype = torch.promote_types(torch.promote_types(prediction.dtype, x.dtype), torch.float32)
     return prediction.to(dtype).expand(shape), x.to(dtype).expand(shape)
-
-
-def _check_flat(name: str, value: Tensor, wanted: str, axes: int) -> None:
-    if not value.is_floating_point():
-        raise UserError(f"{name} is {value.dtype}: it must be floating point. Did you mean {name} / 255?")
-    if value.ndim < axes:
-        raise UserError(f"{name} has shape {tuple(value.shape)}: it must be {wanted}, one flat image per row")
 
 
 def _check_positive(name: str, value: float | Tensor) -> None:

@@ -6,8 +6,8 @@ With mu = sigmoid(logits) and D pixels:
     mse   Σ (x − mu)²                       (Gaussian, variance 1/2, without its constant)
     mae   Σ |x − mu|                        (Laplace, scale 1, without its constant)
 
-A loss is a value. ``LOSSES`` holds the built-in ones; ``loss("package.module:function")`` makes one of a user's
-own function of (reconstruction, target), so that adding a loss needs no change here.
+``LOSSES`` holds the built-in ones; ``loss("package.module:function")`` makes one of a user's own function of
+(reconstruction, target), so that adding a loss needs no change here.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Loss:
 
     distortion: (logits (*, images, D), targets (images, D)) -> (*, images), summed over the pixels.
     gradient:   the same arguments -> d(sum of distortions)/d(logits), (*, images, D). It may overwrite ``logits``.
-                None: autograd finds it.
+                None: see `autograd`.
     mean:       logits -> the decoder's mean image in [0, 1].
     """
 
@@ -42,6 +42,13 @@ class Loss:
     distortion: Callable[[Tensor, Tensor], Tensor]
     gradient: Callable[[Tensor, Tensor], Tensor] | None = None
     mean: Callable[[Tensor], Tensor] = torch.sigmoid
+
+    def autograd(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The gradient as autograd finds it; the logits stay as they are."""
+        with torch.enable_grad():
+            leaf = logits.detach().requires_grad_(True)
+            (gradient,) = torch.autograd.grad(self.distortion(leaf, targets).sum(), leaf)
+        return gradient
 
 
 def _bce(logits: Tensor, x: Tensor) -> Tensor:
@@ -77,10 +84,6 @@ def _through_sigmoid(gradient: Tensor, mu: Tensor) -> Tensor:
     """gradient · mu (1 − mu), in place and in one pass."""
     result: Tensor = torch.ops.aten.sigmoid_backward.grad_input(gradient, mu, grad_input=gradient)
     return result
-
-
-def _continuous_bernoulli(logits: Tensor, x: Tensor) -> Tensor:
-    return likelihoods.continuous_bernoulli_nll(logits, x)
 
 
 def _continuous_bernoulli_gradient(logits: Tensor, x: Tensor) -> Tensor:
@@ -123,7 +126,7 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
         "mae": Loss("mae", _mae, _mae_gradient),
         "continuous-bernoulli": Loss(
             "continuous-bernoulli",
-            _continuous_bernoulli,
+            likelihoods.continuous_bernoulli_nll,
             _continuous_bernoulli_gradient,
             likelihoods.continuous_bernoulli_mean,
         ),

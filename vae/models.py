@@ -38,19 +38,16 @@ def _widths(name: str, values: Sequence[int], example: str) -> list[int]:
     return [whole_number(name, value, least=1) for value in values]
 
 
-def _classes(value: int) -> int:
-    if not is_whole(value, least=0):
-        raise UserError(f"classes={value!r} must be a whole number: 0 for a model without labels")
-    return value
+def _sizes(image_shape: Sequence[int], latents: int, classes: int) -> tuple[tuple[int, ...], int, int]:
+    """The first arguments of a family, checked."""
+    sides = tuple(whole_number("image_shape", side, least=1) for side in image_shape)
+    if not is_whole(classes, least=0):
+        raise UserError(f"classes={classes!r} must be a whole number: 0 for a model without labels")
+    return sides, whole_number("latents", latents, least=1), classes
 
 
 def one_hot(y: Tensor | None, classes: int, dtype: torch.dtype) -> Tensor:
-    """Labels (B,) as (B, classes) zeros and ones.
-
-    >>> one_hot(torch.tensor([1, 0]), 2, torch.float32)
-    tensor([[0., 1.],
-            [1., 0.]])
-    """
+    """Labels (B,) as (B, classes) zeros and ones. Raises UserError where there are no labels."""
     if y is None:
         raise UserError(f"a conditional model of {classes} classes needs labels y: (images,) whole numbers")
     # torch's own function looks at the labels, for which a GPU would have to wait.
@@ -58,17 +55,20 @@ def one_hot(y: Tensor | None, classes: int, dtype: torch.dtype) -> Tensor:
 
 
 def with_labels(values: Tensor, y: Tensor | None, classes: int) -> Tensor:
-    """values (B, n) with the one-hot labels appended: (B, n + classes). Unchanged where classes is 0.
+    """values (*, B, n) with the one-hot labels (B,) appended: (*, B, n + classes). Unchanged where classes is 0.
 
     >>> with_labels(torch.zeros(2, 1), torch.tensor([0, 1]), 2)
     tensor([[0., 1., 0.],
             [0., 0., 1.]])
     """
-    return torch.cat([values, one_hot(y, classes, values.dtype)], dim=-1) if classes else values
+    if not classes:
+        return values
+    labels = one_hot(y, classes, values.dtype).expand(*values.shape[:-1], classes)
+    return torch.cat([values, labels], dim=-1)
 
 
 class VAE(nn.Module):
-    """The notes' network with its defects mended: 784-400-20 by default, ReLU, logits out.
+    """The notes' network without its defects: 784-400-20 by default, ReLU, logits out.
 
     hidden: widths of the encoder's layers, mirrored in the decoder.
 
@@ -88,9 +88,7 @@ class VAE(nn.Module):
     ) -> None:
         super().__init__()
         widths = _widths("hidden", hidden, "(400,)")
-        self.image_shape = tuple(whole_number("image_shape", side, least=1) for side in image_shape)
-        self.latents = whole_number("latents", latents, least=1)
-        self.classes = _classes(classes)
+        self.image_shape, self.latents, self.classes = _sizes(image_shape, latents, classes)
         pixels = math.prod(self.image_shape)
         self.encoder = _layers([pixels + classes, *widths])
         self.mean = nn.Linear(widths[-1], latents)
@@ -121,9 +119,9 @@ def _layers(widths: Sequence[int]) -> nn.ModuleList:
 class ConvVAE(nn.Module):
     """Strided convolutions: each layer halves the sides, and the decoder mirrors the encoder. Grey or colour.
 
-    channels: of the encoder's layers, mirrored in the decoder. Any side of at least 2 ** len(channels) pixels will do:
-    the decoder's layers pad to the sides that the encoder saw. A conditional model sees its label as planes of 0 and 1
-    beside the image, and as zeros and ones beside z.
+    channels: of the encoder's layers, mirrored in the decoder. Sides have at least 2 ** len(channels) pixels: the
+    decoder's layers pad to the sides of the encoder's. The label of a conditional model is added as planes of 0 and 1
+    to the image, and as zeros and ones to z.
 
     >>> model = ConvVAE((3, 32, 32), latents=2, channels=(4, 8))
     >>> mean, spread = model.encode(torch.zeros(5, 3, 32, 32))
@@ -143,9 +141,7 @@ class ConvVAE(nn.Module):
     ) -> None:
         super().__init__()
         depths = _widths("channels", channels, "(32, 64)")
-        self.image_shape = tuple(whole_number("image_shape", side, least=1) for side in image_shape)
-        self.latents = whole_number("latents", latents, least=1)
-        self.classes = _classes(classes)
+        self.image_shape, self.latents, self.classes = _sizes(image_shape, latents, classes)
         colours = 1 if len(self.image_shape) == 2 else self.image_shape[0]
         sides = _halved(self.image_shape[-2:], len(depths))
         self.smallest = (depths[-1], *sides[-1])

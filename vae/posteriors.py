@@ -4,9 +4,9 @@ An encoder's outputs are a tuple of tensors. `Gaussian` reads them as a mean m a
 
     z = m + e^(a s) ε        R = ½ Σ (m² + e^(q s) − 1 − q s)
 
-They agree, and R is the KL divergence of what is sampled, where q = 2a. The "0.5 mul" variants differ in them alone
-(`POSTERIORS`). A model with another kind of code brings its own posterior: it has the methods of `OwnPosterior`, and
-everything here asks it instead (`posterior_of`). The formulas stand nowhere else.
+R is the KL divergence of what is sampled where q = 2a. The "0.5 mul" variants differ in these factors alone
+(`POSTERIORS`). A model with another kind of code brings its own posterior: it has the methods of `OwnPosterior`, which
+are called instead (`posterior_of`). The formulas stand nowhere else.
 """
 
 from __future__ import annotations
@@ -45,11 +45,6 @@ class Reading:
     kl_factor: float
     words: str
 
-    @property
-    def true_factor(self) -> float:
-        """Times s: the log variance that is really sampled."""
-        return 2 * self.std_factor
-
 
 POSTERIORS: Mapping[str, Reading] = MappingProxyType(
     {
@@ -64,10 +59,11 @@ POSTERIORS: Mapping[str, Reading] = MappingProxyType(
 USUAL = "half-logvar"
 
 
-class Posterior(Protocol):
-    """What training and measuring ask of a posterior. outputs: of `encode`, for some images.
+@runtime_checkable
+class OwnPosterior(Protocol):
+    """A model that brings its own posterior: training calls the first two methods, measuring all.
 
-    noise: standard normal, (images, latents): shared by all arms of a seed.
+    outputs: of `encode`, for some images. noise: standard normal, (images, latents).
     """
 
     def sample(self, outputs: Outputs, noise: Tensor) -> Tensor:
@@ -78,17 +74,8 @@ class Posterior(Protocol):
         """The cost of the code in nats, (images,), as the training objective counts it."""
         ...
 
-
-@runtime_checkable
-class OwnPosterior(Posterior, Protocol):
-    """A model that brings its own posterior: the methods above, and what measuring needs besides.
-
-    `rate` is what the code really costs, whatever the objective counts; `centre` the code of a reconstruction;
-    `prior` a code drawn from the prior.
-    """
-
     def rate(self, outputs: Outputs) -> Tensor:
-        """Nats per image, (images,)."""
+        """What the code really costs in nats, (images,), whatever the objective counts."""
         ...
 
     def centre(self, outputs: Outputs) -> Tensor:
@@ -96,7 +83,7 @@ class OwnPosterior(Posterior, Protocol):
         ...
 
     def prior(self, noise: Tensor) -> Tensor:
-        """A code of the prior from standard normal noise, both (images, latents)."""
+        """A code of the prior, (images, latents)."""
         ...
 
 
@@ -174,18 +161,14 @@ class Draw:
 
         to_z: dL/dz. weight: of the summed divergence in the loss, (arms, 1, 1).
         """
+        import torch  # here, so that a command line can list POSTERIORS without it
+
         latents = self.z.shape[-1]
         to_mean, to_spread = out[..., :latents], out[..., latents:]
-        _addcmul(to_z, weight, self._mean, to_mean)
+        torch.addcmul(to_z, weight, self._mean, out=to_mean)
         excess = self._excess.mul_(0.5 * weight * self._posterior.kl_factor)
-        _addcmul(excess, self._std_noise.mul_(self._posterior.std_factor), to_z, to_spread)
+        torch.addcmul(excess, self._std_noise.mul_(self._posterior.std_factor), to_z, out=to_spread)
         return out
-
-
-def _addcmul(start: Tensor, one: Tensor, other: Tensor, out: Tensor) -> None:
-    import torch
-
-    torch.addcmul(start, one, other, out=out)
 
 
 def posterior_of(model: nn.Module, name: str) -> Gaussian | OwnPosterior:

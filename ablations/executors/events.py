@@ -1,7 +1,7 @@
-"""What an executor is, and what it says while it works: an iterator of events.
+"""What an executor is, and the events that it yields.
 
-An executor trains and measures cells somewhere, and decides how many fit its machine. The driver is given one, listens
-to its events, and is the only one that writes to the tracking store.
+An executor trains and measures cells somewhere, and decides how many fit its machine. The driver is given one, reads
+its events, and alone writes to the tracking store.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from ablations.evaluation import epoch_scores, measuring_bytes
 from ablations.executors.events import CellResult, EpochDone, Event, KeptWeights, Measuring, State, Trained
 from ablations.grid import Cell, evenly, shapes
 from ablations.setup import Setup
+from vae.arms import Arm
 from vae.streams import fingerprint
 from vae.training.fit import EpochRecord, batch_order, epoch_noise, fit
 from vae.training.memory import arms_that_fit
@@ -43,20 +44,19 @@ class Local:
 
         Raises UserError where not even one arm of a shape fits.
         """
-        room: dict[object, int] = {}
-        parts: list[tuple[Cell, ...]] = []
+        limits: dict[object, int] = {}
+        stacks: list[tuple[Cell, ...]] = []
         for group in shapes(cells):
             arm = group[0].arm
-            if arm.shape not in room:
-                room[arm.shape] = self._arms_that_fit(group[0])
-            parts += evenly(group, min(room[arm.shape], WIDEST))
-        return parts
+            if arm.shape not in limits:
+                limits[arm.shape] = min(self._arms_that_fit(arm), WIDEST)
+            stacks += evenly(group, limits[arm.shape])
+        return stacks
 
-    def _arms_that_fit(self, cell: Cell) -> int:
-        setup = self._setup
-        template = setup.model(cell.arm)
+    def _arms_that_fit(self, arm: Arm) -> int:
+        setup, template = self._setup, self._setup.model(arm)
         measuring = measuring_bytes(template, setup.images, setup.study.evaluation, setup.device)
-        return arms_that_fit(template, setup.images, cell.arm.training, device=setup.device, measuring=measuring)
+        return arms_that_fit(template, setup.images, arm.training, device=setup.device, measuring=measuring)
 
     def _run(self, cells: Sequence[Cell]) -> Iterator[Event]:
         """Train and measure the cells of one stack; isolate the ones that make it raise."""
@@ -117,7 +117,8 @@ class Local:
         try:
             measured = self._setup.evaluator.measure(self._setup.loaded(cell.arm, state), cell.arm, cell.seed)
         except Exception as error:
-            return CellResult(cell, trained=trained, failure=f"could not be measured: {_reason(error)}")
+            failure = f"could not be measured: {_reason(error)}"
+            return CellResult(cell, state=state, trained=trained, failure=failure)
         seconds = perf_counter() - began
         return CellResult(cell, measured.metrics, measured.pictures, state, trained, seconds)
 

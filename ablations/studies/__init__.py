@@ -9,17 +9,19 @@ from typing import Any
 
 from vae.errors import UserError, closest
 
+FOLDER = resources.files("ablations.studies")
+
 
 def bundled() -> tuple[str, ...]:
     """The names of the studies that come with the package."""
-    folder = resources.files("ablations.studies")
-    return tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
+    files = (file.name for file in FOLDER.iterdir())
+    return tuple(sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml")))
 
 
-def read(study: str) -> tuple[str, str]:
+def _read(study: str) -> tuple[str, str]:
     """(where it lies, its text) of a study given by bundled name or by path."""
     if study in bundled():
-        return f"{study}.toml", (resources.files("ablations.studies") / f"{study}.toml").read_text("utf-8")
+        return f"{study}.toml", (FOLDER / f"{study}.toml").read_text("utf-8")
     path = Path(study)
     if not path.suffix and not path.exists():
         raise UserError(
@@ -35,7 +37,7 @@ def read(study: str) -> tuple[str, str]:
 
 def table_of(study: str) -> tuple[str, dict[str, Any]]:
     """(where it lies, its content) of a study file, its name filled in, its values not checked."""
-    where, text = read(study)
+    where, text = _read(study)
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -8,14 +8,11 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from reports.validation import Phrases, sentence
+from reports.validation import sentence
 from vae.errors import UserError
 
 Loc = tuple[int | str, ...]
-_NO_COMPARISON = (
-    "legs are missing: give the comparison (metric, a and b, or check) in the claim, or [[claim.leg]] tables"
-)
-_PHRASES: Final = Phrases(unknown="unknown key {key!r} (= {value!r}); allowed: {allowed}", missing="{key} is missing")
+_UNKNOWN: Final = "unknown key {key!r} (= {value!r}); allowed: {allowed}"
 
 
 def where(file: str, claim: object) -> str:
@@ -34,19 +31,18 @@ def explain(
 
     data: the file as it was validated. keys: table -> the keys allowed in it.
     """
-    details = [detail for detail in error.errors() if not _follows(detail)]
-    lines = [f"{_address(detail['loc'], file, data)}: {_sentence(detail, keys)}" for detail in details]
+    lines = [
+        f"{_address(detail['loc'], file, data)}: {_sentence(detail, keys)}"
+        for detail in error.errors()
+        # A list is also called too short where an item of it is faulty, which has a line of its own.
+        if detail["type"] != "too_short" or detail["ctx"]["actual_length"] == len(detail["input"])
+    ]
     return UserError("\n".join(dict.fromkeys(lines)))
-
-
-def _follows(detail: ErrorDetails) -> bool:
-    """Whether a list is called too short only since an item of it is faulty, which is told on its own."""
-    return detail["type"] == "too_short" and detail["ctx"]["actual_length"] != len(detail["input"])
 
 
 def _address(loc: Loc, file: str, data: Mapping[str, Any]) -> str:
     """Where in the file: the claim by its id, the leg by its number where there are several, then the table."""
-    if len(loc) > 2 and loc[0] == "margins":
+    if len(loc) > 2 and loc[0] == "margins" and loc[2] != "[key]":
         return f"claims file {file}, [margins.{loc[1]}]"
     if loc[0] != "claim" or len(loc) < 2:
         return f"claims file {file}"
@@ -62,8 +58,8 @@ def _sentence(detail: ErrorDetails, keys: Mapping[str, Sequence[str]]) -> str:
     loc = detail["loc"]
     key = next((str(part) for part in reversed(loc) if isinstance(part, str)), "")
     if key == "leg" and detail["type"] in ("missing", "too_short"):
-        return _NO_COMPARISON
+        return "legs are missing: give the comparison (metric, a and b, or check) in the claim, or [[claim.leg]] tables"
     if detail["type"] == "string_pattern_mismatch":
         return f"{key}={detail['input']!r} must be lower-case words joined by hyphens, such as 'mae-acutance'"
     table = next((str(part) for part in reversed(loc[:-1]) if part in keys), "")
-    return sentence(detail, key=key, allowed=keys[table], phrases=_PHRASES)
+    return sentence(detail, key=key, allowed=keys[table], unknown=_UNKNOWN, missing="{key} is missing")

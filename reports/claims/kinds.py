@@ -14,18 +14,20 @@ entry in the table of `reports.judging.differences`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final
 
 from reports.claims import words
 from reports.claims.places import CLAIM_PLACES, NOMINAL
 from reports.claims.regions import Region
-from reports.claims.words import Words
+from reports.claims.words import EffectText
 
 FALLS: Final = "falls"
 DIRECTIONS: Final = (FALLS, "rises")
+_MEASURED: Final = ("metric", "a", "margin", "reason")
+_AGAINST: Final = ("b", "twin", "reference")
 
 
 class Measure(Enum):
@@ -36,35 +38,29 @@ class Measure(Enum):
     CHECK = auto()  # by code: no cell is read
 
 
-class Margined(Protocol):
-    """What the region of a comparison depends on."""
-
-    @property
-    def margin(self) -> float | None: ...
-
-    @property
-    def direction(self) -> str: ...
-
-
 @dataclass(frozen=True)
 class Kind:
     """A kind of claim.
 
     needs, forbids: keys of a comparison that must, or must not, be given; one_of: of these exactly one must.
-    region: the comparison -> where the effect is to lie. places: where it may be judged. zero_margin: whether 0 is a
-    margin. by_value: decided by the side of the margin on which the mean lies, whatever the number of seeds.
+    region: (margin, direction) -> where the effect is to lie. places: where it may be judged. zero_margin: whether 0 is
+    a margin. by_value: decided by the side of the margin on which the mean lies, whatever the number of seeds.
+    effect: a clause; consequence: (effect, supported) -> the tail of the sentence, from its colon. axis: (label of the
+    metric, its unit, reference) -> the words on the axis of an effect.
     """
 
     name: str
     needs: tuple[str, ...]
     forbids: tuple[str, ...]
-    measure: Measure
-    region: Callable[[Margined], Region]
-    words: Words
+    region: Callable[[float, str], Region]
+    measure: Measure = Measure.ARMS
     one_of: tuple[str, ...] = ()
     places: tuple[str, ...] = (NOMINAL,)
     zero_margin: bool = True
     by_value: bool = False
+    effect: Callable[[EffectText], str] = words.difference
+    consequence: Callable[[EffectText, bool], str] = words.excess
+    axis: Callable[[str, str, float | None], str] = words.difference_axis
 
     @property
     def computed(self) -> bool:
@@ -76,82 +72,53 @@ class Kind:
         """Whether its p belongs to the family that Holm's adjustment runs over: only tests have one."""
         return not self.computed and not self.by_value
 
-    def axis(self, label: str, unit: str, reference: float | None = None) -> str:
-        """The words on the axis of an effect. label, unit: of the metric.
 
-        >>> KINDS["trend"].axis("rate", "nats"), KINDS["anchor"].axis("−ELBO", "nats", 105.6)
-        ('slope of rate on ln β (nats)', '−ELBO − 105.6 (nats)')
-        """
-        return self.words.axis(label, unit, reference)
-
-
-def _above(leg: Margined) -> Region:
-    return Region.above(leg.margin or 0.0)
-
-
-def _below(leg: Margined) -> Region:
-    return Region.below(leg.margin or 0.0)
-
-
-def _within(leg: Margined) -> Region:
-    """Of an anchor: of the distance from the published number."""
-    return Region.within(leg.margin or 0.0)
-
-
-def _along(leg: Margined) -> Region:
-    return _below(leg) if leg.direction == FALLS else _above(leg)
-
-
-def _everywhere(leg: Margined) -> Region:
-    return Region()
-
-
-_MEASURED: Final = ("metric", "a", "margin", "reason")
-_AGAINST: Final = ("b", "twin", "reference")
-_EXCESS: Final = Words(words.difference, words.excess, words.difference_axis)
-_EQUALITY: Final = Words(words.change, words.equality, words.difference_axis)
-_SLOPE: Final = Words(words.slope, words.excess, words.slope_axis)
-
-
-def _comparison(name: str, region: Callable[[Margined], Region], wording: Words, *, zero_margin: bool = True) -> Kind:
-    forbids = ("check", "direction")
-    return Kind(
-        name, _MEASURED, forbids, Measure.ARMS, region, wording, _AGAINST, places=CLAIM_PLACES, zero_margin=zero_margin
-    )
-
-
-def _computed(name: str) -> Kind:
-    forbids = ("metric", "a", "b", "reference", "margin", "direction", "reason", "twin")
-    return Kind(name, ("check",), forbids, Measure.CHECK, _everywhere, _EXCESS)
-
-
-KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
-    {
-        kind.name: kind
-        for kind in (
-            _comparison("greater", _above, _EXCESS),
-            _comparison("less", _below, _EXCESS),
-            _comparison("equivalent", _within, _EQUALITY, zero_margin=False),
-            Kind(
-                "trend",
-                needs=(*_MEASURED, "direction"),
-                forbids=("check", *_AGAINST),
-                measure=Measure.SLOPE,
-                region=_along,
-                words=_SLOPE,
-            ),
-            Kind(
-                "anchor",
-                needs=(*_MEASURED, "reference"),
-                forbids=("check", "b", "direction", "twin"),
-                measure=Measure.ARMS,
-                region=_within,
-                words=_EQUALITY,
-                zero_margin=False,
-                by_value=True,
-            ),
-            _computed("identity"),
-            _computed("fact"),
-        )
-    }
+_GREATER: Final = Kind(
+    "greater",
+    needs=_MEASURED,
+    forbids=("check", "direction"),
+    region=lambda margin, _: Region.above(margin),
+    one_of=_AGAINST,
+    places=CLAIM_PLACES,
 )
+_EQUIVALENT: Final = replace(
+    _GREATER,
+    name="equivalent",
+    region=lambda margin, _: Region.within(margin),
+    zero_margin=False,
+    effect=words.change,
+    consequence=words.equality,
+)
+_FACT: Final = Kind(
+    "fact",
+    needs=("check",),
+    forbids=("metric", "a", "b", "reference", "margin", "direction", "reason", "twin"),
+    region=lambda margin, direction: Region(),
+    measure=Measure.CHECK,
+)
+_ALL: Final = (
+    _GREATER,
+    replace(_GREATER, name="less", region=lambda margin, _: Region.below(margin)),
+    _EQUIVALENT,
+    Kind(
+        "trend",
+        needs=(*_MEASURED, "direction"),
+        forbids=("check", *_AGAINST),
+        region=lambda margin, direction: Region.below(margin) if direction == FALLS else Region.above(margin),
+        measure=Measure.SLOPE,
+        effect=words.slope,
+        axis=words.slope_axis,
+    ),
+    replace(
+        _EQUIVALENT,
+        name="anchor",
+        needs=(*_MEASURED, "reference"),
+        forbids=("check", "b", "direction", "twin"),
+        one_of=(),
+        places=(NOMINAL,),
+        by_value=True,
+    ),
+    replace(_FACT, name="identity"),
+    _FACT,
+)
+KINDS: Final[Mapping[str, Kind]] = MappingProxyType({kind.name: kind for kind in _ALL})

@@ -28,12 +28,12 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError
 
 from reports.claims.errors import explain, where
-from reports.claims.kinds import KINDS, Kind
-from reports.claims.model import Claim, Leg, Says, check_metric
-from reports.claims.rules import NotNegative, Positive
+from reports.claims.kinds import KINDS
+from reports.claims.model import Claim, Leg, Says
+from reports.claims.rules import MetricName, NotNegative, Positive, Strict
 from vae.errors import UserError, closest, not_one_of
 from vae.metrics.catalogue import CATALOGUE
 
@@ -41,35 +41,24 @@ _BUNDLED: Final = Path(__file__).parent
 _LEG_KEYS: Final = ("metric", "a", "b", "twin", "reference", "direction", "margin", "reason", "check", "says")
 
 
-class _Margin(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class _Margin(Strict):
     margin: NotNegative
     reason: Annotated[str, Field(min_length=1)]
 
 
-class _MatchedRate(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class _MatchedRate(Strict):
     rates: tuple[Positive, ...] = ()
     betas: tuple[Positive, ...] = ()
 
 
-class _Shared(BaseModel):
+class _Shared(Strict, extra="ignore"):
     """The tables that hold for all claims of a file; checked first, since their mistakes would show in every claim."""
 
-    model_config = ConfigDict(frozen=True)
-    margins: dict[str, _Margin] = {}
+    margins: Annotated[dict[MetricName, _Margin], Field(default_factory=dict)]
     matched_rate: _MatchedRate = _MatchedRate()
 
-    @field_validator("margins")
-    @classmethod
-    def _known_metrics(cls, value: dict[str, _Margin], info: ValidationInfo) -> dict[str, _Margin]:
-        for metric in value:
-            check_metric(metric, info, name="margins")
-        return value
 
-
-class _File(_Shared):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class _File(_Shared, extra="forbid"):
     claim: Annotated[tuple[Claim, ...], Field(min_length=1)]
 
 
@@ -84,11 +73,11 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def load_claims(*sources: str | Path, metrics: Collection[str] | None = CATALOGUE) -> tuple[Claim, ...]:
+def load_claims(*sources: str | Path, metrics: Collection[str] = CATALOGUE) -> tuple[Claim, ...]:
     """The claims of these files, checked. A source is a bundled name (`notes`) or the path of a TOML file.
 
-    metrics: the names a claim may use; None: any. Raises UserError that names the file, the claim, the key, the
-    value and what is allowed.
+    metrics: the names a claim may use. Raises UserError that names the file, the claim, the key, the value and what is
+    allowed.
 
     >>> [claim.id for claim in load_claims("notes")][:2]
     ['better-than-bce', 'mae-acutance']
@@ -96,15 +85,12 @@ def load_claims(*sources: str | Path, metrics: Collection[str] | None = CATALOGU
     claims: list[Claim] = []
     for source in sources:
         path = _find(source)
-        more = parse_claims(_read(path), file=path.name, metrics=metrics)
-        _refuse_repeats(claims, more, path.name)
-        claims += more
+        claims += parse_claims(_read(path), file=path.name, metrics=metrics)
+        _refuse_repeats(claims, path.name)
     return tuple(claims)
 
 
-def parse_claims(
-    data: Mapping[str, Any], *, file: str, metrics: Collection[str] | None = CATALOGUE
-) -> tuple[Claim, ...]:
+def parse_claims(data: Mapping[str, Any], *, file: str, metrics: Collection[str] = CATALOGUE) -> tuple[Claim, ...]:
     """The claims in a parsed file; `file` is the name used in errors. See `load_claims`."""
     context, full = {"metrics": metrics}, dict(data)
     try:
@@ -113,17 +99,16 @@ def parse_claims(
         claims = _File.model_validate(full, context=context).claim
     except ValidationError as error:
         raise explain(error, file=file, data=full, keys=_KEYS) from None
-    _refuse_repeats([], claims, file)
+    _refuse_repeats(claims, file)
     return claims
 
 
-def _refuse_repeats(known: Sequence[Claim], more: Sequence[Claim], file: str) -> None:
+def _refuse_repeats(claims: Sequence[Claim], file: str) -> None:
     """A claim's id stands for it everywhere."""
-    seen = {claim.id for claim in known}
-    for claim in more:
-        if claim.id in seen:
-            raise UserError(f"{where(file, claim.id)}: id={claim.id!r} is used twice; ids must differ")
-        seen.add(claim.id)
+    ids = [claim.id for claim in claims]
+    twice = next((name for i, name in enumerate(ids) if name in ids[:i]), None)
+    if twice is not None:
+        raise UserError(f"{where(file, twice)}: id={twice!r} is used twice; ids must differ")
 
 
 def _find(source: str | Path) -> Path:
@@ -160,34 +145,21 @@ def _with_legs(claim: Mapping[str, Any], file: str, margins: Mapping[str, Any]) 
     place = where(file, claim.get("id"))
     if own and "leg" in rest:
         raise UserError(f"{place}: {next(iter(own))!r} stands beside [[claim.leg]]; write it in the legs")
-    kind = claim.get("kind")
-    if "kind" in claim and _known(kind) is None:
-        raise UserError(f"{place}: {not_one_of('kind', kind, KINDS)}")
+    if "kind" in claim and claim["kind"] not in tuple(KINDS):
+        raise UserError(f"{place}: {not_one_of('kind', claim['kind'], KINDS)}")
+    kind = {"kind": claim["kind"]} if "kind" in claim else {}
     legs = [own] if own else rest.get("leg")
     if isinstance(legs, list):
-        rest["leg"] = [_with_defaults(leg, kind, margins) if isinstance(leg, dict) else leg for leg in legs]
+        rest["leg"] = [_with_defaults({**kind, **leg}, margins) if isinstance(leg, dict) else leg for leg in legs]
     return rest
 
 
-def _with_defaults(leg: Mapping[str, Any], kind: object, margins: Mapping[str, Any]) -> dict[str, Any]:
-    full = {**({"kind": kind} if kind else {}), **leg}
-    known = _known(full.get("kind"))
-    if "margin" not in full and not (known and known.computed):
-        full |= margins.get(str(full.get("metric")), {})
-    return full
-
-
-def _known(kind: object) -> Kind | None:
-    return KINDS.get(kind) if isinstance(kind, str) else None
+def _with_defaults(leg: dict[str, Any], margins: Mapping[str, Any]) -> dict[str, Any]:
+    return leg if "margin" in leg else leg | margins.get(str(leg.get("metric")), {})
 
 
 def claims_from_json(dumped: Sequence[Mapping[str, Any]]) -> tuple[Claim, ...]:
-    """Claims as they were when they were logged: the inverse of `claim.model_dump(mode="json")` over them.
-
-    >>> claims = load_claims("notes")
-    >>> claims_from_json([claim.model_dump(mode="json") for claim in claims]) == claims
-    True
-    """
+    """Claims as they were when they were logged: the inverse of `claim.model_dump(mode="json")` over them."""
     renamed = [{"leg" if key == "legs" else key: value for key, value in claim.items()} for claim in dumped]
     try:
         return tuple(Claim.model_validate(claim) for claim in renamed)
@@ -196,11 +168,7 @@ def claims_from_json(dumped: Sequence[Mapping[str, Any]]) -> tuple[Claim, ...]:
 
 
 def claims_hash(claims: Sequence[Claim]) -> str:
-    """16 hexadecimal digits that name the claims by content: order of keys, comments and layout do not matter.
-
-    >>> claims_hash(load_claims("notes")) == claims_hash(load_claims("notes"))
-    True
-    """
+    """16 hexadecimal digits that name the claims by content: order of keys, comments and layout do not matter."""
     content = [claim.model_dump(mode="json") for claim in claims]
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]

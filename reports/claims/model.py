@@ -6,12 +6,10 @@ A mistake is a UserError that names the key and the value.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     FiniteFloat,
     PlainSerializer,
@@ -26,52 +24,35 @@ from reports.claims.checks import CHECKS
 from reports.claims.comparability import refusal
 from reports.claims.kinds import DIRECTIONS, KINDS, Kind, Measure
 from reports.claims.places import CLAIM_PLACES, MATCHED, NOMINAL
-from reports.claims.rules import NotNegative, Positive, Text, distinct, one_of
+from reports.claims.regions import Region
+from reports.claims.rules import MetricName, NotNegative, Positive, Strict, Text, distinct, one_of
 from reports.claims.selectors import Selector
 from vae.arms import Arm
-from vae.errors import UserError, closest, not_one_of
+from vae.errors import UserError, not_one_of
 
 RATES: Final = (10.0, 15.0, 20.0, 25.0, 30.0)  # nats per image
 BETAS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)  # trained where a curve is needed and the grid has none
 LEAST_CURVE: Final = 2  # fewest betas that make a curve
 
 
-def check_metric(metric: str, info: ValidationInfo, *, name: str) -> None:
-    """Refuse a metric outside the names that the file is checked against, where there are such names."""
-    known = (info.context or {}).get("metrics")
-    if known is not None and metric not in known:
-        raise UserError(f"{name}={metric!r} is not in the catalogue; allowed: {sorted(known)}.{closest(metric, known)}")
-
-
 def _kind(value: object) -> Kind:
-    if isinstance(value, Kind):
-        return value
     if not isinstance(value, str) or value not in KINDS:
         raise not_one_of("kind", value, KINDS)
     return KINDS[value]
 
 
 def _selector(value: object, info: ValidationInfo) -> Selector:
-    if isinstance(value, Selector):
-        return value
     if not isinstance(value, Mapping):
         raise UserError(f"{info.field_name}={value!r} must be a table such as {{ loss = 'mae', beta = 1 }}")
     return Selector.of(value)
 
 
-def _name_of(kind: Kind) -> str:
-    return kind.name
-
-
-KindByName = Annotated[Kind, PlainValidator(_kind), PlainSerializer(_name_of)]
+KindByName = Annotated[Kind, PlainValidator(_kind), PlainSerializer(lambda kind: kind.name)]
 Select = Annotated[Selector, PlainValidator(_selector), PlainSerializer(Selector.to_dict)]
+Place = Annotated[str, one_of(CLAIM_PLACES)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Says(_Strict):
+class Says(Strict):
     """A clause that opens the sentence of a verdict, where the numbers alone would not say it."""
 
     supported: str = ""
@@ -79,12 +60,12 @@ class Says(_Strict):
     inconclusive: str = ""
 
 
-class Leg(_Strict):
+class Leg(Strict):
     """One comparison. Without `twin`, an arm whose reduction is left out is a `sum` arm."""
 
     kind: KindByName
     label: Text = ""
-    metric: str = ""
+    metric: MetricName = ""
     a: Select | None = None
     b: Select | None = None
     twin: StrictBool = False
@@ -103,39 +84,33 @@ class Leg(_Strict):
             return given
         return {key: _summed(value) if key in ("a", "b") else value for key, value in given.items()}
 
-    @field_validator("metric")
-    @classmethod
-    def _known_metric(cls, value: str, info: ValidationInfo) -> str:
-        if value:
-            check_metric(value, info, name="metric")
-        return value
-
     @model_validator(mode="after")
     def _complete(self) -> Leg:
-        self._as_its_kind_says()
+        self._check_keys()
         if not self.kind.computed:
             self._check_arms()
         return self
 
-    def _as_its_kind_says(self) -> None:
+    def _check_keys(self) -> None:
         """Refuse what the kind forbids, and what it needs and lacks."""
         kind = f"kind={self.kind.name!r}"
-        lacking = next((key for key in self.kind.needs if _absent(getattr(self, key))), None)
+        given = {key for key, value in self if value is not None and value is not False and value != ""}  # 0 is given
+        lacking = next((key for key in self.kind.needs if key not in given), None)
         if lacking is not None:
             hint = f" (or a table [margins.{self.metric}])" if lacking in ("margin", "reason") else ""
             raise UserError(f"{lacking} is missing: {kind} needs it{hint}")
-        idle = next((key for key in self.kind.forbids if not _absent(getattr(self, key))), None)
+        idle = next((key for key in self.kind.forbids if key in given), None)
         if idle is not None:
             raise UserError(f"{idle}={_shown(getattr(self, idle))} has no meaning for {kind}; leave it out")
-        given = [key for key in self.kind.one_of if not _absent(getattr(self, key))]
-        if self.kind.one_of and len(given) != 1:
+        chosen = [key for key in self.kind.one_of if key in given]
+        if self.kind.one_of and len(chosen) != 1:
             choice = ", ".join(map(repr, self.kind.one_of))
-            raise UserError(f"{' and '.join(given) or 'none'} given: {kind} needs exactly one of {choice}")
+            raise UserError(f"{' and '.join(chosen) or 'none'} given: {kind} needs exactly one of {choice}")
         if self.margin == 0 and not self.kind.zero_margin:
             raise UserError(f"margin=0 leaves no room for {kind}: give the least difference that matters")
 
     def _check_arms(self) -> None:
-        a, b = self.a or Selector(), self.b
+        a = self.a or Selector()
         if self.twin and a.reduction == "sum":
             raise UserError(
                 "a.reduction='sum' with twin=true: a ‘sum’ arm is its own twin; name another reduction, such as 'mean'"
@@ -149,8 +124,8 @@ class Leg(_Strict):
         vague = next((s for s in self.selectors if not s.names_one and not self.twin), None)
         if vague is not None:
             raise UserError(f"selector {_shown(vague)} must name one arm: loss and beta (or beta_eff)")
-        if b is not None:
-            self._check_pair(a, b)
+        if self.b is not None:
+            self._check_pair(a, self.b)
 
     def _check_pair(self, a: Selector, b: Selector) -> None:
         reason = refusal(self.metric, [str(a.loss), str(b.loss)])
@@ -168,32 +143,25 @@ class Leg(_Strict):
         """The selectors given, `a` first."""
         return tuple(selector for selector in (self.a, self.b) if selector is not None)
 
-    def wordless(self) -> Leg:
-        """What is compared, without the words beside it and whether it counts."""
-        return self.model_copy(update={"label": "", "reason": "", "says": Says(), "counted": True})
+    @property
+    def region(self) -> Region:
+        """Where the effect is to lie."""
+        return self.kind.region(self.margin or 0.0, self.direction)
 
 
-class Claim(_Strict):
+class Claim(Strict):
     """A sentence to be judged. rates, betas: of matched-rate comparisons, nats and weights of KL."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
     quote: Annotated[Text, Field(min_length=1)]
     kind: KindByName
-    places: Annotated[tuple[Literal["nominal", "matched-rate"], ...], Field(min_length=1)] = (NOMINAL,)
+    places: Annotated[tuple[Place, ...], Field(min_length=1)] = (NOMINAL,)
     expect: str = ""
     notes: tuple[str, ...] = ()
     needs: tuple[Select, ...] = ()
     rates: Annotated[tuple[Positive, ...], Field(min_length=1), AfterValidator(distinct)] = RATES
     betas: Annotated[tuple[Positive, ...], Field(min_length=LEAST_CURVE), AfterValidator(distinct)] = BETAS
     legs: Annotated[tuple[Leg, ...], Field(alias="leg", min_length=1)]
-
-    @field_validator("places", mode="before")
-    @classmethod
-    def _known_places(cls, value: object) -> object:
-        for place in value if isinstance(value, (list, tuple)) else ():
-            if place not in CLAIM_PLACES:
-                raise not_one_of("places", place, CLAIM_PLACES)
-        return value
 
     @field_validator("needs", mode="before")
     @classmethod
@@ -204,7 +172,8 @@ class Claim(_Strict):
     def _whole(self) -> Claim:
         if not any(leg.counted for leg in self.legs):
             raise UserError("every leg has counted=false: nothing would decide the claim")
-        made = [leg.wordless() for leg in self.legs]
+        wordless = {"label": "", "reason": "", "says": Says(), "counted": True}
+        made = [leg.model_copy(update=wordless) for leg in self.legs]
         twice = next((i for i, leg in enumerate(made) if leg in made[:i]), None)
         if twice is not None:
             raise UserError(
@@ -237,7 +206,7 @@ def _check_places(leg: Leg, places: tuple[str, ...]) -> None:
     if MATCHED not in places:
         return
     here = f"places={MATCHED!r}"
-    if any(selector.is_zero for selector in leg.selectors):
+    if any(0 in (selector.beta, selector.beta_eff) for selector in leg.selectors):
         raise UserError(f"{here}: beta=0 has no logarithm, in which curves are drawn; name one above 0")
     if leg.metric == "rate":
         raise UserError(f"{here}: metric='rate' is equal by construction there")
@@ -250,10 +219,6 @@ def _check_places(leg: Leg, places: tuple[str, ...]) -> None:
 def _summed(selector: object) -> object:
     """A selector as it is written, of a `sum` arm where no reduction is given."""
     return {"reduction": "sum", **selector} if isinstance(selector, Mapping) else selector
-
-
-def _absent(value: object) -> bool:
-    return value is None or value is False or value == ""  # the number 0 is there
 
 
 def _shown(value: object) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from reports.claims.kinds import Measure
 from reports.claims.model import LEAST_CURVE, Claim, check_base
 from reports.claims.places import MATCHED, NOMINAL
-from reports.claims.selectors import EffectiveBeta, Selector
+from reports.claims.selectors import EffectiveBeta
 from vae.arms import Arm, find, sum_twin
 
 
@@ -17,10 +17,9 @@ def needed_arms(claims: Sequence[Claim], arms: Sequence[Arm], *, base: Arm, effe
     arms: those of the grid. base: the arm whose values hold where selectors are silent. effective_beta: arm -> its
     beta_eff on the study's images.
 
-    Arms named outright come first; then, where a curve over beta is needed (a trend, a comparison at equal rate, a
-    tuned arm) and there are fewer than two betas, the claim's own betas; then the `sum` twin of every arm that a
-    twin comparison matches, those that were just added included. Raises UserError for a claim that selects by an
-    option which the base's models do not have.
+    First the arms that are named; then, where a curve over beta is needed (a trend, a comparison at equal rate, a tuned
+    arm) and there are fewer than two betas, the claim's own betas; then the `sum` twin of every arm that a twin
+    comparison matches, of those just added too. Raises UserError as `check_base` does.
     """
     check_base(claims, base)
     known = list(arms)
@@ -46,31 +45,23 @@ def _named(claim: Claim, base: Arm, effective_beta: EffectiveBeta) -> list[Arm]:
 
 
 def _on_curves(claim: Claim, known: Sequence[Arm], base: Arm) -> list[Arm]:
+    curves = [
+        selector.at_any_beta
+        for leg in claim.legs
+        for selector in leg.selectors
+        if MATCHED in claim.places or leg.kind.measure is Measure.SLOPE or selector.tuned
+    ]
     arms: list[Arm] = []
-    for curve in _curves(claim):
-        on_it = [arm for arm in known if curve.matches(arm, base) and arm.beta > 0]
-        if len(on_it) < LEAST_CURVE:
+    for curve in dict.fromkeys(curves):
+        if sum(curve.matches(arm, base) and arm.beta > 0 for arm in known) < LEAST_CURVE:
             arms += [base.replace(curve.settings, beta=beta) for beta in claim.betas]
     return arms
 
 
-def _curves(claim: Claim) -> list[Selector]:
-    """Selectors, beta left open, of the arms that this claim reads as curves over beta."""
-    everything = MATCHED in claim.places
-    used = [
-        selector
-        for leg in claim.legs
-        for selector in leg.selectors
-        if everything or leg.kind.measure is Measure.SLOPE or selector.tuned
-    ]
-    return list(dict.fromkeys(selector.at_any_beta for selector in used))
-
-
 def _twins(claim: Claim, known: Sequence[Arm], base: Arm, effective_beta: EffectiveBeta) -> list[Arm]:
-    selectors = [leg.a for leg in claim.legs if leg.twin and leg.a is not None]
     return [
         sum_twin(arm, effective_beta(arm))
-        for selector in selectors
+        for leg in claim.legs
         for arm in known
-        if selector.matches(arm, base, effective_beta(arm))
+        if leg.twin and leg.a is not None and leg.a.matches(arm, base, effective_beta(arm))
     ]

@@ -1,4 +1,4 @@
-"""Where a claim is judged. A claim file names the first two; the others are named by the judge alone."""
+"""Where a claim is judged. A claims file names the first two; the judge alone names the others."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ MATCHED: Final = "matched-rate"  # at equal rate, interpolated
 COMPUTED: Final = "computed"  # by code when the report is made: no cell is read
 OVERALL: Final = "overall"  # all places of a claim together: each must hold
 PLACES: Final = (NOMINAL, MATCHED, COMPUTED, OVERALL)
-CLAIM_PLACES: Final = (NOMINAL, MATCHED)  # those that a claim file may name
+CLAIM_PLACES: Final = (NOMINAL, MATCHED)

@@ -8,10 +8,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationInfo
 
 from vae.checks import finite_number
-from vae.errors import UserError, not_one_of
+from vae.errors import UserError, closest, not_one_of
+
+
+class Strict(BaseModel):
+    """A table that holds no other keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def one_of(allowed: Collection[str]) -> BeforeValidator:
@@ -31,13 +37,17 @@ def _not_blank(value: str, info: ValidationInfo) -> str:
     return value
 
 
+def _known_metric(value: str, info: ValidationInfo) -> str:
+    known = (info.context or {}).get("metrics")
+    if value and known is not None and value not in known:
+        raise UserError(
+            f"{info.field_name}={value!r} is not in the catalogue; allowed: {sorted(known)}.{closest(value, known)}"
+        )
+    return value
+
+
 def _not_negative(value: object, info: ValidationInfo) -> float:
     return float(finite_number(str(info.field_name), value, least=0))
-
-
-Text = Annotated[str, AfterValidator(_not_blank)]  # empty where the key is left out
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
-NotNegative = Annotated[float, PlainValidator(_not_negative)]
 
 
 def distinct(values: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
@@ -48,3 +58,9 @@ def distinct(values: tuple[float, ...], info: ValidationInfo) -> tuple[float, ..
             f"{info.field_name}={list(values)} holds {twice:g} twice; name each once. Was another number meant?"
         )
     return values
+
+
+Text = Annotated[str, AfterValidator(_not_blank)]  # empty where the key is left out
+MetricName = Annotated[str, AfterValidator(_known_metric)]  # any, where no names are given to check against
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+NotNegative = Annotated[float, PlainValidator(_not_negative)]

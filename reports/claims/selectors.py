@@ -3,9 +3,9 @@
     a = { loss = "mae", beta = 1, "model.latents" = 2 }
 
 A selector fixes some factors. Of those that it leaves out, loss, reduction and beta are open, and every other has the
-value of the study's base. `beta_eff` may be given in place of beta: what the weight of KL is when both terms are
-summed, whatever the reduction. `beta = "tuned"` means the beta at which the arm spends the rate of the arm that it is
-compared with; it is found by interpolation, and no such arm is trained.
+value of the study's base. `beta_eff`, in place of beta, is the weight of KL when both terms are summed, whatever the
+reduction. `beta = "tuned"` is the beta at which the arm spends the rate of the arm that it is compared with; it is
+found by interpolation, and no such arm is trained.
 """
 
 from __future__ import annotations
@@ -73,20 +73,19 @@ class Selector:
         return {**self.settings, **({} if self.beta_eff is None else {BETA_EFF: self.beta_eff})}
 
     @property
-    def loss(self) -> str | None:
-        """The loss, where it is fixed."""
-        return str(self.settings["loss"]) if "loss" in self.settings else None
+    def loss(self) -> Any:
+        """The loss; None where it is open."""
+        return self.settings.get("loss")
 
     @property
-    def reduction(self) -> str | None:
-        """The reduction, where it is fixed."""
-        return str(self.settings["reduction"]) if "reduction" in self.settings else None
+    def reduction(self) -> Any:
+        """The reduction; None where it is open."""
+        return self.settings.get("reduction")
 
     @property
-    def beta(self) -> float | None:
-        """The number, where it is fixed; None also where it is tuned."""
-        value = self.settings.get("beta")
-        return None if value is None or value == TUNED else float(str(value))
+    def beta(self) -> Any:
+        """The number; None where it is open or tuned."""
+        return None if self.tuned else self.settings.get("beta")
 
     @property
     def tuned(self) -> bool:
@@ -95,13 +94,8 @@ class Selector:
 
     @property
     def names_one(self) -> bool:
-        """Whether this selector names one single arm, tuned or not."""
+        """Whether this selector names one arm, tuned or not."""
         return self.loss is not None and ("beta" in self.settings or self.beta_eff is not None)
-
-    @property
-    def is_zero(self) -> bool:
-        """Whether the weight of KL is 0."""
-        return self.beta == 0 or self.beta_eff == 0
 
     @property
     def at_any_beta(self) -> Selector:
@@ -109,7 +103,7 @@ class Selector:
         return replace(self, items=tuple(item for item in self.items if item[0] != "beta"), beta_eff=None)
 
     def same_as(self, other: Selector) -> bool:
-        """Whether two selectors that name one arm each name the same one, where no study is needed to tell.
+        """Whether two selectors that name one arm each name the same one in every study.
 
         An arm tuned to the rate of an arm on its own curve is that arm.
 
@@ -119,20 +113,13 @@ class Selector:
         """
         if self.at_any_beta != other.at_any_beta:
             return False
-        if self.tuned or other.tuned:
-            return True
-        (name, weight), (other_name, other_weight) = self._weight, other._weight
-        return name == other_name and same_value(weight, other_weight)
+        return self.tuned or other.tuned or same_value(self._some_beta_eff(), other._some_beta_eff())
 
-    @property
-    def _weight(self) -> tuple[str, float]:
-        """The weight and its name; `beta` also where beta_eff is beta at every batch size and model."""
-        if self.beta_eff is None:
-            return "beta", self.beta or 0.0
-        is_beta = (
-            effective_beta(self.reduction or "sum", 1.0, batch=2, pixels=3, latents=5) == 1
-        )  # any sizes that differ
-        return ("beta" if is_beta or self.beta_eff == 0 else BETA_EFF), self.beta_eff
+    def _some_beta_eff(self) -> float:
+        """The weight of both terms summed, at sizes that no study has: what is equal there is equal at every size."""
+        if self.beta_eff is not None:
+            return self.beta_eff
+        return effective_beta(self.reduction or "sum", self.beta, batch=7, pixels=11, latents=13)
 
     @lru_cache(maxsize=1024)  # noqa: B019 - a selector is a value: equal ones share an entry
     def on(self, base: Arm) -> Arm:
@@ -147,18 +134,13 @@ class Selector:
         wanted = self.on(base)
         if wanted.settings.keys() != arm.settings.keys():
             return False
-        left_out = {name for name in OPEN if name not in self.settings} | ({"beta"} if self.tuned else set())
-        if not all(same_value(wanted[name], value) for name, value in arm.items if name not in left_out):
+        left_open = {name for name in OPEN if self.settings.get(name) in (None, TUNED)}
+        if not all(same_value(wanted[name], value) for name, value in arm.items if name not in left_open):
             return False
         return self.beta_eff is None or (beta_eff is not None and same_value(self.beta_eff, beta_eff))
 
     def arm(self, base: Arm, effective_beta: EffectiveBeta) -> Arm:
-        """The one arm named. effective_beta: arm -> beta_eff, which is proportional to its beta.
-
-        Raises UserError where the selector leaves the loss or the weight open.
-        """
-        if not self.names_one or self.tuned:
-            raise UserError(f"selector {self.to_dict()} does not name one arm")
+        """The one arm named, by a selector that names one. effective_beta: arm -> beta_eff, proportional to beta."""
         arm = self.on(base)
         return arm if self.beta_eff is None else arm.replace(beta=self.beta_eff / effective_beta(arm.replace(beta=1.0)))
 

@@ -1,13 +1,11 @@
 """The words of claim kinds: the clause for an effect, what the margin makes of it, and the label of its axis.
 
-The numbers arrive as text, rounded by the judge (`reports.judging.sentences`): here is only how they are put.
+The numbers arrive as text, rounded in `reports.judging.sentences`: here is only how they are put.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 
 from reports.numbers import PURE, setting
 
@@ -17,8 +15,9 @@ class EffectText:
     """An effect as text. opening: "With ‘sum’ at beta 1, the SSIM of MAE". other: the second arm, "MSE".
 
     size: without its sign; signed: with it; both with their unit. interval: "95 % interval 0.8 to 1.2, 8 seeds", run
-    as the words "lower" and "higher" need; signed_interval: with signs. level, reference: of an arm that is compared
-    with a number; reference is empty where that number is 0.
+    as the words "lower" and "higher" need; signed_interval: with signs. margin: with its unit; empty where it is 0.
+    opposite, beyond_margin: whether the whole interval lies opposite to the claim, and whether by more than the margin.
+    level, reference: of an arm that is compared with a number; reference is empty where that number is 0.
     """
 
     opening: str
@@ -29,34 +28,11 @@ class EffectText:
     signed_interval: str
     negative: bool
     rounds_to_zero: bool
-    level: str = ""
-    reference: str = ""
-
-
-class Opposite(Enum):
-    """How much of the interval lies opposite to the claim."""
-
-    NOT_ALL = 0  # it reaches zero, or the claim's side
-    ALL = 1
-    BEYOND_MARGIN = 2
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A comparison that is supported or refuted. margin: with its unit; empty where it is 0."""
-
-    supported: bool
     margin: str
-    opposite: Opposite = Opposite.NOT_ALL
-
-
-@dataclass(frozen=True)
-class Words:
-    """effect: a clause. consequence: the tail of the sentence, from its colon. axis: (label, unit, reference)."""
-
-    effect: Callable[[EffectText], str]
-    consequence: Callable[[Outcome], str]
-    axis: Callable[[str, str, float | None], str]
+    opposite: bool
+    beyond_margin: bool
+    level: str
+    reference: str
 
 
 def difference(effect: EffectText) -> str:
@@ -68,7 +44,7 @@ def difference(effect: EffectText) -> str:
 
 
 def change(effect: EffectText) -> str:
-    """How much it differs, with its sign; or where the one arm stands beside its reference."""
+    """How much it differs, with its sign; of one arm beside a number, where it stands."""
     if not effect.level:
         return f"{effect.opening} differs from that of {effect.other} by {effect.signed} ({effect.signed_interval})"
     way = "below" if effect.negative else "above"
@@ -82,22 +58,22 @@ def slope(effect: EffectText) -> str:
     return f"{effect.opening} {way} by {effect.size} each time beta grows e-fold ({effect.interval})"
 
 
-def excess(outcome: Outcome) -> str:
+def excess(effect: EffectText, supported: bool) -> str:
     """Of a claim of a direction: more than the margin, or not, and no more than its interval shows."""
-    margin = outcome.margin
-    if outcome.supported:
+    margin = effect.margin
+    if supported:
         return f": more than the {margin} that matters" if margin else ""
-    if outcome.opposite is Opposite.NOT_ALL:
+    if not effect.opposite:
         return f": not more than the {margin} that would matter" if margin else ": no such difference"
-    beyond = outcome.opposite is Opposite.BEYOND_MARGIN and margin
-    return f": opposite to the claim, by more than the {margin} that matters" if beyond else ": opposite to the claim"
+    beyond = f", by more than the {margin} that matters" if effect.beyond_margin and margin else ""
+    return f": opposite to the claim{beyond}"
 
 
-def equality(outcome: Outcome) -> str:
+def equality(effect: EffectText, supported: bool) -> str:
     """Of a claim of equality: within the margin, or not."""
-    if outcome.supported:
-        return f": within ±{outcome.margin}, no difference that matters"
-    return f": more than the ±{outcome.margin} that would pass as equal"
+    if supported:
+        return f": within ±{effect.margin}, no difference that matters"
+    return f": more than the ±{effect.margin} that would pass as equal"
 
 
 def difference_axis(label: str, unit: str, reference: float | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, Final
 
 import pandas as pd
@@ -18,15 +18,15 @@ from vae.metrics.latents import COLLAPSED
 
 _REQUIRED: Final = ("loss", "reduction", "beta", "seed", "status")
 
-Row = Mapping[str, Any]
+Row = Mapping[Hashable, Any]
 
 
 class Cells:
     """The frame, indexed by arm and seed.
 
     base: the arm whose values hold where the frame has no column of a factor, or no value in it. planned: one row per
-    cell asked for, columns arm, seed, and of an arm of which the frame may have no cell at all its factors, beta_eff
-    and origin; without it every arm is taken to be asked for at every seed of the frame.
+    cell asked for, columns arm, seed, and, of arms that the frame may not have, factors, beta_eff and origin; without
+    it every arm is taken to be asked for at every seed of the frame.
     Raises UserError for missing columns and for a cell that is there twice.
     """
 
@@ -35,22 +35,22 @@ class Cells:
         if missing:
             raise UserError(f"frame lacks the columns {missing}; it has {list(frame.columns)}")
         self.base = base or Arm()
-        self.columns = frozenset(str(name) for name in frame.columns)
+        self.columns = frozenset(frame.columns)
         self.rows: dict[Arm, dict[int, Row]] = {}
         self._arms: dict[tuple[tuple[str, Any], ...], Arm] = {}  # settings of a row -> its arm
         self._labels: dict[Arm, str] = {}
-        for row in _records(frame):
+        for row in frame.to_dict("records"):
             self._add(row)
         self.seeds = tuple(sorted({seed for rows in self.rows.values() for seed in rows}))
         self._planned: dict[str, set[int]] = {}
         self._asked: dict[Arm, Row] = {}  # what the plan says of an arm; the frame may not have it yet
-        for row in () if planned is None else _records(planned):
+        for row in () if planned is None else planned.to_dict("records"):
             self._plan(row)
 
     def _add(self, row: Row) -> None:
         arm, seed = self._arm(row), int(row["seed"])
         if _text(row.get("arm")):
-            self._labels.setdefault(arm, _text(row["arm"]))
+            self._labels.setdefault(arm, row["arm"])
         if seed in self.rows.setdefault(arm, {}):
             raise UserError(f"frame holds two cells for arm {self.label(arm)}, seed {seed}: they cannot both be paired")
         self.rows[arm][seed] = row
@@ -66,8 +66,9 @@ class Cells:
 
     def _arm(self, row: Row) -> Arm:
         """The arm of a row. Numbers that pandas made floats, since others are missing, are made what they were."""
-        known = factors()
-        given = tuple((name, known[name].canonical(row[name])) for name in known if not _absent(row.get(name)))
+        given = tuple(
+            (name, factor.canonical(row[name])) for name, factor in factors().items() if not _absent(row.get(name))
+        )
         if given not in self._arms:
             self._arms[given] = self.base.replace(dict(given))
         return self._arms[given]
@@ -91,46 +92,40 @@ class Cells:
 
     def of_grid(self, arm: Arm) -> bool:
         """Whether the study's grid asked for the arm; where no origin was logged, it did."""
-        return any(_text(row.get("origin")) != "claims" for row in self._facts(arm))
+        return any(row.get("origin") != "claims" for row in self._facts(arm))
 
-    def rate(self, arm: Arm) -> float | None:
-        """The arm's mean rate over its seeds, nats per image; None where there is none."""
+    def rate(self, arm: Arm) -> float:
+        """The arm's mean rate over its seeds, nats per image; NaN where there is none."""
         rates = self.values(arm, "rate").values()
-        return math.fsum(rates) / len(rates) if rates else None
+        return math.fsum(rates) / len(rates) if rates else math.nan
 
     def collapsed(self, arm: Arm) -> bool:
         """Whether the arm's mean rate is so low that its latents carry next to nothing."""
-        rate = self.rate(arm)
-        return rate is not None and rate < COLLAPSED
+        return self.rate(arm) < COLLAPSED
 
     def values(self, arm: Arm, metric: str) -> dict[int, float]:
         """seed -> value, of the cells that are done and hold a finite value."""
-        rows = self.rows.get(arm, {}).items()
+        rows = self.rows[arm].items()
         return {seed: float(row[metric]) for seed, row in rows if _done(row) and _finite(row.get(metric))}
 
     def count(self, arm: Arm, metric: str) -> Count:
         """How many seeds of this arm are done, failed, missing, or done without the metric."""
-        rows, label = self.rows.get(arm, {}), self.label(arm)
+        rows, label = self.rows[arm], self.label(arm)
         done = [row for row in rows.values() if _done(row)]
-        failed = [row for row in rows.values() if not _done(row)]
-        reasons = dict.fromkeys(_text(row.get("reason")) or "no reason logged" for row in failed)
+        reasons = [_text(row.get("reason")) or "no reason logged" for row in rows.values() if not _done(row)]
         return Count(
             arm=label,
             done=len(done),
-            failed=len(failed),
+            failed=len(reasons),
             missing=len(self._planned.get(label, set(self.seeds)) - rows.keys()),
             unmeasured=sum(not _finite(row.get(metric)) for row in done),
-            reasons=tuple(reasons),
+            reasons=tuple(dict.fromkeys(reasons)),
         )
 
     def hashes(self, arms: Iterable[Arm], seed: int, column: str) -> set[str]:
         """What the done cells of these arms logged at a seed; empty text where nothing was."""
-        rows = [self.rows[arm][seed] for arm in arms if seed in self.rows.get(arm, {})]
+        rows = [self.rows[arm][seed] for arm in arms if seed in self.rows[arm]]
         return {_text(row.get(column)) for row in rows if _done(row)}
-
-
-def _records(frame: pd.DataFrame) -> list[Row]:
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def _done(row: Row) -> bool:

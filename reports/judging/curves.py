@@ -1,10 +1,10 @@
 """Comparison at equal rate: each loss's metric against its rate, interpolated in log beta, one seed at a time.
 
 At one beta the losses spend very different rates (at beta 1, BCE about twice what MSE does), so a difference there
-mixes the loss with the rate. A *curve* is what one seed gives for one loss as beta varies: rate and metric as
-functions of ln beta, each drawn through its points by a monotone cubic (Fritsch & Carlson 1980: no overshoot
-between points, straight lines through two). At a rate R the curve's ln beta is found first, then the metric there.
-Nothing is extrapolated: a rate counts only where both curves reach it, in every seed.
+mixes the loss with the rate. A *curve* is rate and metric of one seed of one loss as functions of ln beta, each through
+its points by a monotone cubic (Fritsch & Carlson 1980: no overshoot between points, straight lines through two). At a
+rate the curve's ln beta is found first, then the metric there. Nothing is extrapolated: a rate counts only where both
+curves reach it, in every seed.
 """
 
 from __future__ import annotations
@@ -18,41 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
-from vae.errors import UserError
-
 Array = NDArray[np.float64]
 _ROUNDING: Final = 1e-9  # in ln beta
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One seed of one loss over beta: beta > 0, increasing; rate in nats per image; the metric's values. Each (k,).
-
-    Raises UserError for fewer than two points, for betas that are not positive and distinct, for lengths that
-    differ and for values that are not finite.
-    """
+    """One seed of one loss over beta: beta > 0, increasing; rate in nats per image; the metric's values. Each (k,)."""
 
     beta: tuple[float, ...]
     rate: tuple[float, ...]
     values: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        if not len(self.beta) == len(self.rate) == len(self.values):
-            raise UserError(
-                f"beta, rate and values have {len(self.beta)}, {len(self.rate)} and {len(self.values)} entries"
-            )
-        if len(self.beta) < 2:
-            raise UserError(f"beta={list(self.beta)}: a curve needs two betas or more")
-        if self.beta[0] <= 0 or any(b <= a for a, b in zip(self.beta, self.beta[1:])):
-            raise UserError(f"beta={list(self.beta)} must be positive and increasing")
-        if not np.isfinite([self.rate, self.values]).all():
-            raise UserError("rate and values must be finite: leave out, and count, what was not measured")
-
-    @classmethod
-    def through(cls, points: Iterable[tuple[float, float, float]]) -> Curve:
-        """The curve through (beta, rate, value) points in any order."""
-        beta, rate, values = zip(*sorted(points), strict=True)
-        return cls(beta, rate, values)
 
     def beta_at(self, rates: Sequence[float]) -> Array:
         """The beta at which each rate is spent: (r,). NaN where the curve does not reach it, or not just once.
@@ -87,23 +63,19 @@ def _single(roots: Array, low: float, high: float) -> float:
 
 
 def curves_by_seed(rows: Iterable[tuple[int, float, float, float]]) -> dict[int, Curve]:
-    """The curve of each seed. rows: (seed, beta, rate, value), in any order.
+    """The curve of each seed that has two betas or more. rows: (seed, beta, rate, value), in any order.
 
-    Rows that are not finite, or whose beta has no logarithm, are skipped; of rows with one seed and beta the first
-    counts. A seed with fewer than two betas has no curve.
+    Rows that are not finite, or whose beta is 0, are skipped; of rows with one seed and beta the first counts.
 
     >>> curves_by_seed([(0, 1.0, 20.0, 0.8), (0, 4.0, 10.0, 0.6), (1, 1.0, 21.0, 0.8), (1, 4.0, math.nan, 0.6)])
     {0: Curve(beta=(1.0, 4.0), rate=(20.0, 10.0), values=(0.8, 0.6))}
     """
-    points: dict[int, dict[float, tuple[float, float]]] = {}
+    points: dict[int, dict[float, tuple[float, float, float]]] = {}
     for seed, beta, rate, value in rows:
         if beta > 0 and math.isfinite(rate) and math.isfinite(value):
-            points.setdefault(int(seed), {}).setdefault(float(beta), (float(rate), float(value)))
-    return {
-        seed: Curve.through((beta, *at) for beta, at in line.items())
-        for seed, line in sorted(points.items())
-        if len(line) > 1
-    }
+            points.setdefault(int(seed), {}).setdefault(beta, (float(beta), float(rate), float(value)))
+    lines = {seed: zip(*sorted(line.values())) for seed, line in sorted(points.items()) if len(line) > 1}
+    return {seed: Curve(*columns) for seed, columns in lines.items()}
 
 
 def common_rates(curves: Iterable[Curve], rates: Sequence[float]) -> tuple[float, ...]:
@@ -134,8 +106,4 @@ def matched(
     used = common_rates([curve[seed] for curve in (first, second) for seed in seeds], rates) if seeds else ()
     if not used:
         return {}, ()
-    return {seed: (_mean(first[seed], used), _mean(second[seed], used)) for seed in seeds}, used
-
-
-def _mean(curve: Curve, rates: Sequence[float]) -> float:
-    return float(curve.at(rates).mean())
+    return {seed: (float(first[seed].at(used).mean()), float(second[seed].at(used).mean())) for seed in seeds}, used

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Final
 
@@ -20,9 +21,10 @@ from reports.claims.places import MATCHED
 from reports.claims.selectors import Selector
 from reports.judging.cells import Cells
 from reports.judging.curves import Curve, curves_by_seed, matched
+from reports.judging.decisions import Difference, analyse
 from reports.judging.names import Side, selector_name
 from reports.judging.pairing import pairing
-from reports.judging.statistics import slopes
+from reports.judging.statistics import slope
 from reports.judging.verdict import Count
 from reports.numbers import listed, number, setting, which_seeds
 from vae.arms import Arm, find, sum_twin
@@ -30,11 +32,12 @@ from vae.factors import same_value
 from vae.metrics.latents import COLLAPSED
 
 RATE_MATTERS: Final = 0.5  # nats per image: the margin of rates
-Pairs = Mapping[int, tuple[float, float]]  # seed -> (first, second)
+_UNCHECKED: Final = "That the arms of a seed start alike could not be checked: init_hash or order_hash was not logged."
+_WEIGHTS_DIFFER: Final = "the arms are of different models, so their initial weights differ"
 
 
 @dataclass(frozen=True)
-class Measured:
+class Comparison:
     """One comparison, measured: seed -> paired difference, and what goes beside it.
 
     pair: the sides compared, first minus second (one side where it is compared with a number, or along beta). read:
@@ -59,31 +62,41 @@ class Measured:
     reason: str = ""
     finding: Finding | None = None
 
+    @cached_property
+    def difference(self) -> Difference | None:
+        """The paired differences, analysed; None where there is nothing to test."""
+        return analyse(self.by_seed, self.leg.region, by_value=self.leg.kind.by_value) if self.by_seed else None
 
-def measure(claim: Claim, leg: Leg, place: str, cells: Cells) -> list[Measured]:
+    @property
+    def in_family(self) -> bool:
+        """Whether its p belongs to the family: a counted comparison of a kind that is tested."""
+        return self.leg.kind.in_family and self.counted
+
+
+def measure(claim: Claim, leg: Leg, place: str, cells: Cells) -> list[Comparison]:
     """The comparisons of one leg at one place: one, or, for twins, one for every arm that the leg matches."""
     if not leg.kind.computed and leg.metric not in cells.columns:
-        measured = [Measured(leg, leg.metric, reason=f"the study did not measure {leg.metric}")]
+        measured = [Comparison(leg, leg.metric, reason=f"the study did not measure {leg.metric}")]
     else:
         measured = MEASURES[leg.kind.measure](claim, leg, place, cells)
     return [_paired(one, cells) for one in measured]
 
 
-def _of_arms(claim: Claim, leg: Leg, place: str, cells: Cells) -> list[Measured]:
+def _of_arms(claim: Claim, leg: Leg, place: str, cells: Cells) -> list[Comparison]:
     if leg.twin:
         return _twins(leg, cells)
     if place == MATCHED:
         return [_at_equal_rate(claim, leg, cells)]
     if leg.b is not None and leg.b.tuned:
-        return [_tuned(claim, leg, cells)]
+        return [_tuned(claim, leg, leg.b, cells)]
     return [_nominal(leg, cells)]
 
 
-def _checked(claim: Claim, leg: Leg, place: str, cells: Cells) -> list[Measured]:
-    return [Measured(leg, leg.check, finding=run_check(leg.check))]
+def _checked(claim: Claim, leg: Leg, place: str, cells: Cells) -> list[Comparison]:
+    return [Comparison(leg, leg.check, finding=run_check(leg.check))]
 
 
-def _paired(measured: Measured, cells: Cells) -> Measured:
+def _paired(measured: Comparison, cells: Cells) -> Comparison:
     """With its counts and what its arms share, and refused where cells of one seed cannot be paired."""
     measured = replace(
         measured,
@@ -99,113 +112,104 @@ def _paired(measured: Measured, cells: Cells) -> Measured:
             "arms, so the seed does not mean the same initial weights and batch order in each"
         )
         return replace(measured, by_seed={}, levels={}, reason=reason)
-    unchecked = "That the arms of a seed start alike could not be checked: init_hash or order_hash was not logged."
-    differ = "the arms are of different models, so their initial weights differ"
-    return replace(
-        measured,
-        shared=pairs.shared,
-        notes=(*measured.notes, *(() if pairs.checked else (unchecked,))),
-        caveats=(*measured.caveats, *((differ,) if pairs.weights_differ else ())),
-    )
+    notes = () if pairs.checked else (_UNCHECKED,)
+    caveats = (_WEIGHTS_DIFFER,) if pairs.weights_differ else ()
+    return replace(measured, shared=pairs.shared, notes=measured.notes + notes, caveats=measured.caveats + caveats)
 
 
-def _nominal(leg: Leg, cells: Cells) -> Measured:
+def _nominal(leg: Leg, cells: Cells) -> Comparison:
     arms: list[Arm] = []
     for selector in leg.selectors:
-        name, matching = selector_name(selector, cells.base), cells.matching(selector)
+        matching = cells.matching(selector)
         if not matching:
-            return Measured(leg, name, reason=f"the study has no arm {name}")
+            return _no_arm(leg, selector, cells)
         if matching[0] in arms:
-            return Measured(leg, name, reason=f"a and b are one arm in this study, {cells.label(matching[0])}")
+            reason = f"a and b are one arm in this study, {cells.label(matching[0])}"
+            return Comparison(leg, selector_name(selector, cells.base), reason=reason)
         arms.append(matching[0])
-    return _pair(leg, cells, *arms)
+    return _pair(leg, cells, arms)
 
 
-def _pair(leg: Leg, cells: Cells, first: Arm, second: Arm | None = None) -> Measured:
-    """One arm minus another, or minus the leg's reference."""
-    a = cells.values(first, leg.metric)
-    arms = (first,) if second is None else (first, second)
-    if second is None:
-        pairs = {seed: (value, _reference(leg)) for seed, value in a.items()}
-    else:
-        b = cells.values(second, leg.metric)
-        pairs = {seed: (a[seed], b[seed]) for seed in a.keys() & b.keys()}
-    measured = _subtracted(leg, [cells.label(arm) for arm in arms], pairs)
+def _no_arm(leg: Leg, selector: Selector, cells: Cells) -> Comparison:
+    name = selector_name(selector, cells.base)
+    return Comparison(leg, name, reason=f"the study has no arm {name}")
+
+
+def _pair(leg: Leg, cells: Cells, arms: Sequence[Arm]) -> Comparison:
+    """One arm minus another, or one arm minus the leg's reference."""
     sides = tuple(Side(arm, cells.label(arm)) for arm in arms)
-    return replace(measured, pair=sides, read=arms, notes=_rate_notes(cells, arms), caveats=_collapses(cells, arms))
+    measured = _subtracted(leg, [side.label for side in sides], [cells.values(arm, leg.metric) for arm in arms])
+    notes, caveats = _rate_notes(cells, arms), _collapses(cells, arms)
+    return replace(measured, pair=sides, read=tuple(arms), notes=notes, caveats=caveats)
 
 
-def _subtracted(leg: Leg, names: Sequence[str], pairs: Pairs) -> Measured:
-    """The differences of these pairs; one name where the second of each pair is the leg's reference."""
-    sides = list(zip(*pairs.values())) if pairs else []
-    second = names[1] if len(names) > 1 else setting(_reference(leg))
-    return Measured(
+def _subtracted(leg: Leg, names: Sequence[str], values: Sequence[Mapping[int, float]]) -> Comparison:
+    """The differences, seed by seed, of two conditions, or of one and the leg's reference. values: seed -> value."""
+    reference = leg.reference or 0.0
+    first, second = (*values, dict.fromkeys(values[0], reference))[:2]
+    seeds = sorted(first.keys() & second.keys())
+    return Comparison(
         leg,
-        label=f"{names[0]} − {second}",
-        by_seed={seed: pairs[seed][0] - pairs[seed][1] for seed in sorted(pairs)},
-        levels={name: math.fsum(side) / len(side) for name, side in zip(names, sides)},
+        label=" − ".join((*names, setting(reference))[:2]),
+        by_seed={seed: first[seed] - second[seed] for seed in seeds},
+        levels={name: _mean([of_seed[seed] for seed in seeds]) for name, of_seed in zip(names, values) if seeds},
     )
 
 
-def _twins(leg: Leg, cells: Cells) -> list[Measured]:
+def _twins(leg: Leg, cells: Cells) -> list[Comparison]:
     """Every arm that the leg matches against its `sum` twin; pairs that are both collapsed do not count."""
     selector = leg.a or Selector()
     pairs = [_with_twin(leg, cells, arm) for arm in cells.matching(selector) if arm.reduction != "sum"]
     if not any(pair.counted for pair in pairs):
         name = selector_name(selector, cells.base)
         why = "every one is collapsed, and so equal whatever the weight" if pairs else "the study has none"
-        pairs.append(Measured(leg, name, reason=f"no arm {name} to compare with its ‘sum’ twin: {why}"))
+        pairs.append(Comparison(leg, name, reason=f"no arm {name} to compare with its ‘sum’ twin: {why}"))
     return pairs
 
 
-def _with_twin(leg: Leg, cells: Cells, arm: Arm) -> Measured:
+def _with_twin(leg: Leg, cells: Cells, arm: Arm) -> Comparison:
     beta_eff, label = cells.beta_eff(arm), cells.label(arm)
     twin = None if beta_eff is None else find(sum_twin(arm, beta_eff), cells.rows)
     if twin is None:
         reason = f"the study has no ‘sum’ arm with the beta_eff of {label}"
-        return Measured(leg, label, (Side(arm, label),), (arm,), reason=reason)
-    pair = _pair(leg, cells, arm, twin)
+        return Comparison(leg, label, (Side(arm, label),), (arm,), reason=reason)
+    pair = _pair(leg, cells, (arm, twin))
     if not (cells.collapsed(arm) and cells.collapsed(twin)):
         return pair
     note = f"Both collapsed (rate below {setting(COLLAPSED)} nat), so equal whatever the weight: shown, not counted."
     return replace(pair, counted=False, notes=(note,), caveats=())
 
 
-def _slope(claim: Claim, leg: Leg, place: str, cells: Cells) -> list[Measured]:
+def _slope(claim: Claim, leg: Leg, place: str, cells: Cells) -> list[Comparison]:
     """Slope of the metric on ln beta, seed by seed, over the betas that the seed has."""
     selector = leg.a or Selector()
     arms, name = _along_beta(claim, cells, selector), selector_name(selector, cells.base)
     if len(arms) < LEAST_CURVE:
         reason = f"a trend needs two betas or more; the study has {len(arms)} of {name}"
-        return [Measured(leg, name, read=arms, reason=reason)]
+        return [Comparison(leg, name, read=arms, reason=reason)]
     values = {arm: cells.values(arm, leg.metric) for arm in arms}
     lines = {seed: [(arm.beta, values[arm][seed]) for arm in arms if seed in values[arm]] for seed in cells.seeds}
     lines = {seed: line for seed, line in lines.items() if len(line) >= LEAST_CURVE}
-    against = _against_the_trend(leg, lines)
+    slopes = {seed: slope([math.log(beta) for beta, _ in line], [y for _, y in line]) for seed, line in lines.items()}
+    against = [seed for seed, line in lines.items() if _steps_against(leg, line)]
     opposite = f"opposite to the claim by more than {setting(leg.margin or 0.0)}"
-    measured = Measured(
+    measured = Comparison(
         leg,
         label=f"slope of {leg.metric} on ln beta, {name}",
         pair=(_any_beta(selector, cells, arms),),
         read=arms,
-        by_seed={seed: _slope_of(line) for seed, line in lines.items()},
-        levels={cells.label(arm): math.fsum(at.values()) / len(at) for arm, at in values.items() if at},
+        by_seed=slopes,
+        levels={cells.label(arm): _mean(at.values()) for arm, at in values.items() if at},
         notes=() if against or not lines else (f"{name}: in no seed does a step in beta go {opposite}.",),
         caveats=(f"but in {which_seeds(against)} a step in beta goes {opposite}",) if against else (),
     )
     return [measured]
 
 
-def _slope_of(line: Sequence[tuple[float, float]]) -> float:
-    betas, values = zip(*line)
-    return float(slopes([math.log(beta) for beta in betas], values))
-
-
-def _against_the_trend(leg: Leg, lines: Mapping[int, Sequence[tuple[float, float]]]) -> list[int]:
-    """A slope is not monotony: the seeds in which some step goes opposite to the claim by more than the margin."""
+def _steps_against(leg: Leg, line: Sequence[tuple[float, float]]) -> bool:
+    """Whether some step in beta goes opposite to the claim by more than the margin: a slope does not show it."""
     sign = 1 if leg.direction == FALLS else -1
-    steps = {seed: [sign * (b[1] - a[1]) for a, b in itertools.pairwise(line)] for seed, line in lines.items()}
-    return [seed for seed, of_seed in steps.items() if max(of_seed) > (leg.margin or 0.0)]
+    return any(sign * (after - before) > (leg.margin or 0.0) for (_, before), (_, after) in itertools.pairwise(line))
 
 
 def _along_beta(claim: Claim, cells: Cells, selector: Selector) -> tuple[Arm, ...]:
@@ -228,58 +232,46 @@ def _curves(leg: Leg, cells: Cells, arms: Sequence[Arm]) -> dict[int, Curve]:
     return curves_by_seed(rows)
 
 
-def _at_equal_rate(claim: Claim, leg: Leg, cells: Cells) -> Measured:
+def _at_equal_rate(claim: Claim, leg: Leg, cells: Cells) -> Comparison:
     arms = [_along_beta(claim, cells, selector) for selector in leg.selectors]
     curves = [_curves(leg, cells, on_curve) for on_curve in arms]
     names = [selector_name(selector, cells.base, weight=False) for selector in leg.selectors]
     pairs, rates = matched(curves[0], curves[-1], claim.rates)
-    if leg.b is None:
-        pairs = {seed: (value, _reference(leg)) for seed, (value, _) in pairs.items()}
-    measured = replace(_subtracted(leg, names, pairs), read=tuple(itertools.chain(*arms)), rates=rates)
+    values = [{seed: pair[i] for seed, pair in pairs.items()} for i in range(len(arms))]
+    measured = replace(_subtracted(leg, names, values), read=tuple(itertools.chain(*arms)), rates=rates)
     if not pairs:
         asked = listed([setting(rate) for rate in claim.rates])
         return replace(measured, reason=f"{listed(names)} share none of the rates {asked} nats in every seed")
     skipped = [setting(rate) for rate in claim.rates if rate not in rates]
     note = f"Not compared at {listed(skipped)} nats: not every curve reaches them."
-    ends = tuple(_any_beta(selector, cells, on_curve) for selector, on_curve in zip(leg.selectors, arms))
-    return replace(measured, pair=ends, notes=(note,) if skipped else ())
+    sides = tuple(_any_beta(selector, cells, on_curve) for selector, on_curve in zip(leg.selectors, arms))
+    return replace(measured, pair=sides, notes=(note,) if skipped else ())
 
 
-def _tuned(claim: Claim, leg: Leg, cells: Cells) -> Measured:
+def _tuned(claim: Claim, leg: Leg, tuned: Selector, cells: Cells) -> Comparison:
     """An arm against another whose beta is set, seed by seed, so that both spend the same rate."""
-    first, second = leg.a or Selector(), leg.b or Selector()
-    matching, arms = cells.matching(first), _along_beta(claim, cells, second)
+    named = leg.a or Selector()
+    matching, arms = cells.matching(named), _along_beta(claim, cells, tuned)
     if not matching:
-        name = selector_name(first, cells.base)
-        return Measured(leg, name, reason=f"the study has no arm {name}")
-    arm, label = matching[0], cells.label(matching[0])
-    values, rates = cells.values(arm, leg.metric), cells.values(arm, "rate")
-    reached = _at_rates(_curves(leg, cells, arms), {seed: rates[seed] for seed in values.keys() & rates.keys()})
-    curve = selector_name(second, cells.base, weight=False)
-    names = [label, f"{curve} tuned to the same rate"]
-    measured = _subtracted(leg, names, {seed: (values[seed], value) for seed, (_, value) in reached.items()})
-    measured = replace(measured, read=(arm, *arms))
+        return _no_arm(leg, named, cells)
+    side, curve = Side(matching[0], cells.label(matching[0])), selector_name(tuned, cells.base, weight=False)
+    values, rates = cells.values(side.arm, leg.metric), cells.values(side.arm, "rate")
+    curves = _curves(leg, cells, arms)
+    at_rate = {seed: float(curves[seed].at([rates[seed]])[0]) for seed in values.keys() & rates.keys() & curves.keys()}
+    reached = {seed: value for seed, value in at_rate.items() if math.isfinite(value)}
+    measured = _subtracted(leg, [side.label, f"{curve} tuned to the same rate"], [values, reached])
+    measured = replace(measured, read=(side.arm, *arms))
     if not reached:
-        return replace(measured, pair=(Side(arm, label),), reason=f"no beta of {curve} spends the rate of {label}")
-    betas, lost = [beta for beta, _ in reached.values()], len(values) - len(reached)
-    note = f"The beta at which {curve} spends the rate of {label} lies between "
-    note += f"{number(min(betas), 3)} and {number(max(betas), 3)}"
+        return replace(measured, pair=(side,), reason=f"no beta of {curve} spends the rate of {side.label}")
+    betas = [float(curves[seed].beta_at([rates[seed]])[0]) for seed in reached]
+    between, lost = f"{number(min(betas), 3)} and {number(max(betas), 3)}", len(values) - len(reached)
+    note = f"The beta at which {curve} spends the rate of {side.label} lies between {between}"
     note += f"; {lost} seeds reach no such rate." if lost else "."
-    return replace(measured, pair=(Side(arm, label), _any_beta(second, cells, arms)), notes=(note,))
+    return replace(measured, pair=(side, _any_beta(tuned, cells, arms)), notes=(note,))
 
 
-def _at_rates(curves: Mapping[int, Curve], rates: Mapping[int, float]) -> dict[int, tuple[float, float]]:
-    """seed -> (the beta at which its curve spends its rate, the metric there), where the curve reaches it."""
-    at = {
-        seed: (float(curves[seed].beta_at([rate])[0]), float(curves[seed].at([rate])[0]))
-        for seed, rate in sorted(rates.items())
-        if seed in curves
-    }
-    return {seed: point for seed, point in at.items() if math.isfinite(point[1])}
-
-
-def _reference(leg: Leg) -> float:
-    return 0.0 if leg.reference is None else float(leg.reference)
+def _mean(values: Collection[float]) -> float:
+    return math.fsum(values) / len(values)
 
 
 def _any_beta(selector: Selector, cells: Cells, arms: Sequence[Arm]) -> Side:
@@ -288,23 +280,20 @@ def _any_beta(selector: Selector, cells: Cells, arms: Sequence[Arm]) -> Side:
 
 def _collapses(cells: Cells, arms: Sequence[Arm]) -> tuple[str, ...]:
     """What an arm does that is collapsed, it does without its latents."""
-    rates = {cells.label(arm): rate for arm in arms if (rate := cells.rate(arm)) is not None and cells.collapsed(arm)}
+    rates = {cells.label(arm): cells.rate(arm) for arm in arms if cells.collapsed(arm)}
     return tuple(f"{label} is collapsed, at a rate of {number(rate, 2)} nats" for label, rate in rates.items())
 
 
 def _rate_notes(cells: Cells, arms: Sequence[Arm]) -> tuple[str, ...]:
-    """A comparison of losses at one setting is one of the rates too."""
-    rates = {cells.label(arm): rate for arm in arms if (rate := cells.rate(arm)) is not None}
-    if len(rates) < 2 or len({arm.loss for arm in arms}) < 2:
+    """That arms of different losses, compared at one setting, also differ in rate."""
+    rates = {arm: cells.rate(arm) for arm in arms if not math.isnan(cells.rate(arm))}
+    if len({arm.loss for arm in rates}) < 2 or max(rates.values()) - min(rates.values()) <= RATE_MATTERS:
         return ()
-    (one, first), (other, second) = rates.items()
-    if abs(first - second) <= RATE_MATTERS:
-        return ()
-    spent = f"{one} spends {number(first, 1)} nats and {other} {number(second, 1)}"
+    (one, first), (other, second) = ((cells.label(arm), number(rate, 1)) for arm, rate in rates.items())
+    spent = f"{one} spends {first} nats and {other} {second}"
     return (f"Not at equal rate: {spent}, so the difference mixes the loss with the rate.",)
 
 
-Measuring = Callable[[Claim, Leg, str, Cells], list[Measured]]
-MEASURES: Final[Mapping[Measure, Measuring]] = MappingProxyType(
+MEASURES: Final[Mapping[Measure, Callable[[Claim, Leg, str, Cells], list[Comparison]]]] = MappingProxyType(
     {Measure.ARMS: _of_arms, Measure.SLOPE: _slope, Measure.CHECK: _checked}
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from reports.claims.selectors import OPEN, Selector
-from reports.numbers import listed, setting
+from reports.numbers import listed, sentence_case, setting
 from vae.arms import Arm
 from vae.factors import factor, same_value
 
@@ -39,14 +39,14 @@ def selector_name(selector: Selector, base: Arm, *, weight: bool = True) -> str:
     >>> selector_name(Selector.of({"loss": "mae", "beta": 1, "model.latents": 2}), Arm())
     'mae-b1-latents2'
     """
-    beta_eff = "" if selector.beta_eff is None else f"beta_eff{selector.beta_eff:g}"
-    beta = "" if selector.beta is None else factor("beta").label(selector.beta)
-    others = [
-        factor(name).label(value)
-        for name, value in selector.items
-        if name not in OPEN and not same_value(value, base.get(name))
-    ]
-    parts = (selector.loss, selector.reduction, *((beta, beta_eff) if weight else ()), *others)
+    parts = [selector.loss, selector.reduction]
+    if weight and selector.beta is not None:
+        parts.append(factor("beta").label(selector.beta))
+    if weight and selector.beta_eff is not None:
+        parts.append(f"beta_eff{selector.beta_eff:g}")
+    for name, value in selector.items:
+        if name not in OPEN and not same_value(value, base.get(name)):
+            parts.append(factor(name).label(value))
     return "-".join(part for part in parts if part) or "any"
 
 
@@ -56,23 +56,22 @@ def subjects(pair: Sequence[Side], base: Arm, *, rates: Sequence[float] = (), at
     first, second = pair[0], pair[-1]
     tuned = first.any_beta != second.any_beta
     sides = [_of_objective(side, at_rate=at_rate, tuned=tuned) for side in (first, second)]
-    told = [aspect for aspect in sides[0] if sides[0][aspect] != sides[1][aspect]]
     differing, common = _others(first.arm, second.arm, base)
-    if not told and not differing:
-        told = ["loss"]
+    aspects = [aspect for aspect in sides[0] if sides[0][aspect] != sides[1][aspect]]
+    if not aspects and not differing:
+        aspects = ["loss"]
     names = [
-        _named([aspects[aspect] for aspect in told if aspects[aspect]], _phrases(side.arm, differing))
-        for side, aspects in zip((first, second), sides)
+        _named([words[aspect] for aspect in aspects if words[aspect]], _phrases(side.arm, differing))
+        for side, words in zip((first, second), sides)
     ]
-    shared = {aspect: words for aspect, words in sides[0].items() if aspect not in told and words}
+    shared = {aspect: words for aspect, words in sides[0].items() if aspect not in aspects and words}
     if same_value(first.arm.posterior, base.posterior):
-        shared.pop("posterior", None)  # goes without saying, unless it tells the arms apart
-    context = _context(shared, _phrases(first.arm, common), rates)
-    return Subjects(context[:1].upper() + context[1:], *names)
+        shared.pop("posterior", None)  # not named, unless it tells the arms apart
+    return Subjects(sentence_case(_context(shared, _phrases(first.arm, common), rates)), *names)
 
 
 def _of_objective(side: Side, *, at_rate: bool, tuned: bool) -> dict[str, str]:
-    """Loss, posterior and weight of an arm in words; empty where they go without saying."""
+    """Loss, posterior and weight of an arm in words; empty where nothing need be said."""
     arm = side.arm
     weight = factor("reduction").phrase(arm.reduction)
     if not side.any_beta:
@@ -85,7 +84,7 @@ def _of_objective(side: Side, *, at_rate: bool, tuned: bool) -> dict[str, str]:
 
 
 def _others(first: Arm, second: Arm, base: Arm) -> tuple[list[str], list[str]]:
-    """Of the factors beside the objective's: those in which the arms differ, and those that both have not from the
+    """Of the factors beside the objective's: those in which the arms differ, and those in which both differ from the
     base. An option that one family alone has, at its default, tells nothing that the family's name does not."""
     names = [name for name in dict.fromkeys((*first.settings, *second.settings)) if name not in OBJECTIVE]
     differing = [name for name in names if not same_value(first.get(name), second.get(name))]
@@ -99,9 +98,7 @@ def _others(first: Arm, second: Arm, base: Arm) -> tuple[list[str], list[str]]:
 def _follows(name: str, one: Arm, other: Arm) -> bool:
     """Whether an option of one arm's family, which the other's lacks, has its default."""
     having = [arm for arm in (one, other) if name in arm.settings]
-    if len(having) > 1:
-        return False
-    return same_value(having[0][name], factor(name).default_in(having[0]["model.family"]))
+    return len(having) == 1 and same_value(having[0][name], factor(name).default_in(having[0]["model.family"]))
 
 
 def _phrases(arm: Arm, names: Iterable[str]) -> list[str]:
@@ -129,4 +126,4 @@ def _context(shared: Mapping[str, str], others: Sequence[str], rates: Sequence[f
     if "posterior" in shared:
         opening.append(f"with {shared['posterior']}")
     rest = [*([shared["weight"]] if "weight" in shared else []), *others]
-    return " ".join([*opening, *([_with(rest)] if rest else [])])
+    return " ".join([*opening, _with(rest)]).rstrip()

@@ -12,7 +12,7 @@ from typing import Final
 from reports.claims.kinds import Kind
 from reports.claims.model import Says
 from reports.claims.places import MATCHED, NOMINAL
-from reports.claims.words import EffectText, Opposite, Outcome
+from reports.claims.words import EffectText
 from reports.judging.names import Subjects
 from reports.judging.verdict import INCONCLUSIVE, INSUFFICIENT, REFUTED, SUPPORTED, Verdict
 from reports.numbers import counted, decimals, listed, number, setting, with_unit
@@ -28,21 +28,21 @@ _BE: Final[Mapping[str, tuple[str, str]]] = {
 
 def compared(verdict: Verdict, kind: Kind, subjects: Subjects, *, label: str, caveats: Sequence[str] = ()) -> str:
     """What one comparison shows, and what follows. label: the metric in words. caveats: clauses that must follow."""
-    effect = kind.words.effect(_effect(verdict, subjects, label))
+    effect = _effect(verdict, subjects, label)
+    clause = kind.effect(effect)
     if verdict.verdict == INSUFFICIENT:
-        return f"Not enough data: {verdict.reason}. So far: {_inner(effect)}."
-    consequence = _open_end(verdict) if verdict.verdict == INCONCLUSIVE else kind.words.consequence(_outcome(verdict))
-    return f"{'; '.join((effect + consequence, *caveats))}."
-
-
-def not_compared(reason: str) -> str:
-    """The sentence of a comparison that has no effect to show."""
-    return f"Not enough data: {reason}."
+        return f"Not enough data: {verdict.reason}. So far: {_inner(clause)}."
+    if verdict.verdict == INCONCLUSIVE:
+        clause += _open_end(verdict)
+    else:
+        clause += kind.consequence(effect, verdict.verdict == SUPPORTED)
+    return f"{'; '.join((clause, *caveats))}."
 
 
 def _effect(verdict: Verdict, subjects: Subjects, label: str) -> EffectText:
     """The effect and its neighbours as text, all to the same place."""
-    effect, places, unit = float(verdict.effect or 0), _places(verdict), verdict.unit
+    effect, places, unit = verdict.effect or 0.0, _places(verdict), verdict.unit
+    towards, margin = _towards(verdict), verdict.margin or 0.0
     opening = f"{subjects.context}, the {label}" if subjects.context else f"The {label}"
     return EffectText(
         opening=f"{opening} of {subjects.first}",
@@ -53,16 +53,25 @@ def _effect(verdict: Verdict, subjects: Subjects, label: str) -> EffectText:
         signed_interval=_interval(verdict, places, signed=True),
         negative=effect < 0,
         rounds_to_zero=not round(effect, places),
+        margin=_margin(verdict) if margin else "",
+        opposite=towards < 0,
+        beyond_margin=towards < -margin,
         level="" if verdict.reference is None else with_unit(number(verdict.reference + effect, places), unit),
         reference=setting(verdict.reference) if verdict.reference else "",
     )
 
 
+def _towards(verdict: Verdict) -> float:
+    """How far the interval reaches towards the side that a claim of a direction names; negative: all lies opposite."""
+    above = verdict.region is not None and verdict.region[0] is not None
+    nearest = verdict.ci_high if above else verdict.ci_low
+    return ((verdict.effect or 0.0) if nearest is None else nearest) * (1 if above else -1)
+
+
 def _places(verdict: Verdict) -> int:
     known = verdict.ci_low is not None and verdict.ci_high is not None
-    half = (float(verdict.ci_high or 0) - float(verdict.ci_low or 0)) / 2 if known else math.nan
-    sizes = [size for size in (verdict.effect, verdict.margin) if size]
-    return decimals([half], sizes[:1])
+    half = ((verdict.ci_high or 0.0) - (verdict.ci_low or 0.0)) / 2 if known else math.nan
+    return decimals([half], [verdict.effect or verdict.margin or 0.0])
 
 
 def _interval(verdict: Verdict, places: int, *, signed: bool = False) -> str:
@@ -71,14 +80,14 @@ def _interval(verdict: Verdict, places: int, *, signed: bool = False) -> str:
     if verdict.ci_low is None or verdict.ci_high is None:
         return seeds
     ends = (verdict.ci_low, verdict.ci_high)
-    if not signed and float(verdict.effect or 0) < 0:
+    if not signed and (verdict.effect or 0.0) < 0:
         ends = (-verdict.ci_high, -verdict.ci_low)
     low, high = (number(end, places, signed=signed) for end in ends)
     return f"95 % interval {low} to {high}, {seeds}"
 
 
 def _margin(verdict: Verdict) -> str:
-    return with_unit(setting(float(verdict.margin or 0)), verdict.unit)
+    return with_unit(setting(verdict.margin or 0.0), verdict.unit)
 
 
 def _open_end(verdict: Verdict) -> str:
@@ -90,21 +99,6 @@ def _open_end(verdict: Verdict) -> str:
     return f": not yet told apart from the margin of {_margin(verdict)}; about {seeds} seeds would settle it"
 
 
-def _outcome(verdict: Verdict) -> Outcome:
-    margin = _margin(verdict) if verdict.margin else ""
-    return Outcome(verdict.verdict == SUPPORTED, margin, _opposite(verdict))
-
-
-def _opposite(verdict: Verdict) -> Opposite:
-    """How much of the interval lies opposite to a claim of a direction."""
-    sign = 1 if (verdict.region or (None, None))[0] is not None else -1
-    nearest = verdict.ci_high if sign > 0 else verdict.ci_low  # the end of the interval on the claim's side
-    towards = (float(verdict.effect or 0) if nearest is None else nearest) * sign
-    if towards < -float(verdict.margin or 0):
-        return Opposite.BEYOND_MARGIN
-    return Opposite.ALL if towards < 0 else Opposite.NOT_ALL
-
-
 def with_clause(says: Says, word: str, sentence: str) -> str:
     """The sentence behind the clause that the claim gives for this word, if it gives one."""
     clause = getattr(says, word, "") if word != INSUFFICIENT else ""
@@ -113,7 +107,7 @@ def with_clause(says: Says, word: str, sentence: str) -> str:
 
 def of_many(word: str, comparisons: Sequence[Verdict], deciding: Verdict) -> str:
     """The sentence of a conjunction: how its comparisons came out, and the one that decides."""
-    words = [comparison.verdict for comparison in comparisons if comparison.counted]
+    words = [comparison.verdict for comparison in comparisons]
     if len(words) == 1 or set(words) == {INSUFFICIENT}:
         return deciding.sentence
     if set(words) == {word}:

@@ -1,28 +1,23 @@
 """Paired statistics: arrays of differences in, numbers out. The seed is the unit.
 
 d holds one paired difference per seed along its last axis. A claim names an open region (`reports.claims.regions`) for
-the mean of d:
-
-    above     (margin, ∞)         below     (−∞, −margin)         within     (−margin, margin)
-
-p_in tests "the mean lies outside the region" (small: the claim is supported), p_out "the mean lies inside it"
-(small: refuted). Both are built from one-sided paired t tests against the region's finite ends:
+the mean of d. p_in tests "the mean lies outside the region" (small: the claim is supported), p_out "the mean lies
+inside it" (small: refuted). Both are built from one-sided paired t tests against the region's finite ends:
 
     p_in    the larger over the ends: every end must be cleared (two ends: TOST, Schuirmann 1987)
     p_out   the smaller over the ends, times the number of ends (Bonferroni: either end may be crossed)
 
-Each has an exact counterpart, the sign-flip test: under the hypothesis that the differences from the end are
-symmetric about 0, every pattern of signs is equally likely. Its least one-sided p is 2^−n, so that n = 5 seeds can
-reach .05 (1/32) from one side, and from two sides (1/16) cannot. Where all seeds agree to rounding there is no
-spread to test against: the value decides, p is 0 or 1, and a value on an end lies outside, the region being open.
+Each has an exact counterpart, the sign-flip test: if the differences from the end are symmetric about 0, every pattern
+of signs is equally likely. Its least one-sided p is 2^−n: 5 seeds can reach .05 (1/32) from one side, and from two
+sides (1/16) cannot. Where all seeds agree to rounding the value decides: p is 0 or 1, and a value on an end lies
+outside, the region being open.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,11 +32,13 @@ _ROUNDING: Final = 1e-12  # of the largest number at hand: a smaller spread is r
 _EXACT_UP_TO: Final = 14  # seeds: 2^14 sign patterns; beyond, random patterns stand for all of them
 _PATTERNS: Final = 9_999
 _BATCH: Final = 2_000_000  # numbers held at once by the sign-flip test
+_POWER: Final = 0.8  # wanted of the seeds that would settle a claim
+_MOST_SEEDS: Final = 1_000  # an effect that needs more lies at the margin
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Mean of the paired differences with its interval. Metric units, but d_z = mean / sd, which has none."""
+    """Mean of the paired differences with its interval. Metric units; d_z = mean / sd has none."""
 
     n: int
     mean: float
@@ -51,26 +48,24 @@ class Estimate:
     d_z: float
 
 
-def estimate(differences: ArrayLike, *, confidence: float = 0.95) -> Estimate:
-    """Mean, spread and paired-t interval of one set of differences.
+def estimate(differences: ArrayLike) -> Estimate:
+    """Mean, spread and 95 % paired-t interval of one set of differences.
 
-    differences: (n,), n >= 1. With one seed sd and interval are NaN; without spread d_z is NaN.
-    Percentile and BCa bootstraps cover 84–89 % at these n: the interval is Student's.
+    differences: (n,), n >= 1. With one seed sd and interval are NaN; without spread d_z is NaN. The interval is
+    Student's: percentile and BCa bootstraps cover 84–89 % at these n.
 
     >>> e = estimate([1.0, 2.0, 3.0])
     >>> e.n, e.mean, round(e.low, 3), round(e.high, 3), e.d_z
     (3, 2.0, -0.484, 4.484, 2.0)
     """
     d = _differences(differences, least=1)
-    if d.ndim != 1:
-        raise UserError(f"differences has shape {d.shape}; one set, (n,), is expected")
-    n, mean = d.size, float(d.mean())
+    n, mean, nan = d.size, float(d.mean()), math.nan
     if n == 1:
-        return Estimate(1, mean, math.nan, math.nan, math.nan, math.nan)
-    if bool(_agree(d)):
-        return Estimate(n, mean, 0.0, mean, mean, math.nan)
+        return Estimate(1, mean, nan, nan, nan, nan)
+    if _agree(d):
+        return Estimate(n, mean, 0.0, mean, mean, nan)
     sd = float(d.std(ddof=1))
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * sd / math.sqrt(n)
+    half = float(stats.t.ppf(0.975, n - 1)) * sd / math.sqrt(n)
     return Estimate(n, mean, sd, mean - half, mean + half, mean / sd)
 
 
@@ -109,11 +104,11 @@ def _one_sided(d: Array, end: float, exact: bool) -> tuple[Array, Array]:
 
 
 def _sign_flips(d: Array) -> Array:
-    n = d.shape[-1]
-    exact = n <= _EXACT_UP_TO
+    """p of "the mean is not above 0", by sign patterns. (*, n) -> (*)."""
+    exact = d.shape[-1] <= _EXACT_UP_TO
     result = stats.permutation_test(
         (d,),
-        _mean,
+        np.mean,
         permutation_type="samples",
         alternative="greater",
         axis=-1,
@@ -125,12 +120,8 @@ def _sign_flips(d: Array) -> Array:
     return np.asarray(result.pvalue)
 
 
-def _mean(d: Array, axis: int) -> Any:
-    return d.mean(axis=axis)
-
-
 def _agree(d: Array, scale: float = 0.0) -> NDArray[np.bool_]:
-    """Whether the seeds of each set agree to rounding, beside their size or `scale`. (*, n) -> (*)."""
+    """Whether the seeds of each set agree to rounding, relative to their size or `scale`. (*, n) -> (*)."""
     return np.asarray(np.ptp(d, axis=-1) <= _ROUNDING * np.maximum(np.abs(d).max(axis=-1), scale))
 
 
@@ -159,29 +150,15 @@ def holm(p: ArrayLike) -> Array:
     return adjusted
 
 
-def holm_among(p: float, others: Sequence[float]) -> float:
-    """What p becomes under Holm in a family with `others`.
+def slope(x: ArrayLike, y: ArrayLike) -> float:
+    """Least-squares slope of y on x: units of y per unit of x. x, y: (k,); x holds two distinct values or more.
 
-    >>> holm_among(0.03, [0.01, 0.04])
-    0.06
-    """
-    return float(holm([p, *others])[0])
-
-
-def slopes(x: ArrayLike, y: ArrayLike) -> Array:
-    """Least-squares slope of each row of y on x: units of y per unit of x.
-
-    x: (k,), at least two distinct values. y: (*, k). Returns (*).
-
-    >>> slopes([0.0, 1.0, 2.0], [[5.0, 3.0, 1.0]]).tolist()
-    [-2.0]
+    >>> slope([0.0, 1.0, 2.0], [5.0, 3.0, 1.0])
+    -2.0
     """
     at = np.asarray(x, dtype=float)
     centred = at - at.mean()
-    spread = float(centred @ centred)
-    if spread == 0:
-        raise UserError(f"x={at.tolist()} has one distinct value: a slope needs two")
-    return np.asarray(np.asarray(y, dtype=float) @ centred / spread)
+    return float(np.asarray(y, dtype=float) @ centred / (centred @ centred))
 
 
 def least_seeds(alpha: float) -> int:
@@ -198,8 +175,8 @@ def least_seeds(alpha: float) -> int:
 def power(effect: float, sd: float, n: ArrayLike, region: Region, *, alpha: float) -> tuple[Array, Array]:
     """Chance that p_in < alpha, and that p_out < alpha, at a true mean and spread: noncentral t.
 
-    effect, sd: mean and standard deviation of the differences, metric units, sd > 0. n: seeds, (*), each >= 2.
-    Returns two arrays (*). With two ends the first is a lower bound (Bonferroni), close where it is large.
+    effect, sd: of the differences, metric units, sd > 0. n: seeds, (*), each >= 2. Returns two arrays (*). With two
+    ends the first is a lower bound (Bonferroni), close where it is large.
 
     >>> supported, refuted = power(0.0, 1.0, 8, Region.within(1.15), alpha=0.05)
     >>> round(float(supported), 2)
@@ -223,21 +200,12 @@ def _t_power(distance: float, n: Array, alpha: float) -> Array:
 
 
 def seeds_to_settle(
-    mean: float,
-    sd: float,
-    region: Region,
-    *,
-    alpha: float,
-    alpha_out: float | None = None,
-    beyond: int = 0,
-    wanted: float = 0.8,
-    most: int = 1_000,
+    mean: float, sd: float, region: Region, *, alpha: float, alpha_out: float | None = None, beyond: int = 0
 ) -> int | None:
-    """Fewest seeds that would decide with that power, if the true mean and spread were those seen.
+    """Fewest seeds that would decide with 80 % power, if the true mean and spread were those seen.
 
-    Towards the side on which the mean lies: support, at alpha, when inside the region; refutation, at alpha_out (alpha
-    where None), when outside. beyond: seeds that there are and did not suffice. None when more than `most` would be
-    needed: the mean lies at the margin.
+    A mean inside the region is to be supported, at alpha; one outside refuted, at alpha_out (alpha where None).
+    beyond: seeds that there are and did not suffice. None when more than 1,000 would be needed.
 
     >>> seeds_to_settle(0.5, 1.0, Region.above(0.0), alpha=0.05)
     27
@@ -247,8 +215,8 @@ def seeds_to_settle(
     inside = bool(region.holds(mean))
     level = alpha if inside or alpha_out is None else alpha_out
     least = least_seeds(level if inside else level / len(region.ends))
-    n = np.arange(max(least, beyond + 1), most + 1)
+    n = np.arange(max(least, beyond + 1), _MOST_SEEDS + 1)
     if sd == 0:
         return int(n[0])
-    enough = np.flatnonzero(power(mean, sd, n, region, alpha=level)[0 if inside else 1] >= wanted)
+    enough = np.flatnonzero(power(mean, sd, n, region, alpha=level)[0 if inside else 1] >= _POWER)
     return int(n[enough[0]]) if enough.size else None

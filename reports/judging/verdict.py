@@ -1,11 +1,8 @@
-"""The verdict as a record, and `verdicts.json`, whose schema is read off the record's fields.
+"""The verdict as a record, and `verdicts.json`, whose schema is made from the record's fields.
 
-A `Verdict` is the whole answer to one claim at one place of comparison. It is data: the page draws it, the tables
-print it, and every number in the prose is one of its fields. `reports.judging.judge` makes it.
-
-Each field carries its meaning; its type and its meaning make `SCHEMA` and docs/verdicts.md. So a new field is
-documented, or it does not exist. Verdicts become mappings in one place only: `document`, the content of
-`verdicts.json`. NaN and infinity never appear there: they are null.
+A `Verdict` is the whole answer to one claim at one place of comparison: every number in the prose is one of its fields.
+`reports.judging.judge` makes it. The type and the meaning of each field make `SCHEMA` and docs/verdicts.md. Verdicts
+become mappings in one place only, `document`: the content of `verdicts.json`, where NaN and infinity are null.
 """
 
 from __future__ import annotations
@@ -25,6 +22,7 @@ INSUFFICIENT: Final = "insufficient data"
 WORDS: Final = (SUPPORTED, REFUTED, INCONCLUSIVE, INSUFFICIENT)
 
 SCHEMA_VERSION: Final = 1
+Number = float | None
 
 
 @dataclass(frozen=True)
@@ -87,36 +85,34 @@ class Verdict:
     arms: Annotated[tuple[str, ...], "labels of the arms compared, first minus second"] = ()
     metric: Annotated[str, "catalogue name; empty for facts and identities"] = ""
     unit: Annotated[str, "unit of effect, interval, sd and margin"] = ""
-    effect: Annotated[
-        float | None, "mean over seeds of the paired difference (or slope, or excess over the reference)"
-    ] = None
-    ci_low: Annotated[float | None, "lower end of the 95 % paired-t interval of effect"] = None
-    ci_high: Annotated[float | None, "upper end"] = None
-    sd: Annotated[float | None, "standard deviation of the differences over seeds"] = None
-    d_z: Annotated[float | None, "effect / sd; null where the seeds do not differ"] = None
+    effect: Annotated[Number, "mean over seeds of the paired difference (or slope, or excess over the reference)"] = (
+        None
+    )
+    ci_low: Annotated[Number, "lower end of the 95 % paired-t interval of effect"] = None
+    ci_high: Annotated[Number, "upper end"] = None
+    sd: Annotated[Number, "standard deviation of the differences over seeds"] = None
+    d_z: Annotated[Number, "effect / sd; null where the seeds do not differ"] = None
     levels: Annotated[
         Mapping[str, float],
         "arm -> mean of the metric over the seeds used; of a check, what it measured, by name",
     ] = field(default_factory=dict)
-    reference: Annotated[float | None, "the value a single arm is compared with"] = None
-    margin: Annotated[float | None, "least difference that matters, metric units"] = None
+    reference: Annotated[Number, "the value a single arm is compared with"] = None
+    margin: Annotated[Number, "least difference that matters, metric units"] = None
     margin_reason: Annotated[str, "why this margin"] = ""
     region: Annotated[
-        tuple[float | None, float | None] | None,
+        tuple[Number, Number] | None,
         "the open interval that the claim says the effect lies in; null = unbounded",
     ] = None
     n: Annotated[int, "seeds used"] = 0
-    p_in: Annotated[float | None, "p of 'the mean lies outside the region'; small supports the claim"] = None
-    p_out: Annotated[float | None, "p of 'the mean lies inside the region'; small refutes it"] = None
-    p_in_adj: Annotated[float | None, "p_in, Holm-adjusted over all claims and places"] = None
-    p_out_adj: Annotated[
-        float | None, "p_out times the comparisons that could refute the claim there, then likewise"
-    ] = None
-    p_exact: Annotated[float | None, "exact sign-flip p in the direction in which the effect points"] = field(
+    p_in: Annotated[Number, "p of 'the mean lies outside the region'; small supports the claim"] = None
+    p_out: Annotated[Number, "p of 'the mean lies inside the region'; small refutes it"] = None
+    p_in_adj: Annotated[Number, "p_in, Holm-adjusted over all claims and places"] = None
+    p_out_adj: Annotated[Number, "p_out times the comparisons that could refute the claim there, then likewise"] = None
+    p_exact: Annotated[Number, "exact sign-flip p in the direction in which the effect points"] = field(
         init=False, default=None
     )
-    p_exact_in: Annotated[float | None, "exact sign-flip counterpart of p_in, not adjusted"] = None
-    p_exact_out: Annotated[float | None, "exact sign-flip counterpart of p_out, not adjusted"] = None
+    p_exact_in: Annotated[Number, "exact sign-flip counterpart of p_in, not adjusted"] = None
+    p_exact_out: Annotated[Number, "exact sign-flip counterpart of p_out, not adjusted"] = None
     alpha: Annotated[float, "level of the tests"] = 0.05
     seeds_to_settle: Annotated[
         int | None, "seeds for 80 % power at this effect and sd; null if settled or too many"
@@ -149,7 +145,7 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """This verdict as JSON-ready values, with exactly the keys of `SCHEMA`."""
-        return {name: _plain(getattr(self, name)) for name in SCHEMA}
+        return _record(self)
 
 
 @dataclass(frozen=True)
@@ -169,22 +165,22 @@ def document(
     verdicts: Sequence[Verdict], *, study: str, dataset: str, claims_hash: str, notes: Sequence[str], alpha: float
 ) -> dict[str, Any]:
     """The content of `verdicts.json`, as JSON-ready values. alpha: the level that the verdicts were judged at."""
-    content = _Document(SCHEMA_VERSION, alpha, study, dataset, claims_hash, tuple(notes), tuple(verdicts))
-    plain: dict[str, Any] = _plain(content)
-    return plain
+    return _record(_Document(SCHEMA_VERSION, alpha, study, dataset, claims_hash, tuple(notes), tuple(verdicts)))
+
+
+def _record(value: Any) -> dict[str, Any]:
+    return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
 
 
 def _plain(value: Any) -> Any:
     """JSON's own types: string keys, lists, and null for what is no finite number."""
     if is_dataclass(value):
-        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+        return _record(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _schema(record: type) -> Mapping[str, str]:
@@ -225,13 +221,12 @@ def documentation() -> str:
     >>> "| `margin` | number or null | least difference that matters, metric units |" in documentation()
     True
     """
-    top = _table(_schema(_Document))
-    return "\n".join((_PREFACE, *top, "\nA verdict, and each of its `legs` likewise:\n", *_table(SCHEMA), ""))
+    legs = "\nA verdict, and each of its `legs` likewise:\n"
+    return "\n".join((_PREFACE, *_table(_schema(_Document)), legs, *_table(SCHEMA), ""))
 
 
 def _table(schema: Mapping[str, str]) -> list[str]:
-    parts = [(key, *text.split(": ", 1)) for key, text in schema.items()]
-    rows = [f"| `{key}` | {json_type} | {meaning} |" for key, json_type, meaning in parts]
+    rows = [f"| `{key}` | {text.replace(': ', ' | ', 1)} |" for key, text in schema.items()]
     return ["| key | type | meaning |", "|---|---|---|", *rows]
 
 

@@ -6,7 +6,7 @@ Frames have one column for each further factor that varies; a factor without a c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -41,6 +41,12 @@ def value_of(entry: Any) -> Value:
     """A frame's entry as the factor's value: None where a frame has NaN; numpy's numbers as Python's own."""
     value = entry.item() if hasattr(entry, "item") else entry
     return None if isinstance(value, float) and value != value else value
+
+
+def arm_of(row: Mapping[Any, Any], base: Arm) -> Arm:
+    """The arm of a frame's row. Factors of which the row has no value have the base's."""
+    given = {name: value_of(row[name]) for name in factors() if name in row}
+    return base.replace({name: factors()[name].canonical(v) for name, v in given.items() if v is not None})
 
 
 def words(factor: Factor, value: Value) -> str:
@@ -82,21 +88,16 @@ def without_base(rows: pd.DataFrame, base: Arm) -> str:
 
 def values_varied(rows: pd.DataFrame, base: Arm) -> list[tuple[str, str]]:
     """Each further factor and its values as label and text, for the list of facts."""
-    return [(f"{factor.title}, varied", _values(rows, factor, base)) for factor in further_factors(rows)]
+    facts = []
+    for factor in further_factors(rows):
+        values = listed(factor.text(value) or "none" for value in distinct(rows, factor))
+        facts.append((f"{factor.title}, varied", f"{values} (base: {factor.text(base.get(factor.name)) or 'none'})"))
+    return facts
 
 
-def _values(rows: pd.DataFrame, factor: Factor, base: Arm) -> str:
-    values = distinct(rows, factor)
-    return f"{listed(_text(factor, value) for value in values)} (base: {_text(factor, base.get(factor.name))})"
-
-
-def distinct(rows: pd.DataFrame, factor: Factor) -> Sequence[Value]:
+def distinct(rows: pd.DataFrame, factor: Factor) -> list[Value]:
     """The factor's values in these rows, each once, in the order of the frame."""
     return list(dict.fromkeys(value_of(entry) for entry in rows[factor.name]))
-
-
-def _text(factor: Factor, value: Value) -> str:
-    return factor.text(value) or "none"
 
 
 def differences(first: Arm, second: Arm) -> list[str]:

@@ -6,22 +6,18 @@ They are drawn in the light tones of `reports.page.palette` and keep their words
 
 from __future__ import annotations
 
+import base64
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import wraps
-from typing import Any, Final, ParamSpec
+from collections.abc import Sequence
+from typing import Final
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
 from reports.numbers import setting
 from reports.page.palette import colour, mark
-
-P = ParamSpec("P")
 
 _STYLE: Final = {
     "figure.facecolor": colour("ground"),
@@ -44,15 +40,11 @@ _STYLE: Final = {
     "grid.color": colour("rule"),
     "grid.linewidth": 0.7,
     "text.color": colour("ink"),
-    "xtick.color": colour("muted"),
-    "ytick.color": colour("muted"),
-    "xtick.labelcolor": colour("muted"),
-    "ytick.labelcolor": colour("muted"),
+    **{f"{axis}tick.{part}": colour("muted") for axis in "xy" for part in ("color", "labelcolor")},
     "xtick.labelsize": 8.5,
     "ytick.labelsize": 8.5,
     "xtick.major.width": 0.7,
     "ytick.major.width": 0.0,
-    "xtick.minor.visible": False,
     "legend.frameon": False,
     "legend.fontsize": 9,
     "lines.linewidth": 1.8,
@@ -65,23 +57,7 @@ _STYLE: Final = {
     "axes.unicode_minus": True,
 }
 
-
-@contextmanager
-def styled() -> Iterator[None]:
-    """Drawing inside this block uses the report's style; matplotlib's own settings are restored at its end."""
-    with mpl.rc_context(_STYLE):
-        yield
-
-
-def drawn(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """A function that draws, made to draw in the report's style."""
-
-    @wraps(draw)
-    def inside(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with styled():
-            return draw(*args, **kwargs)
-
-    return inside
+drawn: Final = mpl.rc_context(_STYLE)  # as a decorator: a function that draws in the report's style
 
 
 def panels(
@@ -101,37 +77,30 @@ def ticked_log_axis(ax: Axes, values: Sequence[float], label: str) -> None:
     ax.set_xlabel(label)
 
 
-def log_axis(ax: Axes) -> None:
-    """A logarithmic axis that writes 100 and not 10²."""
-    ax.set_xscale("log")
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: setting(value)))
-
-
 def legend(figure: Figure, losses: Sequence[str]) -> None:
     """One line of keys above the panels: each loss in its colour, marker and dash."""
-    handles = [line_key(loss) for loss in losses]
+    handles = [
+        mpl.lines.Line2D([], [], color=colour(loss), marker=look.marker, linestyle=look.linestyle, label=loss.upper())
+        for loss, look in zip(losses, map(mark, losses))
+    ]
     figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), borderaxespad=0.2)
 
 
-def line_key(loss: str) -> Any:
-    """The key of one loss for a legend."""
-    look = mark(loss)
-    dash = (0, look.dash) if look.dash else "-"
-    return mpl.lines.Line2D(
-        [], [], color=colour(loss), marker=look.marker, linestyle=dash, markersize=5, label=loss.upper(), linewidth=1.8
-    )
-
-
+@drawn
 def rendered(figure: Figure, dpi: int = 150) -> tuple[str, bytes]:
     """The figure as SVG text and as PNG, both without a date, so that equal figures give equal files.
 
     Coordinates in the SVG are cut to a hundredth of a point. The figure is laid out once, for both.
     """
     vector, raster = io.StringIO(), io.BytesIO()
-    with styled():
-        figure.savefig(vector, format="svg", metadata={"Date": None, "Creator": None})
-        figure.set_layout_engine("none")
-        figure.savefig(raster, format="png", dpi=dpi, metadata={"Software": None})
+    figure.savefig(vector, format="svg", metadata={"Date": None, "Creator": None})
+    figure.set_layout_engine("none")
+    figure.savefig(raster, format="png", dpi=dpi, metadata={"Software": None})
     # Inside tags only: the words between them, tick labels above all, are left as they are.
     short = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), vector.getvalue())
     return short, raster.getvalue()
+
+
+def data_uri(kind: str, content: bytes) -> str:
+    """A file as a URI that holds its content. kind: its media type, such as "image/png"."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -6,14 +6,12 @@ Everything here is read from verdicts (`reports.judging.verdict.Verdict`); nothi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from reports.claims.places import OVERALL
 from reports.judging.verdict import INCONCLUSIVE, SUPPORTED, WORDS, Verdict
-from reports.page.palette import sign
 
 MOST_DRAWN: Final = 8  # comparisons in the figure of one claim
 _SAYS_SEEDS: Final = re.compile(r"about [\d,]+ seeds", re.IGNORECASE)
@@ -33,23 +31,12 @@ class ClaimSection:
         """The verdict's word, as in `verdicts.json`."""
         return self.answer.verdict
 
-    @property
-    def tone(self) -> str:
-        """The name of the verdict's colour."""
-        return sign(self.verdict)[0]
-
-    @property
-    def sign(self) -> str:
-        """The sign that stands before the verdict's word."""
-        return sign(self.verdict)[1]
-
     @cached_property
     def comparisons(self) -> tuple[Verdict, ...]:
         """The single comparisons behind the verdict, each once, with or without an effect."""
         first: dict[tuple[str, str, str], Verdict] = {}
-        for verdict in (self.answer, *self.verdicts):
-            for single in _single(verdict):
-                first.setdefault((single.label, single.place, single.metric), single)
+        for single in _singles(self.verdicts):
+            first.setdefault((single.label, single.place, single.metric), single)
         return tuple(first.values())
 
     @property
@@ -104,28 +91,21 @@ def _clarity(single: Verdict) -> tuple[bool, float]:
     """Orders comparisons from the least clear: those with another word than supported first, then by p."""
     supported = single.verdict == SUPPORTED
     p = single.p_in_adj if supported else single.p_out_adj
-    return supported, -(1.0 if p is None else p)
+    return supported, -1.0 if p is None else -p
 
 
-def _single(verdict: Verdict) -> Iterable[Verdict]:
-    if not verdict.legs:
-        yield verdict
-    for leg in verdict.legs:
-        yield from _single(leg)
+def _singles(verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
+    for verdict in verdicts:
+        yield from _singles(verdict.legs) if verdict.legs else (verdict,)
 
 
 def claim_sections(verdicts: Sequence[Verdict]) -> tuple[ClaimSection, ...]:
-    """The claims of these verdicts, in their order. The verdict `overall`, or else the first, answers a claim."""
+    """The claims of these verdicts, in their order. A claim's first verdict answers it."""
     by_claim: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
         by_claim.setdefault(verdict.claim.id, []).append(verdict)
-    answers = {
-        claim: next((verdict for verdict in places if verdict.place == OVERALL), places[0])
-        for claim, places in by_claim.items()
-    }
     return tuple(
-        ClaimSection(claim, answers[claim].claim.quote, answers[claim], tuple(places))
-        for claim, places in by_claim.items()
+        ClaimSection(claim, places[0].claim.quote, places[0], tuple(places)) for claim, places in by_claim.items()
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import pandas as pd
@@ -22,8 +22,8 @@ from reports.numbers import (
     with_unit,
 )
 from reports.page.claim_sections import ClaimSection
-from reports.page.layout import Column, Entry, Table, by_columns, described
-from reports.page.palette import sign
+from reports.page.layout import Column, Entry, Part, Table, by_columns, described
+from reports.page.palette import VERDICT_SIGNS
 
 _NUMBERS: Final = (
     *("place", "label", "verdict", "counted", "kind", "metric", "unit", "effect", "ci_low", "ci_high", "sd", "d_z"),
@@ -45,10 +45,15 @@ def verdict_table(sections: Sequence[ClaimSection]) -> Table:
     return by_columns("The claims and their verdicts.", parts, name="verdicts")
 
 
+def verdict_entry(word: str) -> Entry:
+    """A verdict's word in its colour."""
+    return Entry(word, mark=f"verdict-{VERDICT_SIGNS[word][0]}")
+
+
 def comparison_rows(sections: Sequence[ClaimSection]) -> pd.DataFrame:
     """Every single comparison with its numbers in full: the CSV file of all claims."""
     rows = [
-        {"claim": section.id, **{name: getattr(single, name) for name in _NUMBERS}}
+        (section.id, *(getattr(single, name) for name in _NUMBERS))
         for section in sections
         for single in section.comparisons
     ]
@@ -60,14 +65,14 @@ def comparison_table(section: ClaimSection) -> Table:
     singles = section.comparisons
     parts = [
         (Column("comparison"), _named(singles)),
-        (Column("verdict"), [Entry(v.verdict, mark=f"verdict-{sign(v.verdict)[0]}") for v in singles]),
+        (Column("verdict"), [verdict_entry(v.verdict) for v in singles]),
         (Column("effect", "95 % interval", True, about="first arm minus second"), [_effect(v) for v in singles]),
-        (Column("margin", numeric=True), [_margin(v) for v in singles]),
-        (Column("d_z", numeric=True, about="effect / sd of the differences"), [_d_z(v) for v in singles]),
-        (Column("n", numeric=True, about="seeds"), [_seeds(v) for v in singles]),
-        (Column("p for", numeric=True, about="adjusted; small supports"), [_p(v.p_in_adj) for v in singles]),
-        (Column("p against", numeric=True, about="adjusted; small refutes"), [_p(v.p_out_adj) for v in singles]),
-        (Column("exact p", numeric=True, about="sign flips, not adjusted"), [_p(v.p_exact) for v in singles]),
+        _numbers("margin", "", [v.margin for v in singles], setting),
+        _numbers("d_z", "effect / sd of the differences", [v.d_z for v in singles], _two_decimals),
+        _numbers("n", "seeds", [v.n if v.metric else None for v in singles], str),  # no metric: computed, no seeds
+        _numbers("p for", "adjusted; small supports", [v.p_in_adj for v in singles], p_value),
+        _numbers("p against", "adjusted; small refutes", [v.p_out_adj for v in singles], p_value),
+        _numbers("exact p", "sign flips, not adjusted", [v.p_exact for v in singles], p_value),
     ]
     caption = "Paired differences over seeds. p for and p against are Holm-adjusted over all claims and places."
     return by_columns(caption, parts, name=f"claim-{section.id}")
@@ -84,11 +89,10 @@ def names(singles: Sequence[Verdict]) -> list[str]:
 
 def _named(singles: Sequence[Verdict]) -> list[Entry]:
     """The names; those of comparisons that do not count begin with "beside"."""
-    entries = []
-    for name, single in zip(names(singles), singles):
-        text = name.removeprefix(_NOT_COUNTED)
-        entries.append(Entry(text if single.counted else f"{_NOT_COUNTED}{text}", name))
-    return entries
+    return [
+        Entry(("" if single.counted else _NOT_COUNTED) + name.removeprefix(_NOT_COUNTED), name)
+        for name, single in zip(names(singles), singles)
+    ]
 
 
 def _effect(single: Verdict) -> Entry:
@@ -101,29 +105,20 @@ def _effect(single: Verdict) -> Entry:
     return Entry(with_unit(f"{mean} [{low}, {high}]", single.unit), single.effect)
 
 
-def _d_z(single: Verdict) -> Entry:
-    return Entry(MISSING) if single.d_z is None else Entry(number(single.d_z, 2, signed=True), single.d_z)
+def _numbers(title: str, about: str, values: Iterable[float | None], written: Callable[[float], str]) -> Part:
+    entries = [Entry(MISSING) if value is None else Entry(written(value), float(value)) for value in values]
+    return Column(title, numeric=True, about=about), entries
 
 
-def _seeds(single: Verdict) -> Entry:
-    """A computed comparison has no metric and no seeds."""
-    return Entry(str(single.n), float(single.n)) if single.metric else Entry(MISSING)
-
-
-def _margin(single: Verdict) -> Entry:
-    return Entry(MISSING) if single.margin is None else Entry(setting(single.margin), single.margin)
-
-
-def _p(value: float | None) -> Entry:
-    return Entry(p_value(value), value)
+def _two_decimals(value: float) -> str:
+    return number(value, 2, signed=True)
 
 
 def sensitivity_table(section: ClaimSection) -> Table | None:
     """Each comparison at other levels and margins, and with one seed left out; None where no verdict was reached."""
-    decided = [single for single in section.comparisons if _decided(single)]
+    decided, settings = _decided(section.comparisons)
     if not decided:
         return None
-    settings = _sensitivities(decided)
     parts = [
         (Column("comparison"), _named(decided)),
         (Column("level α"), [Entry(_by_word(one.alpha)) for one in settings]),
@@ -133,13 +128,10 @@ def sensitivity_table(section: ClaimSection) -> Table | None:
     return by_columns("The verdict under other settings.", parts, name=f"sensitivity-{section.id}")
 
 
-def _decided(single: Verdict) -> bool:
-    """Whether there is a verdict that other settings could change."""
-    return single.sensitivity is not None and single.verdict != INSUFFICIENT
-
-
-def _sensitivities(singles: Sequence[Verdict]) -> list[Sensitivity]:
-    return [single.sensitivity for single in singles if single.sensitivity is not None]
+def _decided(singles: Iterable[Verdict]) -> tuple[list[Verdict], list[Sensitivity]]:
+    """Those whose verdict other settings could change, and their words under these settings."""
+    known = [(v, v.sensitivity) for v in singles if v.sensitivity is not None and v.verdict != INSUFFICIENT]
+    return [single for single, _ in known], [sensitivity for _, sensitivity in known]
 
 
 def _by_word(words: Mapping[str, str]) -> str:
@@ -149,9 +141,8 @@ def _by_word(words: Mapping[str, str]) -> str:
     settings: dict[str, list[str]] = {}
     for value, word in words.items():
         settings.setdefault(word, []).append(value)
-    if len(settings) == 1:
-        return f"{next(iter(settings))} at all: {_run(list(words))}"
-    return "; ".join(f"{word} at {_run(values)}" for word, values in settings.items())
+    every = " all:" if len(settings) == 1 else ""
+    return "; ".join(f"{word} at{every} {_run(values)}" for word, values in settings.items())
 
 
 def _run(values: list[str]) -> str:
@@ -160,8 +151,7 @@ def _run(values: list[str]) -> str:
 
 def firmness(section: ClaimSection) -> str:
     """One sentence on whether the verdict depends on its settings; empty for what is computed and not sampled."""
-    singles = [single for single in section.comparisons if _decided(single) and single.counted]
-    settings = _sensitivities(singles)
+    singles, settings = _decided(single for single in section.comparisons if single.counted)
     stable = [one.stable for one in settings]
     if not stable:
         return ""

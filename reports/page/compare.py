@@ -8,25 +8,27 @@ number, and no claim is judged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
+from reports.judging.judge import headlines
+from reports.judging.verdict import Verdict
 from reports.numbers import MISSING, counted, decimals, listed, number, plus_minus, sentence_case
-from reports.page import canvas, prose
+from reports.page import prose
 from reports.page.base import differences
-from reports.page.claim_sections import claim_sections
+from reports.page.claim_tables import verdict_entry
 from reports.page.effects import differences_plot
 from reports.page.evidence import Evidence
-from reports.page.files import made, write
-from reports.page.html import RenderedFigure, rendered_html, rendered_markdown
+from reports.page.files import csv, made, write
+from reports.page.html import rendered_html, rendered_markdown
 from reports.page.layout import Column, Entry, Table, by_columns, described, shown_unit
-from reports.page.palette import sign
+from reports.page.report_figures import ReportFigure
 from reports.page.tables import SUMMARY, metrics_in, summary
 from tracking.schema import STATUS_DONE
-from vae.metrics.catalogue import CATALOGUE, HEADLINE
+from vae.metrics.catalogue import HEADLINE
 
 KEYS: Final = ("arm", "loss", "seed")
 HASHES: Final = ("init_hash", "order_hash")
@@ -34,21 +36,20 @@ PLOTTED: Final = ("ssim", "acutance_ratio", "rate", "neg_elbo")
 DIFFERENCES: Final = ("arm", "loss", "metric", "n", "first", "second", *SUMMARY[1:], "same_start")
 
 
-def compare(first: pd.DataFrame, second: pd.DataFrame, metrics: Sequence[str] | None = None) -> pd.DataFrame:
+def compare(first: pd.DataFrame, second: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """Paired differences, second minus first, of each arm that both frames have: one row per arm and metric.
 
-    first, second: frames of cells. metrics: those that both have, by default. Columns: `DIFFERENCES`; n counts the
-    seeds done in both with that metric; first and second are means over these seeds; mean to high are as in
-    `tables.arm_means`, of the differences; same_start says whether all their seeds began alike.
+    first, second: frames of cells. metrics: columns of both. Columns: `DIFFERENCES`; n counts the seeds done in both
+    with that metric; first and second are means over these seeds; mean to high are as in `tables.arm_means`, of the
+    differences; same_start says whether all their seeds began alike.
     """
-    wanted = [m for m in metrics_in(first) if m in metrics_in(second)] if metrics is None else list(metrics)
-    columns = [*KEYS, *(h for h in HASHES if h in first.columns and h in second.columns), *wanted]
+    columns = [*KEYS, *(h for h in HASHES if h in first.columns and h in second.columns), *metrics]
     done = [frame.loc[frame["status"] == STATUS_DONE, columns] for frame in (first, second)]
     both = done[0].merge(done[1], on=list(KEYS), suffixes=("_1", "_2"))
     rows = [
         {"arm": arm, "loss": loss, "metric": metric, **_difference(part, metric), "same_start": _same_start(part)}
         for (arm, loss), part in both.groupby(["arm", "loss"], sort=False)
-        for metric in wanted
+        for metric in metrics
     ]
     return pd.DataFrame(rows, columns=list(DIFFERENCES))
 
@@ -72,18 +73,13 @@ def write_comparison(first: Evidence, second: Evidence, out: str | Path) -> Path
     folder = made(Path(out))
     common = [metric for metric in metrics_in(first.frame) if metric in metrics_in(second.frame)]
     if _differ_in_size(first, second):
-        common = [metric for metric in common if not _depends_on_size(metric)]
+        common = [metric for metric in common if not described(metric).depends_on_size]
     rows = compare(first.frame, second.frame, common)
     context = _context(first, second, rows)
-    write(folder / "differences.csv", str(rows.to_csv(index=False, lineterminator="\n")))
+    write(folder / "differences.csv", csv(rows))
     write(folder / "compare.md", rendered_markdown("compare.md.j2", context))
     write(folder / "compare.html", rendered_html("compare.html.j2", context))
     return folder / "compare.html"
-
-
-def _depends_on_size(metric: str) -> bool:
-    """Whether a metric has no common scale where images differ in size."""
-    return metric in CATALOGUE and CATALOGUE[metric].depends_on_size
 
 
 def _context(first: Evidence, second: Evidence, rows: pd.DataFrame) -> dict[str, Any]:
@@ -113,14 +109,15 @@ def _data_notes(first: Evidence, second: Evidence) -> list[str]:
     names = " and ".join(f"{one.dataset or 'unnamed'} ({one.data_digest or 'no digest'})" for one in data)
     notes = [f"The studies use different images, {names}: a difference may come from the images."]
     if _differ_in_size(first, second):
-        left = listed(described(metric).label for metric in sorted(filter(_depends_on_size, metrics_in(first.frame))))
-        notes.append(f"The images differ in size, so these have no common scale and are left out: {left}.")
+        metrics = [described(metric) for metric in sorted(metrics_in(first.frame))]
+        left_out = listed(metric.label for metric in metrics if metric.depends_on_size)
+        notes.append(f"The images differ in size, so these have no common scale and are left out: {left_out}.")
     return notes
 
 
 def _differ_in_size(first: Evidence, second: Evidence) -> bool:
-    sizes = [_size(evidence) for evidence in (first, second)]
-    return None not in sizes and sizes[0] != sizes[1]
+    sizes = {_size(first), _size(second)} - {None}
+    return len(sizes) == 2
 
 
 def _size(evidence: Evidence) -> tuple[int, ...] | None:
@@ -131,16 +128,19 @@ def _size(evidence: Evidence) -> tuple[int, ...] | None:
 
 def _lead(first: Evidence, second: Evidence, rows: pd.DataFrame) -> str:
     arms = rows["arm"].nunique()
-    before, after = (
-        {section.id: section.verdict for section in claim_sections(evidence.verdicts)} for evidence in (first, second)
-    )
+    before, after = _answers(first), _answers(second)
     shared = [claim for claim in before if claim in after]
-    changed = [claim for claim in shared if before[claim] != after[claim]]
+    changed = [claim for claim in shared if before[claim].verdict != after[claim].verdict]
     common = f"{counted(arms, 'arm')} {'is' if arms == 1 else 'are'} in both studies."
     if not shared:
         return common
     same = f"Of {counted(len(shared), 'claim')} judged in both, {len(shared) - len(changed)} have the same verdict"
     return f"{common} {same}{f'; {listed(changed)} changed' if changed else ''}."
+
+
+def _answers(evidence: Evidence) -> dict[str, Verdict]:
+    """Claim -> the verdict that answers it."""
+    return {verdict.claim.id: verdict for verdict in headlines(evidence.verdicts)}
 
 
 def _reading(rows: pd.DataFrame) -> str:
@@ -176,54 +176,45 @@ def difference_table(rows: pd.DataFrame) -> Table:
 
 
 def _signed(mean: float, half: float, places: int) -> Entry:
-    return Entry(plus_minus(mean, half, places) if mean < 0 else _plus(mean, half, places), float(mean))
-
-
-def _plus(mean: float, half: float, places: int) -> str:
-    text = plus_minus(mean, half, places)
-    return f"+{text}" if number(mean, places, signed=True).startswith("+") else text
+    plus = "+" if number(mean, places, signed=True).startswith("+") else ""
+    return Entry(plus + plus_minus(mean, half, places), float(mean))
 
 
 def verdict_table(first: Evidence, second: Evidence) -> Table:
     """The claims of both studies and their verdicts."""
-    sides = [{section.id: section for section in claim_sections(evidence.verdicts)} for evidence in (first, second)]
-    claims = list(dict.fromkeys([*sides[0], *sides[1]]))
-    parts = [(Column("claim"), [Entry(f"“{(sides[0].get(c) or sides[1][c]).quote}”") for c in claims])]
-    for title, side in zip(("first", "second"), sides):
-        words = [side[c].verdict if c in side else MISSING for c in claims]
-        parts.append((Column(title), [Entry(w, mark=f"verdict-{sign(w)[0]}" if w != MISSING else "") for w in words]))
+    sides = {"first": _answers(first), "second": _answers(second)}
+    claims = [verdict.claim for verdict in headlines((*first.verdicts, *second.verdicts))]
+    parts = [(Column("claim"), [Entry(f"“{claim.quote}”") for claim in claims])]
+    for title, side in sides.items():
+        entries = [verdict_entry(side[c.id].verdict) if c.id in side else Entry(MISSING) for c in claims]
+        parts.append((Column(title), entries))
     return by_columns("Each claim in both studies.", parts, "verdicts")
 
 
 def study_table(first: Evidence, second: Evidence) -> Table:
     """What both studies are, side by side."""
-    sides: list[Mapping[str, str]] = [dict(prose.facts(evidence)) for evidence in (first, second)]
-    labels = list(dict.fromkeys([*sides[0], *sides[1]]))
-    parts = [
-        (Column(""), [Entry(label) for label in labels]),
-        (Column("first"), [Entry(sides[0].get(label, MISSING)) for label in labels]),
-        (Column("second"), [Entry(sides[1].get(label, MISSING)) for label in labels]),
-    ]
+    sides = {"first": dict(prose.facts(first)), "second": dict(prose.facts(second))}
+    labels = list(sides["first"] | sides["second"])
+    parts = [(Column(""), [Entry(label) for label in labels])]
+    for title, side in sides.items():
+        parts.append((Column(title), [Entry(side.get(label, MISSING)) for label in labels]))
     return by_columns("Provenance of both.", parts, "studies")
 
 
 def _unmatched(first: Evidence, second: Evidence) -> list[str]:
     """The arms that only one of the studies has, by name."""
-    arms = [list(dict.fromkeys(evidence.done["arm"])) for evidence in (first, second)]
-    only = [
-        [arm for arm in arms[0] if arm not in arms[1]],
-        [arm for arm in arms[1] if arm not in arms[0]],
-    ]
-    return [f"Only in the {which}: {listed(names)}." for which, names in zip(("first", "second"), only) if names]
+    before, after = dict.fromkeys(first.done["arm"]), dict.fromkeys(second.done["arm"])
+    only = {"first": [a for a in before if a not in after], "second": [a for a in after if a not in before]}
+    return [f"Only in the {which}: {listed(arms)}." for which, arms in only.items() if arms]
 
 
-def _figures(rows: pd.DataFrame) -> list[RenderedFigure]:
+def _figures(rows: pd.DataFrame) -> list[ReportFigure]:
     """The differences of a few metrics, arm by arm."""
     shown = []
     for metric in PLOTTED:
         of_metric = rows[(rows["metric"] == metric) & rows["low"].notna()]
         if not of_metric.empty:
             caption = f"{sentence_case(described(metric).label)}, second minus first, with 95 % intervals."
-            vector, _ = canvas.rendered(differences_plot(of_metric, metric))
-            shown.append(RenderedFigure(f"difference-{metric}", "difference", caption, caption, vector))
+            figure = differences_plot(of_metric, metric)
+            shown.append(ReportFigure(f"difference-{metric}", "difference", caption, caption, figure))
     return shown

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from textwrap import shorten
 from typing import Final
@@ -18,7 +17,7 @@ from reports.claims.kinds import KINDS
 from reports.judging.verdict import INCONCLUSIVE, INSUFFICIENT, REFUTED, SUPPORTED, Verdict
 from reports.page.canvas import drawn
 from reports.page.layout import described, titled
-from reports.page.palette import colour, mark, sign
+from reports.page.palette import VERDICT_SIGNS, colour, mark
 
 MARKERS: Final = {SUPPORTED: "o", REFUTED: "X", INCONCLUSIVE: "D", INSUFFICIENT: "s"}
 _LONGEST: Final = 56  # characters of a comparison's name
@@ -26,26 +25,7 @@ _ROW: Final = 0.46  # inches a comparison takes
 _AXIS: Final = 0.52  # inches an axis with its label takes
 _BAND: Final = 0.24  # half the height of the band behind a comparison, in rows
 
-
-@dataclass(frozen=True)
-class _Row:
-    """One comparison to draw. title: its name, with its verdict where the verdicts differ."""
-
-    title: str
-    verdict: Verdict
-    effect: float
-    interval: tuple[float, float]
-    region: tuple[float | None, float | None]
-
-    @property
-    def axis(self) -> tuple[object, ...]:
-        """Neighbours with equal values share an axis."""
-        return (self.verdict.metric, self.verdict.reference, self.region)
-
-    @property
-    def extent(self) -> list[float]:
-        """Every number that must be visible: the region's ends, the interval and the seeds."""
-        return [*(end for end in self.region if end is not None), *self.interval, *self.verdict.per_seed.values()]
+_Comparison = tuple[str, Verdict]  # a comparison to draw: its name, with its verdict where the verdicts differ
 
 
 @drawn
@@ -54,7 +34,10 @@ def effect(verdicts: Sequence[Verdict], names: Sequence[str]) -> Figure:
 
     verdicts: at least one, each with an effect and an interval; names: what each is called.
     """
-    groups = [list(group) for _, group in groupby(_rows(verdicts, names), key=lambda row: row.axis)]
+    alike = len({verdict.verdict for verdict in verdicts}) == 1  # then the card has already the word
+    titles = [shorten(name, _LONGEST, placeholder=" …") for name in names]
+    rows = [(title if alike else f"{title}: {v.verdict}", v) for title, v in zip(titles, verdicts)]
+    groups = [list(group) for _, group in groupby(rows, key=_axis)]
     heights = [_ROW * len(group) + _AXIS for group in groups]
     figure = Figure(figsize=(4.0, sum(heights)), layout=ConstrainedLayoutEngine(h_pad=0.03, hspace=0.0))
     axes = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
@@ -63,70 +46,57 @@ def effect(verdicts: Sequence[Verdict], names: Sequence[str]) -> Figure:
     return figure
 
 
-def _rows(verdicts: Sequence[Verdict], names: Sequence[str]) -> list[_Row]:
-    alike = len({verdict.verdict for verdict in verdicts}) == 1  # then the card has already the word
-    rows = []
-    for verdict, name in zip(verdicts, names):
-        if verdict.effect is not None and verdict.ci_low is not None and verdict.ci_high is not None:
-            title = shorten(name, _LONGEST, placeholder=" …") + ("" if alike else f": {verdict.verdict}")
-            interval = (verdict.ci_low, verdict.ci_high)
-            rows.append(_Row(title, verdict, verdict.effect, interval, verdict.region or (None, None)))
-    return rows
+def _axis(row: _Comparison) -> tuple[object, ...]:
+    """Neighbours with equal values share an axis."""
+    _, verdict = row
+    return verdict.metric, verdict.reference, verdict.region
 
 
-def _draw_group(ax: Axes, group: Sequence[_Row]) -> None:
+def _draw_group(ax: Axes, group: Sequence[_Comparison]) -> None:
     low, high = _limits(group)
-    for place, row in enumerate(group):
-        _draw_band(ax, -float(place), row, low, high)
-        _draw_row(ax, -float(place), row, low)
+    for place, (title, verdict) in enumerate(group):
+        _draw_band(ax, -float(place), verdict, low, high)
+        _draw_mean(ax, -float(place), verdict)
+        ax.text(low, -place + 0.44, title, fontsize=9, va="center", color=colour("ink")).set_in_layout(False)
     ax.set_xlim(low, high)
     ax.set_ylim(-len(group) + 0.6, 0.75)
     ax.set_yticks([])
     ax.grid(False)
     ax.spines["left"].set_visible(False)
     ax.locator_params(axis="x", nbins=6)
-    first = group[0].verdict
+    _, first = group[0]
     ax.set_xlabel(KINDS[first.kind].axis(described(first.metric).label, first.unit, first.reference))
 
 
-def _draw_band(ax: Axes, y: float, row: _Row, low: float, high: float) -> None:
+def _draw_band(ax: Axes, y: float, verdict: Verdict, low: float, high: float) -> None:
     """The band behind one comparison: the claim's region shaded, its ends dashed, zero a line."""
     band = (y - _BAND, y + _BAND)
-    if row.verdict.region is not None:
-        left, right = row.region
-        ax.fill_between(
-            [low if left is None else left, high if right is None else right],
-            *band,
-            color=colour("region"),
-            linewidth=0,
-            zorder=0,
-        )
-        ends = [end for end in row.region if end is not None and end != 0]
+    if verdict.region is not None:
+        left, right = verdict.region
+        inside = [low if left is None else left, high if right is None else right]
+        ax.fill_between(inside, *band, color=colour("region"), linewidth=0, zorder=0)
+        ends = [end for end in verdict.region if end]
         ax.vlines(ends, *band, color=colour(SUPPORTED), linewidth=0.8, linestyle=(0, (3, 2)))
     ax.vlines([0], *band, color=colour("muted"), linewidth=0.9)
 
 
-def _draw_row(ax: Axes, y: float, row: _Row, left: float) -> None:
-    tone = colour(sign(row.verdict.verdict)[0])
-    seeds = list(row.verdict.per_seed.values())
+def _draw_mean(ax: Axes, y: float, verdict: Verdict) -> None:
+    """A stroke per seed, the interval and the mean of one comparison."""
+    tone = colour(VERDICT_SIGNS[verdict.verdict][0])
+    seeds = list(verdict.per_seed.values())
+    low, mean, high = np.array([verdict.ci_low, verdict.effect, verdict.ci_high], dtype=float)
     ax.plot(seeds, np.full(len(seeds), y), "|", color=tone, alpha=0.5, markersize=8, markeredgewidth=0.9)
-    ax.plot(row.interval, [y, y], color=tone, linewidth=2.6, solid_capstyle="round")
-    ax.plot(
-        [row.effect],
-        [y],
-        color=tone,
-        marker=MARKERS[row.verdict.verdict],
-        markersize=7,
-        markeredgecolor=colour("paper"),
-        markeredgewidth=0.8,
-    )
-    title = ax.text(left, y + 0.44, row.title, fontsize=9, va="center", color=colour("ink"))
-    title.set_in_layout(False)
+    ax.plot([low, high], [y, y], color=tone, linewidth=2.6, solid_capstyle="round")
+    (dot,) = ax.plot([mean], [y], color=tone, marker=MARKERS[verdict.verdict], markersize=7)
+    dot.set(markeredgecolor=colour("paper"), markeredgewidth=0.8)
 
 
-def _limits(group: Sequence[_Row]) -> tuple[float, float]:
+def _limits(group: Sequence[_Comparison]) -> tuple[float, float]:
     """From the least to the greatest number that must be visible, zero included, with a margin at both ends."""
-    visible = [0.0, *(number for row in group for number in row.extent)]
+    visible = [0.0]
+    for _, verdict in group:
+        ends = (*(verdict.region or ()), verdict.ci_low, verdict.ci_high)
+        visible += [*(end for end in ends if end is not None), *verdict.per_seed.values()]
     low, high = min(visible), max(visible)
     margin = 0.08 * (high - low or 1.0)
     return low - margin, high + margin

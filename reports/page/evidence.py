@@ -65,9 +65,11 @@ class Evidence:
     classes: int = 0  # of a conditional model: its samples run through the classes in turn
 
     def __post_init__(self) -> None:
-        _require("frame", self.frame, _REQUIRED)
-        _require("history", self.history, schema.HISTORY_COLUMNS)
-        _require("planned", self.planned, PLANNED_COLUMNS)
+        required = {"frame": _REQUIRED, "history": schema.HISTORY_COLUMNS, "planned": PLANNED_COLUMNS}
+        for name, columns in required.items():
+            absent = [column for column in columns if column not in getattr(self, name).columns]
+            if absent:
+                raise UserError(f"{name} lacks the columns {absent}; a report needs {list(columns)}.")
 
     @property
     def heading(self) -> str:
@@ -88,9 +90,3 @@ class Evidence:
     def missing(self) -> pd.DataFrame:
         """The planned cells of which there is no row."""
         return self.planned[~self.planned["key"].isin(self.frame["key"])]
-
-
-def _require(name: str, frame: pd.DataFrame, columns: Sequence[str]) -> None:
-    absent = [column for column in columns if column not in frame.columns]
-    if absent:
-        raise UserError(f"{name} lacks the columns {absent}; a report needs {list(columns)}.")

@@ -8,23 +8,22 @@ has its unit, and every loss its one colour, marker and dash. Cells and means ar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from reports.judging.curves import curves_by_seed
 from reports.numbers import setting
-from reports.page.canvas import drawn, legend, line_key, log_axis, panels, ticked_log_axis
+from reports.page.canvas import drawn, legend, panels, ticked_log_axis
 from reports.page.layout import described, titled
 from reports.page.palette import colour, mark
 from reports.page.tables import SUMMARY, on_grid, summary
 from vae.factors import Factor
-
-NYQUIST: Final = 0.5  # cycles per pixel
 
 
 def losses_in(rows: pd.DataFrame) -> list[str]:
@@ -69,11 +68,18 @@ def metric_against_beta(means: pd.DataFrame, metric: str) -> Figure:
         curves(ax, part, "beta")
         ticked_log_axis(ax, sorted(part["beta"].unique()), "β")
         ax.set_title(f"reduction: {reduction}")
-        ax.set_ylabel("")
         _reference(ax, metric)
-    axes[0].set_ylabel(titled(metric))
+        ax.set_ylabel(titled(metric) if ax is axes[0] else "")
     legend(figure, losses_in(rows))
     return figure
+
+
+def _titles(ax: Axes, metric: str, x: str) -> None:
+    """What a panel of one metric is called, on its own and along its axes. x: the label of the x axis."""
+    ax.set_title(described(metric).label)
+    ax.set_ylabel(titled(metric))
+    ax.set_xlabel(x)
+    _reference(ax, metric)
 
 
 def _reference(ax: Axes, metric: str) -> None:
@@ -102,7 +108,8 @@ def metric_against_effective_beta(means: pd.DataFrame, metric: str) -> Figure:
             markeredgewidth=1.3,
             elinewidth=0.9,
         )
-    log_axis(ax)
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: setting(value)))  # 100 and not 10²
     ax.set_xlabel("effective β: weight of the KL when both terms are summed")
     ax.set_ylabel(titled(metric))
     _reference(ax, metric)
@@ -120,7 +127,7 @@ def rate_curves(cells: pd.DataFrame, metric: str, points: int = 41) -> pd.DataFr
     rows: list[dict[str, Any]] = []
     for loss, part in of_sum.groupby("loss", sort=False):
         points_of = part[["seed", "beta", "rate", metric]].itertuples(index=False, name=None)
-        lines = list(curves_by_seed(points_of).values())
+        lines = curves_by_seed(points_of).values()
         low = max((min(curve.rate) for curve in lines), default=0.0)
         high = min((max(curve.rate) for curve in lines), default=0.0)
         if low >= high:
@@ -143,17 +150,19 @@ def against_rate(
     each of `rates`, nats per image."""
     figure, axes = panels(len(metrics), sharey=False, height=3.2)
     for ax, metric in zip(axes, metrics):
-        _one_rate_panel(ax, cells, means, metric, rates)
+        _rate_panel(ax, rate_curves(cells, metric), means, metric)
+        for rate in rates:
+            ax.axvline(rate, color=colour("muted"), linewidth=0.7, linestyle=(0, (1, 2)), zorder=0.5)
+        _titles(ax, metric, "rate (nats per image)")
     legend(figure, losses_in(means))
     return figure
 
 
-def _one_rate_panel(ax: Axes, cells: pd.DataFrame, means: pd.DataFrame, metric: str, rates: Sequence[float]) -> None:
-    for loss, part in rate_curves(cells, metric).groupby("loss", sort=False):
-        look = mark(str(loss))
-        dash: Any = (0, look.dash) if look.dash else "-"
-        ax.plot(part["rate"], part["mean"], color=colour(str(loss)), linestyle=dash, linewidth=1.6)
-        ax.fill_between(part["rate"], part["low"], part["high"], color=colour(str(loss)), alpha=0.18, linewidth=0)
+def _rate_panel(ax: Axes, lines: pd.DataFrame, means: pd.DataFrame, metric: str) -> None:
+    for loss, part in lines.groupby("loss", sort=False):
+        tone, dash = colour(str(loss)), mark(str(loss)).linestyle
+        ax.plot(part["rate"], part["mean"], color=tone, linestyle=dash, linewidth=1.6)
+        ax.fill_between(part["rate"], part["low"], part["high"], color=tone, alpha=0.18, linewidth=0)
     of_sum = means[means["reduction"] == "sum"]
     at = of_sum[of_sum["metric"] == "rate"].set_index("arm")["mean"]
     marks = of_sum[of_sum["metric"] == metric]
@@ -167,12 +176,6 @@ def _one_rate_panel(ax: Axes, cells: pd.DataFrame, means: pd.DataFrame, metric: 
             markeredgecolor=colour("paper"),
             markeredgewidth=0.6,
         )
-    for rate in rates:
-        ax.axvline(rate, color=colour("muted"), linewidth=0.7, linestyle=(0, (1, 2)), zorder=0.5)
-    ax.set_title(described(metric).label)
-    ax.set_ylabel(titled(metric))
-    ax.set_xlabel("rate (nats per image)")
-    _reference(ax, metric)
 
 
 @drawn
@@ -185,10 +188,7 @@ def against_factor(means: pd.DataFrame, metrics: Sequence[str], factor: Factor) 
         curves(ax, rows, factor.name)
         if values[0] > 0:
             ticked_log_axis(ax, values, factor.title)
-        ax.set_xlabel(factor.title)
-        ax.set_title(described(metric).label)
-        ax.set_ylabel(titled(metric))
-        _reference(ax, metric)
+        _titles(ax, metric, factor.title)
     legend(figure, losses_in(means))
     return figure
 
@@ -204,19 +204,15 @@ def transfer(functions: Mapping[str, Mapping[str, Any]], losses: Mapping[str, st
     names = ("transfer_h", "transfer_gain", "transfer_coherence")
     for ax, name, title in zip(axes, names, ("transfer function H", "gain G", "coherence γ²")):
         for arm, arrays in functions.items():
-            look = mark(losses[arm])
-            dash: Any = (0, look.dash) if look.dash else "-"
-            ax.plot(arrays["transfer_frequency"], arrays[name], color=colour(losses[arm]), linestyle=dash)
+            tone, dash = colour(losses[arm]), mark(losses[arm]).linestyle
+            ax.plot(arrays["transfer_frequency"], arrays[name], color=tone, linestyle=dash, label=arm)
         ax.set_title(title)
-        ax.set_xlim(0, NYQUIST)
+        ax.set_xlim(0, 0.5)  # Nyquist's frequency
         ax.set_xlabel("frequency (cycles per pixel)")
     axes[0].axhline(0.5, color=colour("muted"), linewidth=0.9, linestyle=(0, (2, 2)))
     axes[0].annotate("mtf50", (0.49, 0.515), ha="right", fontsize=8, color=colour("muted"))
     axes[0].set_ylabel("pure number")
-    handles = [line_key(losses[arm]) for arm in functions]
-    for handle, arm in zip(handles, functions):
-        handle.set_label(arm)
-        handle.set_marker("")
+    handles, _ = axes[-1].get_legend_handles_labels()
     figure.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), 4), borderaxespad=0.2)
     return figure
 
@@ -247,9 +243,9 @@ def _name_ends(ax: Axes, part: pd.DataFrame) -> None:
     """The beta of each line at its end; the labels are moved apart where lines end close together."""
     ends = part[part["epoch"] == part["epoch"].max()].sort_values("mean")
     low, high = ax.get_ylim()
-    at = low
+    at = -np.inf
     for end in ends.to_dict("records"):
-        at = max(end["mean"], at + 0.065 * (high - low)) if at > low else end["mean"]
+        at = max(end["mean"], at + 0.065 * (high - low))
         ax.annotate(
             setting(end["beta"]), (end["epoch"], at), xytext=(4, 0),
             textcoords="offset points", va="center", fontsize=7.5, color=colour("muted"), annotation_clip=False,

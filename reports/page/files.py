@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pandas as pd
+
 from vae.errors import UserError
 
 
@@ -25,6 +27,11 @@ def write(path: Path, content: str | bytes) -> None:
         os.replace(beside, path)
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+def csv(table: pd.DataFrame) -> str:
+    """A table as CSV text, its numbers in full precision."""
+    return str(table.to_csv(index=False, lineterminator="\n"))
 
 
 def copy(source: Path, folder: Path) -> None:

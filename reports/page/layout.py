@@ -13,9 +13,9 @@ from typing import Final
 import pandas as pd
 
 from reports.claims.comparability import refusal
-from reports.numbers import MISSING, PURE, decimals, duration, number, plus_minus, setting
+from reports.numbers import MISSING, PURE, decimals, duration, plus_minus, setting
 from reports.page.base import further_factors, value_of
-from reports.page.tables import grid, runtime, same_objective
+from reports.page.tables import grid
 from vae.factors import Factor
 from vae.metrics.catalogue import CATALOGUE, Metric
 
@@ -57,25 +57,18 @@ class Table:
     name: str = ""
 
 
-def by_columns(caption: str, parts: Sequence[tuple[Column, Sequence[Entry]]], name: str = "") -> Table:
+Part = tuple[Column, Sequence[Entry]]
+
+
+def by_columns(caption: str, parts: Sequence[Part], name: str) -> Table:
     """A table from its columns, each with its entries in the order of the rows."""
     return Table(caption, tuple(c for c, _ in parts), tuple(zip(*(entries for _, entries in parts))), name)
 
 
 def described(metric: str) -> Metric:
     """The catalogue's entry of a metric; of one that the catalogue does not know, an entry with only its name."""
-    return CATALOGUE.get(metric) or Metric(
-        name=metric,
-        label=metric,
-        about="",
-        where="reconstructions",
-        unit="",
-        direction="none",
-        low=-math.inf,
-        high=math.inf,
-        source="",
-        fools="",
-    )
+    unknown = Metric(metric, metric, "", "reconstructions", "", "none", -math.inf, math.inf, source="", fools="")
+    return CATALOGUE.get(metric, unknown)
 
 
 def titled(metric: str) -> str:
@@ -90,10 +83,11 @@ def shown_unit(metric: str) -> str:
     return "" if unit in PURE else unit
 
 
-def arm_table(means: pd.DataFrame, metrics: Iterable[str]) -> Table:
-    """All arms: setting, beta_eff, twins, n, and each metric as mean ± 95 % interval over seeds.
+def arm_table(means: pd.DataFrame, metrics: Iterable[str], shared: Iterable[Sequence[str]] = ()) -> Table:
+    """All arms: setting, beta_eff, n, and each metric as mean ± 95 % interval over seeds.
 
-    A metric that may not rank the arms (`reports.claims.comparability`) carries the refusal in its column.
+    A metric that may not rank the arms (`reports.claims.comparability`) carries the refusal in its column. shared:
+    the groups of arms that have one objective, as `tables.shared_objectives`.
     """
     arms = means.drop_duplicates("arm")
     names = arms["arm"].tolist()
@@ -104,15 +98,15 @@ def arm_table(means: pd.DataFrame, metrics: Iterable[str]) -> Table:
         (Column("β_eff", numeric=True, about=BETA_EFF), [Entry(setting(b), b) for b in arms["beta_eff"]]),
         (Column("n", numeric=True, about="seeds"), [Entry(str(seeds[a]), float(seeds[a])) for a in names]),
         *(_metric_column(means, metric, names, losses) for metric in metrics),
-        *_setting_columns(means, arms),
+        *_setting_columns(arms, shared),
     ]
     return by_columns("Every arm: mean ± 95 % interval over seeds.", parts, name="arms")
 
 
-def _setting_columns(means: pd.DataFrame, arms: pd.DataFrame) -> list[tuple[Column, list[Entry]]]:
+def _setting_columns(arms: pd.DataFrame, shared: Iterable[Sequence[str]]) -> list[Part]:
     """Every setting of the arms, one per column, and the arms that share their objective."""
-    twins = same_objective(means)
-    shared = "equal loss and β_eff: the same objective up to a global scale"
+    twins = {arm: ", ".join(other for other in group if other != arm) for group in shared for arm in group}
+    about = "equal loss and β_eff: the same objective up to a global scale"
     return [
         (Column("loss", group=SETTINGS), [Entry(loss) for loss in arms["loss"]]),
         (Column("reduction", group=SETTINGS), [Entry(reduction) for reduction in arms["reduction"]]),
@@ -120,41 +114,35 @@ def _setting_columns(means: pd.DataFrame, arms: pd.DataFrame) -> list[tuple[Colu
         (Column("posterior", group=SETTINGS), [Entry(posterior) for posterior in arms["posterior"]]),
         *(_factor_column(factor, arms) for factor in further_factors(arms)),
         (Column("asked for by", group=SETTINGS), [Entry(origin) for origin in arms["origin"]]),
-        (
-            Column("same objective as", group=SETTINGS, about=shared),
-            [Entry(", ".join(twins.get(arm, ())) or MISSING) for arm in arms["arm"]],
-        ),
+        (Column("same objective as", group=SETTINGS, about=about), [Entry(twins.get(a, MISSING)) for a in arms["arm"]]),
     ]
 
 
-def _factor_column(factor: Factor, arms: pd.DataFrame) -> tuple[Column, list[Entry]]:
+def _factor_column(factor: Factor, arms: pd.DataFrame) -> Part:
     values = [value_of(entry) for entry in arms[factor.name]]
     numbers = [float(v) if isinstance(v, int | float) and not isinstance(v, bool) else None for v in values]
     entries = [Entry(factor.text(value) or MISSING, number) for value, number in zip(values, numbers)]
     return Column(factor.title, numeric=None not in numbers, group=SETTINGS), entries
 
 
-def narrowed(table: Table, group: str = "headline") -> Table:
-    """The table with the columns that always stay and those of one group."""
-    kept = [i for i, column in enumerate(table.columns) if not column.group or group in column.group.split()]
+def narrowed(table: Table) -> Table:
+    """The table with the columns that always stay and those of the headline metrics."""
+    kept = [i for i, column in enumerate(table.columns) if not column.group or "headline" in column.group.split()]
     rows = tuple(tuple(row[i] for i in kept) for row in table.rows)
     return Table(table.caption, tuple(table.columns[i] for i in kept), rows, table.name)
 
 
-def _metric_column(
-    means: pd.DataFrame, metric: str, arms: Sequence[str], losses: set[str]
-) -> tuple[Column, list[Entry]]:
+def _metric_column(means: pd.DataFrame, metric: str, arms: Sequence[str], losses: set[str]) -> Part:
     rows = means[means["metric"] == metric].set_index("arm").reindex(list(arms))
-    places = decimals(rows["half"], rows["mean"])
     entry = described(metric)
     group = f"headline {entry.where}" if entry.headline else entry.where
     column = Column(entry.label, shown_unit(metric), True, refusal(metric, losses), group, entry.about)
-    return column, [interval(mean, half, places) for mean, half in zip(rows["mean"], rows["half"])]
+    return column, intervals(rows, decimals(rows["half"], rows["mean"]))
 
 
-def interval(mean: float, half: float, places: int, mark: str = "") -> Entry:
-    """A mean with the half-width of its interval, which sorts by the mean."""
-    return Entry(plus_minus(mean, half, places), float(mean), mark)
+def intervals(rows: pd.DataFrame, places: int) -> list[Entry]:
+    """Means with the half-widths of their intervals, which sort by the mean. rows: columns mean and half."""
+    return [Entry(plus_minus(mean, half, places), float(mean)) for mean, half in zip(rows["mean"], rows["half"])]
 
 
 def grid_table(means: pd.DataFrame, metric: str, clause: str = "") -> Table:
@@ -167,15 +155,11 @@ def grid_table(means: pd.DataFrame, metric: str, clause: str = "") -> Table:
     betas = sorted(rows["beta"].unique())
     lines = []
     for (loss, reduction), part in rows.groupby(["loss", "reduction"], sort=True):
-        at = part.set_index("beta").reindex(betas)
-        values = (interval(mean, half, places) for mean, half in zip(at["mean"], at["half"]))
+        values = intervals(part.set_index("beta").reindex(betas), places)
         lines.append((Entry(str(loss), mark=str(loss)), Entry(str(reduction)), *values))
-    return Table(
-        caption=f"{titled(metric)} by loss, reduction and β: mean ± 95 % interval, {seeds_of(rows)}.{clause}",
-        columns=(Column("loss"), Column("reduction"), *(Column(f"β = {setting(b)}", numeric=True) for b in betas)),
-        rows=tuple(lines),
-        name=metric,
-    )
+    caption = f"{titled(metric)} by loss, reduction and β: mean ± 95 % interval, {seeds_of(rows)}.{clause}"
+    columns = (Column("loss"), Column("reduction"), *(Column(f"β = {setting(b)}", numeric=True) for b in betas))
+    return Table(caption, columns, tuple(lines), metric)
 
 
 def seeds_of(rows: pd.DataFrame) -> str:
@@ -188,7 +172,9 @@ def seeds_of(rows: pd.DataFrame) -> str:
 
 def runtime_table(frame: pd.DataFrame) -> Table:
     """Time of training and measuring per loss × reduction."""
-    rows = runtime(frame).to_dict("records")
+    timed = frame.reindex(columns=["loss", "reduction", "seconds"]).dropna()
+    groups = timed.groupby(["loss", "reduction"], sort=True)["seconds"]
+    rows = groups.agg(cells="count", mean="mean", total="sum").reset_index().to_dict("records")
     parts = [
         (Column("loss"), [Entry(r["loss"], mark=r["loss"]) for r in rows]),
         (Column("reduction"), [Entry(r["reduction"]) for r in rows]),
@@ -223,13 +209,8 @@ def catalogue_table(metrics: Iterable[str]) -> Table:
         (Column("what fools it"), [Entry(m.fools) for m in entries]),
         (Column("better"), [Entry("neither" if m.direction == "none" else m.direction) for m in entries]),
         (Column("unit"), [Entry(shown_unit(m.name) or "pure number") for m in entries]),
-        (Column("range"), [Entry(_range(m)) for m in entries]),
+        (Column("range"), [Entry(f"{setting(m.low)} to {setting(m.high)}") for m in entries]),
         (Column("source"), [Entry(m.source) for m in entries]),
         (Column("column"), [Entry(m.name) for m in entries]),
     ]
     return by_columns("What each number means, and what fools it.", parts, "metrics")
-
-
-def _range(metric: Metric) -> str:
-    low, high = (number(v, 0) if math.isinf(v) else setting(v) for v in (metric.low, metric.high))
-    return f"{low} to {high}"

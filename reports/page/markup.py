@@ -6,34 +6,18 @@ from typing import Final
 
 from reports.page.layout import Column, Entry, Table
 
-_LATEX: Final = {
-    "\n": " ",
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"$<$",
-    ">": r"$>$",
-    "−": "$-$",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "β": r"$\beta$",
-    "α": r"$\alpha$",
-    "σ": r"$\sigma$",
-    "γ": r"$\gamma$",
-    "∞": r"$\infty$",
-    "≥": r"$\geq$",
-    "≤": r"$\leq$",
-    "²": "$^2$",
-    "½": r"$\tfrac12$",
-    "–": "--",
-}
+_MATHS: Final = r"< > - \pm \times \beta \alpha \sigma \gamma \infty \geq \leq ^2 \tfrac12"
+_LATEX: Final = str.maketrans(
+    {
+        "\n": " ",
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "–": "--",
+        **{sign: rf"\{sign}" for sign in "&%$#_{}"},
+        **{sign: f"${maths}$" for sign, maths in zip("<>−±×βασγ∞≥≤²½", _MATHS.split(), strict=True)},
+    }
+)
 _MARKDOWN: Final = str.maketrans(
     {"\\": "\\\\", "|": "\\|", "<": "&lt;", ">": "&gt;", "*": "\\*", "`": "\\`", "[": "\\[", "\n": " ", "\r": " "}
 )
@@ -54,11 +38,10 @@ def latex_escaped(text: str) -> str:
     >>> print(latex_escaped("50 % ± 0.1_a"))
     50 \\% $\\pm$ 0.1\\_a
     """
-    return "".join(_LATEX.get(character, character) for character in text)
+    return text.translate(_LATEX)
 
 
-def titled(column: Column) -> str:
-    """A column's title with its unit."""
+def _titled(column: Column) -> str:
     return f"{column.title} ({column.unit})" if column.unit else column.title
 
 
@@ -73,7 +56,7 @@ def markdown(table: Table) -> str:
     | x | 1.0 |
     """
     rule = " | ".join("---:" if column.numeric else "---" for column in table.columns)
-    lines = [" | ".join(escaped(titled(column)) for column in table.columns), rule]
+    lines = [" | ".join(escaped(_titled(column)) for column in table.columns), rule]
     lines += [" | ".join(escaped(_marked(entry)) for entry in row) for row in table.rows]
     return "\n".join([escaped(table.caption), "", *(f"| {line} |" for line in lines)])
 
@@ -86,22 +69,20 @@ def _marked(entry: Entry) -> str:
 def latex(table: Table) -> str:
     """A booktabs table environment, ready for \\input; needs only \\usepackage{booktabs}."""
     shape = "".join("r" if column.numeric else "l" for column in table.columns)
-    head = " & ".join(latex_escaped(titled(column)) for column in table.columns)
+    head = " & ".join(latex_escaped(_titled(column)) for column in table.columns)
     body = [" & ".join(latex_escaped(_marked(entry)) for entry in row) + r" \\" for row in table.rows]
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{latex_escaped(table.caption)}}}",
-            rf"\label{{tab:{table.name}}}",
-            rf"\begin{{tabular}}{{{shape}}}",
-            r"\toprule",
-            head + r" \\",
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
-            "",
-        ]
-    )
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{latex_escaped(table.caption)}}}",
+        rf"\label{{tab:{table.name}}}",
+        rf"\begin{{tabular}}{{{shape}}}",
+        r"\toprule",
+        head + r" \\",
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"

@@ -8,14 +8,14 @@ arms at the study's base (`reports.page.base.at_base`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Final
 
 import pandas as pd
 
 from reports.judging.curves import common_rates, curves_by_seed
 from reports.numbers import decimals, listed, setting
-from reports.page.layout import Column, Entry, Table, by_columns, interval, seeds_of, shown_unit
+from reports.page.layout import Column, Entry, Part, Table, by_columns, intervals, seeds_of, shown_unit
 from reports.page.tables import summary
 
 OBJECTIVES: Final = ("bce", "mse", "mae")
@@ -39,17 +39,9 @@ def _nominal(means: pd.DataFrame) -> pd.DataFrame:
     return means[(means["reduction"] == "sum") & (means["beta"] == 1.0)]
 
 
-@dataclass(frozen=True)
-class Matched:
-    """Columns as of `at_beta`, but at equal rate: averaged over `rates`, nats, within each seed."""
-
-    rows: pd.DataFrame
-    rates: tuple[float, ...] = ()
-
-
-def at_rates(cells: pd.DataFrame, rates: Sequence[float]) -> Matched:
-    """At the rates that every `sum` curve of every loss reaches, interpolated as for the claims
-    (`reports.judging.curves`).
+def at_rates(cells: pd.DataFrame, rates: Sequence[float]) -> tuple[pd.DataFrame, tuple[float, ...]]:
+    """At equal rate: columns as of `at_beta`, and those of the rates, nats, that every `sum` curve of every loss
+    reaches. Interpolated as for the claims (`reports.judging.curves`) and averaged over the rates within each seed.
 
     cells: done, one row each. Empty where fewer than two losses have curves, or they share none of the rates.
     """
@@ -64,13 +56,13 @@ def at_rates(cells: pd.DataFrame, rates: Sequence[float]) -> Matched:
     every = [curve for of_seed in curves.values() for curve in of_seed.values()]
     used = common_rates(every, rates) if every else ()
     if not used or len({loss for loss, _ in curves}) < 2:
-        return Matched(pd.DataFrame(columns=list(COLUMNS)))
+        return pd.DataFrame(columns=list(COLUMNS)), ()
     rows = [
         {"trained": loss, "evaluated": metric, "own": loss == metric}
         | summary(pd.Series([float(curve.at(used).mean()) for curve in of_seed.values()]))
         for (loss, metric), of_seed in curves.items()
     ]
-    return Matched(pd.DataFrame(rows)[list(COLUMNS)], used)
+    return pd.DataFrame(rows)[list(COLUMNS)], used
 
 
 def table_at_beta(means: pd.DataFrame, clause: str = "") -> Table:
@@ -84,22 +76,22 @@ def table_at_beta(means: pd.DataFrame, clause: str = "") -> Table:
     return _table(rows, caption, OWN, "loss-by-loss", spent)
 
 
-def table_at_rates(matched: Matched, clause: str = "") -> Table:
+def table_at_rates(rows: pd.DataFrame, rates: Sequence[float], clause: str = "") -> Table:
     """Trained (rows) × evaluated (columns) at equal rate: the diagonal marked, and as won where it is the lowest."""
-    at = listed(setting(rate) for rate in matched.rates)
-    caption = f"At equal rate: mean over {at} nats, then over seeds ± 95 % interval, {seeds_of(matched.rows)}.{clause}"
-    return _table(matched.rows, caption, WON, "loss-by-loss-at-equal-rate")
+    at = listed(setting(rate) for rate in rates)
+    caption = f"At equal rate: mean over {at} nats, then over seeds ± 95 % interval, {seeds_of(rows)}.{clause}"
+    return _table(rows, caption, WON, "loss-by-loss-at-equal-rate")
 
 
-def _table(
-    rows: pd.DataFrame, caption: str, mark: str, name: str, more: Sequence[tuple[Column, Sequence[Entry]]] = ()
-) -> Table:
+def _table(rows: pd.DataFrame, caption: str, mark: str, name: str, more: Sequence[Part] = ()) -> Table:
     trained = _trained(rows)
     parts = [(Column("trained on"), [Entry(loss, mark=loss) for loss in trained]), *more]
     for evaluated, part in rows.groupby("evaluated", sort=False):
         column = Column(f"evaluated by {evaluated}", shown_unit(str(evaluated)), True)
         won = part.set_index("trained")["mean"].idxmin() == evaluated  # BCE and MSE have one best image: either may win
-        parts.append((column, _entries(part, trained, own=str(evaluated), mark=mark if won else OWN)))
+        marked = mark if won else OWN
+        entries = zip(trained, _entries(part, trained))
+        parts.append((column, [replace(e, mark=marked) if loss == evaluated else e for loss, e in entries]))
     return by_columns(caption, parts, name=name)
 
 
@@ -107,8 +99,6 @@ def _trained(rows: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(rows["trained"]))
 
 
-def _entries(rows: pd.DataFrame, trained: Sequence[str], *, own: str = "", mark: str = "") -> list[Entry]:
+def _entries(rows: pd.DataFrame, trained: Sequence[str]) -> list[Entry]:
     at = rows.set_index("trained").reindex(list(trained))
-    places = decimals(at["half"], at["mean"])
-    values = zip(trained, at["mean"], at["half"])
-    return [interval(mean, half, places, mark if loss == own else "") for loss, mean, half in values]
+    return intervals(at, decimals(at["half"], at["mean"]))

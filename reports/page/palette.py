@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from reports.judging.verdict import INCONCLUSIVE, INSUFFICIENT, REFUTED, SUPPORTED
 
@@ -32,6 +32,11 @@ class Mark:
     tone: str
     marker: str
     dash: tuple[float, ...] | str  # lengths on and off in line widths; "" is solid
+
+    @property
+    def linestyle(self) -> Any:
+        """The dash as matplotlib takes it."""
+        return (0, self.dash) if self.dash else "-"
 
 
 TONES: Final[Mapping[str, Tone]] = {
@@ -76,13 +81,7 @@ VERDICT_SIGNS: Final[Mapping[str, tuple[str, str]]] = {
 
 
 def mark(loss: str) -> Mark:
-    """How a loss is drawn; the same everywhere, also for losses that have no tone of their own.
-
-    >>> mark("bce").tone, mark("bce").marker
-    ('bce', 'o')
-    >>> mark("huber") == mark("huber")
-    True
-    """
+    """How a loss is drawn; the same everywhere, also for losses that have no tone of their own."""
     if loss in LOSS_MARKS:
         return LOSS_MARKS[loss]
     # Python's hash() would differ from one process to the next.
@@ -90,29 +89,12 @@ def mark(loss: str) -> Mark:
 
 
 def colour(name: str) -> str:
-    """The light tone of a loss, or of any name in `TONES`.
-
-    >>> colour("mae")
-    '#cf5a00'
-    """
+    """The light tone of a loss, or of any name in `TONES`."""
     return TONES[name if name in TONES else mark(name).tone].light
 
 
-def sign(verdict: str) -> tuple[str, str]:
-    """The tone's name and the sign of a verdict.
-
-    >>> sign("supported")
-    ('supported', '✓')
-    """
-    return VERDICT_SIGNS[verdict]
-
-
 def variables(theme: str) -> str:
-    """All tones as CSS custom properties, `theme` being "light" or "dark".
-
-    >>> variables("light").startswith("--paper:#fdfcf9;")
-    True
-    """
+    """All tones as CSS custom properties. theme: "light" or "dark"."""
     return "".join(f"--{name}:{getattr(tone, theme)};" for name, tone in TONES.items())
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from reports.page.canvas import drawn
+from reports.page.canvas import data_uri, drawn
 from reports.page.evidence import Pictures
 from reports.page.palette import colour
 
@@ -34,31 +34,26 @@ class Strip:
     pixels: Pixels
 
     @property
-    def png(self) -> bytes:
-        """The strip as PNG at its own size."""
+    def source(self) -> str:
+        """The strip as a data URI, PNG at its own size."""
         sheet = io.BytesIO()
         Image.fromarray(self.pixels).save(sheet, format="png", optimize=True)
-        return sheet.getvalue()
+        return data_uri("image/png", sheet.getvalue())
 
 
-def strip(images: np.ndarray[Any, Any], most: int = IMAGES) -> Pixels:
-    """The first `most` images side by side, (H, n·W + gaps, 4) uint8 RGBA, with transparent gaps.
+def strip(images: np.ndarray[Any, Any]) -> Pixels:
+    """The first `IMAGES` images side by side, (H, n·W + gaps, 4) uint8 RGBA, with transparent gaps.
 
     images: (n, H, W) grey or (n, 3, H, W) colour, uint8.
 
     >>> strip(np.zeros((3, 5, 4), dtype=np.uint8)).shape
     (5, 14, 4)
     """
-    shown = np.asarray(images[:most], dtype=np.uint8)
+    shown = np.asarray(images[:IMAGES], dtype=np.uint8)
     colours = np.moveaxis(shown, 1, -1) if shown.ndim == 4 else np.repeat(shown[..., None], 3, axis=-1)
-    n, height, width, _ = colours.shape
-    gap = max(1, width // 14)
-    sheet = np.zeros((height, n * (width + gap), 4), dtype=np.uint8)
-    for place, image in enumerate(colours):
-        left = place * (width + gap)
-        sheet[:, left : left + width, :3] = image
-        sheet[:, left : left + width, 3] = 255
-    return sheet[:, :-gap]
+    opaque = np.concatenate([colours, np.full_like(colours[..., :1], 255)], axis=-1)  # (n, H, W, 4)
+    gap = max(1, opaque.shape[2] // 14)
+    return np.hstack(list(np.pad(opaque, ((0, 0), (0, 0), (0, gap), (0, 0)))))[:, :-gap]
 
 
 def strips(frame: pd.DataFrame, pictures: Mapping[str, Pictures], kind: str) -> tuple[Strip, ...]:
@@ -67,19 +62,14 @@ def strips(frame: pd.DataFrame, pictures: Mapping[str, Pictures], kind: str) -> 
     kind: "reconstructions" or "samples". Arms whose originals are not those of the first arm are left out of a grid
     of reconstructions: rows of different images cannot be compared.
     """
+    cells = [(cell, pictures[cell["key"]]) for cell in first_cells(frame, pictures)]
     rows: list[Strip] = []
-    originals: np.ndarray[Any, Any] | None = None
-    for cell in first_cells(frame, pictures):
-        arrays = pictures[cell["key"]]
-        if kind == "reconstructions":
-            if originals is None:
-                originals = arrays[ORIGINALS]
-                rows.append(Strip(ORIGINALS, "", strip(originals)))
-            elif not np.array_equal(originals, arrays[ORIGINALS]):
-                continue
-        if kind in arrays and len(arrays[kind]):
-            rows.append(Strip(cell["arm"], cell["loss"], strip(arrays[kind])))
-    return tuple(rows)
+    if kind == "reconstructions" and cells:
+        originals = cells[0][1][ORIGINALS]
+        cells = [(cell, arrays) for cell, arrays in cells if np.array_equal(arrays[ORIGINALS], originals)]
+        rows.append(Strip(ORIGINALS, "", strip(originals)))
+    shown = [(cell, arrays[kind]) for cell, arrays in cells if len(arrays.get(kind, ()))]
+    return (*rows, *(Strip(cell["arm"], cell["loss"], strip(images)) for cell, images in shown))
 
 
 def first_cells(frame: pd.DataFrame, pictures: Mapping[str, Pictures]) -> list[dict[str, Any]]:
@@ -95,9 +85,7 @@ def picture_grid(rows: Sequence[Strip]) -> Figure:
     """The strips one above the other, each with its label."""
     height, width = rows[0].pixels.shape[:2]
     gap = max(1, height // 10)
-    sheet = np.zeros((len(rows) * (height + gap), width, 4), dtype=np.uint8)
-    for at, row in enumerate(rows):
-        sheet[at * (height + gap) : at * (height + gap) + height, : row.pixels.shape[1]] = row.pixels
+    sheet = np.vstack([np.pad(row.pixels, ((0, gap), (0, width - row.pixels.shape[1]), (0, 0))) for row in rows])
     inches = 6.0
     figure = Figure(figsize=(inches + 2.0, inches * sheet.shape[0] / width + 0.2), layout="constrained")
     ax = figure.subplots()
@@ -107,6 +95,5 @@ def picture_grid(rows: Sequence[Strip]) -> Figure:
         tick.set_color(colour(row.loss) if row.loss else colour("ink"))
     ax.set_xticks([])
     ax.grid(False)
-    for spine in ax.spines.values():
-        spine.set_visible(False)
+    ax.spines[:].set_visible(False)
     return figure

@@ -7,11 +7,11 @@ from typing import Final
 
 from reports.claims.comparability import refusal
 from reports.judging.verdict import INCONCLUSIVE, INSUFFICIENT, REFUTED, SUPPORTED
-from reports.numbers import MISSING, counted, duration, listed, sentence_case, setting, spans, which_seeds
+from reports.numbers import MISSING, counted, duration, listed, setting, spans, which_seeds
 from reports.page.base import values_varied
 from reports.page.claim_sections import ClaimSection, tally
 from reports.page.evidence import Evidence
-from reports.page.layout import described, titled
+from reports.page.layout import described
 
 IWAE_GATE: Final = 0.05  # nats: a bound whose last doubling of draws gains less has converged
 LOSS_BY_LOSS: Final = (
@@ -96,12 +96,6 @@ def facts(evidence: Evidence) -> list[tuple[str, str]]:
     return [(label, value) for label, value in rows if value and value != MISSING]
 
 
-def caption_against_beta(metric: str) -> str:
-    """What a figure of a metric against beta shows."""
-    title = sentence_case(titled(metric))
-    return f"{title} against β by loss, one panel per reduction: mean over seeds with its 95 % interval."
-
-
 def own_objectives(metrics: Sequence[str], losses: Collection[str]) -> str:
     """Why a table of arms of these losses cannot be sorted by some of its metrics; empty where it can by all."""
     refused: dict[str, list[str]] = {}
@@ -110,11 +104,8 @@ def own_objectives(metrics: Sequence[str], losses: Collection[str]) -> str:
             refused.setdefault(described(metric).own_objective, []).append(described(metric).label)
     if not refused:
         return ""
-    parts = [f"{loss.upper()} arms are trained on {listed(names)}" for loss, names in refused.items()]
-    return (
-        f"{'; '.join(parts)}, or on a function of it. They win these by construction, so these metrics cannot rank "
-        "losses."
-    )
+    trained = "; ".join(f"{loss.upper()} arms are trained on {listed(names)}" for loss, names in refused.items())
+    return f"{trained}, or on a function of it. They win these by construction, so these metrics cannot rank losses."
 
 
 def unsettled(evidence: Evidence) -> str:
@@ -123,7 +114,7 @@ def unsettled(evidence: Evidence) -> str:
         return ""
     gaps = evidence.done["iwae_gap"].dropna()
     above = int((gaps >= IWAE_GATE).sum())
-    if not above:
+    if above == 0:
         return ""
     return (
         f"−IWAE is an upper bound, and more draws would lower it: in {above} of {counted(len(gaps), 'cell')} the last "
@@ -131,15 +122,9 @@ def unsettled(evidence: Evidence) -> str:
     )
 
 
-def shared_objectives(twins: Mapping[str, Sequence[str]]) -> list[str]:
-    """Each set of arms that have one objective, once. twins: as `tables.same_objective`."""
-    sets = dict.fromkeys(tuple(sorted((arm, *others))) for arm, others in twins.items())
-    return [" = ".join(arms) for arms in sets]
-
-
 def left_out(evidence: Evidence, shown: int) -> str:
     """What a reader must know of a grid of pictures that does not show every arm; empty where it does."""
     arms = evidence.done["arm"].nunique()
-    return (
-        f" {shown} of {counted(arms, 'arm')}: the others do not fit here, or have no pictures." if shown < arms else ""
-    )
+    if shown >= arms:
+        return ""
+    return f" {shown} of {counted(arms, 'arm')}: the others do not fit here, or have no pictures."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import pandas as pd
@@ -12,20 +13,21 @@ from matplotlib.figure import Figure
 from reports.numbers import listed, sentence_case, setting
 from reports.page import figures
 from reports.page.base import at_base, caption_clause, distinct, further_factors, without_base
+from reports.page.canvas import data_uri, rendered
 from reports.page.claim_sections import ClaimSection
 from reports.page.claim_tables import names
 from reports.page.effects import effect
 from reports.page.evidence import Evidence
-from reports.page.layout import described
+from reports.page.layout import described, titled
 from reports.page.objectives import OBJECTIVES
-from reports.page.pictures import Strip, first_cells, picture_grid
-from reports.page.prose import caption_against_beta
+from reports.page.palette import themed
+from reports.page.pictures import first_cells
 from reports.page.tables import summary
-from vae.factors import Factor
 from vae.metrics.catalogue import CATALOGUE, HEADLINE
 
 AGAINST_RATE: Final = (OBJECTIVES, ("ssim", "acutance_ratio", "bits_per_dim"), ("legibility", "sigma_eq", "kid"))
 MOST_PANELS: Final = 3  # in a figure against a further factor
+_FONTS: Final = "system-ui, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"
 TRAINING: Final = {
     "test_neg_elbo": "test −ELBO (nats per image)",
     "train_loss": "training loss (own units)",
@@ -42,6 +44,21 @@ class ReportFigure:
     caption: str
     alt: str
     figure: Figure
+
+    @cached_property
+    def files(self) -> tuple[str, bytes]:
+        """The figure as SVG and as PNG."""
+        return rendered(self.figure)
+
+    @property
+    def source(self) -> str:
+        """The figure as a data URI that follows the page's light or dark theme."""
+        return data_uri("image/svg+xml", themed(self.files[0]).replace("'DejaVu Sans'", _FONTS).encode())
+
+    @property
+    def width(self) -> int:
+        """CSS pixels of the figure at its own size."""
+        return round(self.figure.get_figwidth() * 96)
 
 
 def report_figures(evidence: Evidence, means: pd.DataFrame, sections: Sequence[ClaimSection]) -> Iterator[ReportFigure]:
@@ -60,13 +77,8 @@ def report_figures(evidence: Evidence, means: pd.DataFrame, sections: Sequence[C
 def _effect_figure(section: ClaimSection) -> ReportFigure:
     titles = names(section.drawn)
     verdicts = "; ".join(f"{title}: {single.verdict}" for title, single in zip(titles, section.drawn))
-    return ReportFigure(
-        name=f"effect-{section.id}",
-        section="effect",
-        caption=section.drawn_note,
-        alt=f"Paired differences with 95 % intervals, and the region in which the claim would hold. {verdicts}.",
-        figure=effect(section.drawn, titles),
-    )
+    alt = f"Paired differences with 95 % intervals, and the region in which the claim would hold. {verdicts}."
+    return ReportFigure(f"effect-{section.id}", "effect", section.drawn_note, alt, effect(section.drawn, titles))
 
 
 def _base_figures(evidence: Evidence, means: pd.DataFrame, sections: Sequence[ClaimSection]) -> Iterator[ReportFigure]:
@@ -75,10 +87,13 @@ def _base_figures(evidence: Evidence, means: pd.DataFrame, sections: Sequence[Cl
     present = set(means["metric"])
     for metric in dict.fromkeys((*_claimed(sections), *HEADLINE)):
         if metric in present:
-            yield _beta_figure(means, metric)
-    if "rate" in present and means["reduction"].nunique() > 1 and (means["reduction"] == "sum").any():
-        yield _effective_figure(means)
+            title = sentence_case(titled(metric))
+            caption = f"{title} against β by loss, one panel per reduction: mean over seeds with its 95 % interval."
+            alt = f"{caption} The table of this metric has the same numbers."
+            figure = figures.metric_against_beta(means, metric)
+            yield ReportFigure(f"{metric}-against-beta", "beta", caption, alt, figure)
     if "rate" in present:
+        yield from _effective_figures(means)
         yield from _rate_figures(evidence, cells, means)
     yield from _transfer_figures(evidence, cells)
     yield from _training_figures(evidence, cells)
@@ -89,19 +104,14 @@ def _claimed(sections: Sequence[ClaimSection]) -> list[str]:
     return list(dict.fromkeys(metric for section in sections for metric in section.metrics))
 
 
-def _beta_figure(means: pd.DataFrame, metric: str) -> ReportFigure:
-    caption = caption_against_beta(metric)
-    alt = f"{caption} The table of this metric has the same numbers."
-    return ReportFigure(f"{metric}-against-beta", "beta", caption, alt, figures.metric_against_beta(means, metric))
-
-
-def _effective_figure(means: pd.DataFrame) -> ReportFigure:
-    caption = (
-        "Rate against β_eff, all reductions on one axis. Lines: sum. Hollow marks: the other reductions; where "
-        "they lie on the lines, the reduction only changes the weight of the KL term."
-    )
-    figure = figures.metric_against_effective_beta(means, "rate")
-    return ReportFigure("rate-against-effective-beta", "weight", caption, caption, figure)
+def _effective_figures(means: pd.DataFrame) -> Iterator[ReportFigure]:
+    if means["reduction"].nunique() > 1 and (means["reduction"] == "sum").any():
+        caption = (
+            "Rate against β_eff, all reductions on one axis. Lines: sum. Hollow marks: the other reductions; where "
+            "they lie on the lines, the reduction only changes the weight of the KL term."
+        )
+        figure = figures.metric_against_effective_beta(means, "rate")
+        yield ReportFigure("rate-against-effective-beta", "weight", caption, caption, figure)
 
 
 def _rate_figures(evidence: Evidence, cells: pd.DataFrame, means: pd.DataFrame) -> Iterator[ReportFigure]:
@@ -111,22 +121,21 @@ def _rate_figures(evidence: Evidence, cells: pd.DataFrame, means: pd.DataFrame) 
     reached = of_sum.loc[of_sum["metric"] == "rate", "mean"]
     rates = [rate for rate in matched_rates(evidence) if reached.min() <= rate <= reached.max()]
     present = set(means["metric"])
-    for place, group in enumerate(AGAINST_RATE):
+    at = listed(setting(rate) for rate in rates)
+    dotted = f"; dotted lines: rates of comparison, {at} nats per image" if rates else ""
+    for place, group in enumerate(AGAINST_RATE, start=1):
         metrics = [metric for metric in group if metric in present]
         if metrics:
-            caption = _rate_caption(metrics, rates)
+            caption = (
+                f"{_labels(metrics)} against the rate, reduction sum. Line and band: mean over seeds with its 95 % "
+                f"interval; marks: arms{dotted}."
+            )
             figure = figures.against_rate(cells, means, metrics, rates)
-            yield ReportFigure(f"against-rate-{place + 1}", "rate", caption, caption, figure)
+            yield ReportFigure(f"against-rate-{place}", "rate", caption, caption, figure)
 
 
-def _rate_caption(metrics: Sequence[str], rates: Sequence[float]) -> str:
-    labels = sentence_case(listed(described(metric).label for metric in metrics))
-    at = listed(setting(rate) for rate in rates)
-    lines = f"; dotted lines: rates of comparison, {at} nats per image" if rates else ""
-    return (
-        f"{labels} against the rate, reduction sum. Line and band: mean over seeds with its 95 % interval; "
-        f"marks: arms{lines}."
-    )
+def _labels(metrics: Sequence[str]) -> str:
+    return sentence_case(listed(described(metric).label for metric in metrics))
 
 
 def matched_rates(evidence: Evidence) -> tuple[float, ...]:
@@ -159,15 +168,10 @@ def _training_figures(evidence: Evidence, cells: pd.DataFrame) -> Iterator[Repor
                 f"{sentence_case(label)} by epoch, reduction sum: one line per β, labelled at its end, "
                 "with its 95 % interval over seeds."
             )
-            figure = figures.training(_curve(rows), label)
+            groups = rows.groupby(["loss", "beta", "epoch"], sort=False)["value"]
+            curve = [dict(zip(("loss", "beta", "epoch"), at)) | summary(values) for at, values in groups]
+            figure = figures.training(pd.DataFrame(curve), label)
             yield ReportFigure(f"training-{metric}", "training", caption, caption, figure)
-
-
-def _curve(rows: pd.DataFrame) -> pd.DataFrame:
-    groups = rows.groupby(["loss", "beta", "epoch"], sort=False)["value"]
-    return pd.DataFrame(
-        [{"loss": loss, "beta": beta, "epoch": epoch} | summary(v) for (loss, beta, epoch), v in groups]
-    )
 
 
 def _factor_figures(
@@ -183,23 +187,13 @@ def _factor_figures(
         rows = rows[(rows["reduction"] == base.reduction) & (rows["beta"] == base.beta)]
         if metrics and len(distinct(rows, factor)) > 1 and all(map(_is_number, distinct(rows, factor))):
             others = caption_clause(means.drop(columns=factor.name), base)
-            caption = _factor_caption(metrics, factor, evidence) + others
+            caption = (
+                f"{_labels(metrics)} against {factor.title}, by loss, reduction {base.reduction}, "
+                f"β = {setting(base.beta)}: mean over seeds with its 95 % interval.{others}"
+            )
             figure = figures.against_factor(rows, metrics, factor)
             yield ReportFigure(f"against-{factor.key}", "factor", caption, caption, figure)
 
 
-def _factor_caption(metrics: Sequence[str], factor: Factor, evidence: Evidence) -> str:
-    labels = sentence_case(listed(described(metric).label for metric in metrics))
-    return (
-        f"{labels} against {factor.title}, by loss, reduction {evidence.base.reduction}, "
-        f"β = {setting(evidence.base.beta)}: mean over seeds with its 95 % interval."
-    )
-
-
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def grid_figure(kind: str, strips: Sequence[Strip]) -> ReportFigure:
-    """The strips of all arms as one picture, for the figure files."""
-    return ReportFigure(kind, "files", "", f"{kind} of {len(strips)} rows", picture_grid(strips))

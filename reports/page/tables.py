@@ -6,15 +6,15 @@ What a reader sees of these numbers is made in `reports.page.layout`, rounded as
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
 from reports.judging.statistics import estimate
-from reports.page.base import further_factors, value_of
+from reports.page.base import arm_of, further_factors
 from tracking import schema
+from vae.arms import Arm, same_objective
 from vae.factors import factors
 from vae.metrics.catalogue import CATALOGUE
 
@@ -31,21 +31,18 @@ def metrics_in(frame: pd.DataFrame) -> tuple[str, ...]:
     return (*(name for name in CATALOGUE if name in present), *(name for name in present if name not in CATALOGUE))
 
 
-def arm_means(frame: pd.DataFrame, metrics: Sequence[str] | None = None) -> pd.DataFrame:
+def arm_means(frame: pd.DataFrame) -> pd.DataFrame:
     """Mean over seeds and 95 % t interval of each metric of each arm, one row per arm and metric.
 
-    frame: one row per cell; failed cells and NaN values are left out, and n says how many remain. metrics: columns
-    of the frame, all by default. Columns: `MEANS`, with those of further factors, where the frame has them, behind
-    `ARM`; sd and the interval are NaN where n < 2. Arms keep the order in which the frame has them.
+    frame: one row per cell; failed cells and NaN values are left out, and n says how many remain. Columns: `MEANS`,
+    with those of further factors behind `ARM`; sd and the interval are NaN where n < 2. Arms keep the frame's order.
     """
     done = frame[frame["status"] == schema.STATUS_DONE]
     fields = [*ARM, *(factor.name for factor in further_factors(frame))]
-    columns = [*fields, "metric", *SUMMARY]
-    wanted = list(metrics_in(done) if metrics is None else metrics)
     arms = done.drop_duplicates("arm")[fields].to_dict("records")
     cells = {str(arm): part for arm, part in done.groupby("arm", sort=False)}
-    rows = [arm | {"metric": m} | summary(cells[arm["arm"]][m]) for m in wanted for arm in arms]
-    return pd.DataFrame(rows, columns=columns)
+    rows = [arm | {"metric": m} | summary(cells[arm["arm"]][m]) for m in metrics_in(done) for arm in arms]
+    return pd.DataFrame(rows, columns=[*fields, "metric", *SUMMARY])
 
 
 def summary(values: pd.Series) -> dict[str, float]:
@@ -62,23 +59,11 @@ def summary(values: pd.Series) -> dict[str, float]:
     return dict(zip(SUMMARY, (over.n, over.mean, over.sd, over.high - over.mean, over.low, over.high)))
 
 
-def same_objective(means: pd.DataFrame) -> dict[str, tuple[str, ...]]:
-    """Arm -> the other arms whose objective is the same up to a global scale: equal beta_eff, and equal in every
-    setting but reduction and beta.
-
-    An arm without such twins is left out. beta_eff is compared to nine figures.
-    """
-    further = [factor.name for factor in further_factors(means)]
-    families: dict[tuple[Any, ...], list[str]] = {}
-    for arm in means.drop_duplicates("arm").to_dict("records"):
-        rest = tuple(value_of(arm[name]) for name in ("loss", "posterior", *further))
-        families.setdefault((f"{arm['beta_eff']:.9g}", *rest), []).append(str(arm["arm"]))
-    return {
-        arm: tuple(other for other in family if other != arm)
-        for family in families.values()
-        if len(family) > 1
-        for arm in family
-    }
+def shared_objectives(means: pd.DataFrame, base: Arm) -> list[list[str]]:
+    """The names of the arms in each group that `vae.arms.same_objective` makes, for the logged beta_eff."""
+    rows = {arm_of(row, base): row for row in means.drop_duplicates("arm").to_dict("records")}
+    groups = same_objective({arm: row["beta_eff"] for arm, row in rows.items()})
+    return [[rows[arm]["arm"] for arm in group] for group in groups]
 
 
 def on_grid(means: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -105,12 +90,3 @@ def results(frame: pd.DataFrame) -> pd.DataFrame:
     present = metrics_in(frame)
     known = [name for name, metric in CATALOGUE.items() if name in present or metric.always]
     return frame.reindex(columns=[*leading, *known, *(name for name in present if name not in CATALOGUE), *other])
-
-
-def runtime(frame: pd.DataFrame) -> pd.DataFrame:
-    """Seconds of training and measuring per loss × reduction: columns loss, reduction, cells, mean, total."""
-    if "seconds" not in frame.columns:
-        return pd.DataFrame(columns=["loss", "reduction", "cells", "mean", "total"])
-    timed = frame[frame["seconds"].notna()]
-    groups = timed.groupby(["loss", "reduction"], sort=True)["seconds"]
-    return groups.agg(cells="count", mean="mean", total="sum").reset_index()

@@ -1,8 +1,7 @@
 """MNIST and two sets of the same format, read from torchvision's files, and downloaded where they are missing.
 
-torchvision knows addresses and checksums, and reads the files. Downloads are made here: without output, with a limit on
-how long a mirror may be silent, and nothing is written before all files of a set have arrived whole. torchvision is
-imported only when one of these sets is read.
+torchvision has the addresses and checksums, and reads the files. Downloads are made here: without output, with a limit
+on how long a mirror may send nothing, and nothing is written before all files of a set have arrived whole.
 """
 
 from __future__ import annotations
@@ -39,11 +38,7 @@ INSTALL = "pip install torch==2.14.1 torchvision==0.29.2"
 
 
 def data_root(root: str | Path | None = None) -> Path:
-    """The folder that holds the sets: `root`, or else ABLATE_DATA, or else ./data.
-
-    >>> data_root("/srv/sets").as_posix()
-    '/srv/sets'
-    """
+    """The folder that holds the sets: `root`, or else ABLATE_DATA, or else ./data."""
     return Path(root or os.environ.get(ENVIRONMENT) or "data").expanduser()
 
 
@@ -65,7 +60,8 @@ def read(name: str, root: str | Path | None = None, *, download: bool = True) ->
     except (OSError, HTTPException) as error:
         raise _missing(name, home, _reason(error)) from error
     (train, train_labels), (test, test_labels) = (_split(name, home, train=part) for part in (True, False))
-    return in_memory(train, test, train_labels, test_labels, _classes(name))
+    classes = tuple(label.partition(" - ")[0] for label in _torchvision(name).classes)  # '0' of MNIST's '0 - zero'
+    return in_memory(train, test, train_labels, test_labels, classes)
 
 
 def _complete(folder: Path) -> bool:
@@ -89,11 +85,6 @@ def _split(name: str, home: Path, *, train: bool) -> tuple[Tensor, Tensor]:
     if pixels.shape != (len(labels), 28, 28) or not bool(((labels >= 0) & (labels <= 9)).all()):
         raise _damaged(folder, "its pictures and labels do not fit each other")
     return pixels, labels
-
-
-def _classes(name: str) -> tuple[str, ...]:
-    """torchvision's names of the labels, MNIST's '0 - zero' cut to '0'."""
-    return tuple(label.partition(" - ")[0] for label in _torchvision(name).classes)
 
 
 def _torchvision(name: str) -> Any:
@@ -140,10 +131,9 @@ def _download(archive: str, md5: str, mirrors: Sequence[str]) -> bytes:
             if _whole(packed, md5):
                 return packed
             failure = OSError(f"{mirror}{archive} is not whole")
-        except HTTPError as error:
-            error.close()  # it holds the connection open
-            failure = error
         except (OSError, HTTPException) as error:
+            if isinstance(error, HTTPError):
+                error.close()  # it holds the connection open
             failure = error
     raise failure
 

@@ -13,6 +13,7 @@ import unicodedata
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,30 +36,23 @@ SPLIT_NAMES = frozenset({"train", "training", "test", "testing", "val", "valid",
 TRANSPARENT = frozenset({"LA", "PA", "RGBA", "RGBa"})
 
 
-class Pictures(NamedTuple):
-    """The pictures of one split, in their order; labels (N,) int64, or None where there are no subfolders."""
-
-    paths: tuple[Path, ...]
-    labels: Tensor | None
-
-
 class Listing(NamedTuple):
-    """The pictures of a folder: two splits, and the names of the classes."""
+    """The pictures of a folder: two splits in their order, and the pictures of each class, if there are subfolders."""
 
-    train: Pictures
-    test: Pictures
-    classes: tuple[str, ...]
+    train: list[Path]
+    test: list[Path]
+    classes: dict[str, list[Path]]
 
 
 def read_folder(folder: Path, *, size: int | None = None, colour: bool = False) -> Source:
     """Pictures in a folder, or in its subfolders, which then are the classes (in the order of their names).
 
     Pixels are uint8, grey (N, H, W) or colour (N, 3, H, W), resized to size × size where a size is given; see
-    `picture` for how one file is read. Pictures are read only when the source is.
+    `picture` for how one file is read. Hidden files, and subfolders of subfolders, are passed over.
 
     Raises UserError for a folder without pictures or with only one, for pictures both at the top and in subfolders,
-    for a split left empty, and, when the source is read, for a picture that cannot be read and for pictures of
-    different sizes where no `size` is given.
+    for an empty split, and, when the source is read, for a picture that cannot be read and for pictures of different
+    sizes where no `size` is given.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as place:
@@ -69,36 +63,30 @@ def read_folder(folder: Path, *, size: int | None = None, colour: bool = False) 
     >>> train.shape, test.shape
     (torch.Size([16, 8, 9]), torch.Size([4, 8, 9]))
     """
-    listing = find(folder)
+    train, test, classes = find(folder)
+    labels = {path: label for label, name in enumerate(classes) for path in classes[name]}
 
     def read(n_train: int, n_test: int) -> tuple[Tensor, Tensor]:
-        paths = listing.train.paths[:n_train] + listing.test.paths[:n_test]
-        pixels = _read_all(paths, size=size, colour=colour)
+        pixels = _read_all(train[:n_train] + test[:n_test], size=size, colour=colour)
         return pixels[:n_train], pixels[n_train:]
 
-    train, test, classes = listing
-    return Source(len(train.paths), len(test.paths), read, train.labels, test.labels, classes)
+    known = [torch.tensor([labels[path] for path in part]) if labels else None for part in (train, test)]
+    return Source(len(train), len(test), read, known[0], known[1], tuple(classes))
 
 
 def find(folder: Path) -> Listing:
-    """The pictures of a folder, split and ordered by name; no picture is opened.
-
-    Names are those of files with a picture's suffix, one level of subfolders deep. Hidden files and folders are
-    passed over. Raises UserError as `read_folder` says.
-    """
+    """The pictures of a folder, split and ordered by name; no picture is opened. UserError as for `read_folder`."""
     try:
         loose, subfolders = _listed(folder)
         classes = {sub.name: files for sub in subfolders if (files := _listed(sub)[0])}
     except OSError as error:
         raise _refused(folder, f"cannot be listed ({error.strerror})") from error
     _check_layout(folder, loose, classes)
-    labels = {path: label for label, name in enumerate(classes) for path in classes[name]}
-    paths = sorted([*loose, *labels], key=lambda path: _hashed(folder, path))
-    train = tuple(path for path in paths if not in_test(path.relative_to(folder).as_posix()))
-    test = tuple(path for path in paths if in_test(path.relative_to(folder).as_posix()))
+    names = {path.relative_to(folder).as_posix(): path for path in chain(loose, *classes.values())}
+    ordered = sorted(names, key=lambda name: (_hash(name), name))
+    train, test = ([names[name] for name in ordered if in_test(name) is tested] for tested in (False, True))
     _check_splits(folder, train, test)
-    known = [torch.tensor([labels[path] for path in part]) if labels else None for part in (train, test)]
-    return Listing(Pictures(train, known[0]), Pictures(test, known[1]), tuple(classes))
+    return Listing(train, test, classes)
 
 
 def in_test(name: str) -> bool:
@@ -106,8 +94,6 @@ def in_test(name: str) -> bool:
 
     >>> in_test("cats/1.png"), in_test("cats/2.png")
     (True, False)
-    >>> sum(in_test(f"cats/{i}.png") for i in range(1000))
-    154
     """
     return int.from_bytes(_hash(name)[:8], "big") < TEST_SHARE * 2**64
 
@@ -115,11 +101,6 @@ def in_test(name: str) -> bool:
 def _hash(name: str) -> bytes:
     """Of the name's composed form, because some file systems store the same name decomposed."""
     return hashlib.sha256(unicodedata.normalize("NFC", name).encode(errors="surrogateescape")).digest()
-
-
-def _hashed(folder: Path, path: Path) -> tuple[bytes, str]:
-    name = path.relative_to(folder).as_posix()
-    return _hash(name), name
 
 
 def _listed(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -187,23 +168,19 @@ def _read_all(paths: Sequence[Path], *, size: int | None, colour: bool) -> Tenso
     with _strict(), ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         for i, pixels in enumerate(pool.map(lambda path: _picture(path, size=size, colour=colour), paths)):
             if pixels.shape != first.shape:
-                raise _mixed(paths[0], first, paths[i], pixels)
+                raise UserError(
+                    f"'{paths[0]}' has {first.shape[1]}×{first.shape[0]} pixels (width×height) and '{paths[i]}' has "
+                    f"{pixels.shape[1]}×{pixels.shape[0]}: give a `size` to have all pictures resized."
+                )
             out[i] = pixels
     images = torch.from_numpy(out)
     return images.permute(0, 3, 1, 2) if colour else images
 
 
-def _mixed(path: Path, pixels: Array, other_path: Path, other: Array) -> UserError:
-    return UserError(
-        f"'{path}' has {pixels.shape[1]}×{pixels.shape[0]} pixels (width×height) and '{other_path}' has "
-        f"{other.shape[1]}×{other.shape[0]}: give a `size` to have all pictures resized."
-    )
-
-
 def picture(path: Path, *, size: int | None = None, colour: bool = False) -> Array:
     """One picture file as uint8, grey (H, W) or colour (H, W, 3).
 
-    Turned upright as its EXIF says; the first frame of an animation; transparency laid on black; 16-bit grey scaled
+    Turned upright as its EXIF states; the first frame of an animation; transparency laid on black; 16-bit grey scaled
     to 8; palettes and CMYK turned into colours; colours turned grey by luma. With a `size`, the whole picture is
     resized to size × size, antialiased.
 
@@ -224,9 +201,7 @@ def picture(path: Path, *, size: int | None = None, colour: bool = False) -> Arr
 @contextlib.contextmanager
 def _strict() -> Iterator[None]:
     """Inside the block, Pillow's warning of a decompression bomb is an error, and its other warnings are not shown.
-
-    Filters belong to the process, so they are set around the threads and not inside them.
-    """
+    Filters belong to the process, so they are set around the threads and not inside them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)

@@ -30,12 +30,11 @@ class ImageData:
     """The images of a study, float32 in [0, 1]: grey (N, H, W) or colour (N, 3, H, W).
 
     name: the set's name; the base name of a folder or file.
-    train, test: the two splits, held-out images already removed from `train`.
-    train_labels, test_labels: (N,) int64, or None where the pictures have no classes.
-    held_out: training images set aside to calibrate scales, (M, *image_shape); may be empty.
-    held_out_labels: (M,) int64, or None as above.
-    digest: sha256 over pixels, labels and shapes of all of the above, 16 hex characters. 8-bit pictures are hashed
-        as their 256 levels, so the digest is the same however the pictures were stored.
+    train, test: the two splits. Labels are (N,) int64, or None where the pictures have no classes.
+    held_out: training images set aside to calibrate scales, not in `train`; may be empty.
+    digest: sha256 over pixels, labels and shapes, 16 hex characters. 8-bit pictures are hashed as their 256 levels, so
+        the digest is the same however the pictures were stored.
+    training_digest: the same over the training images and their labels alone, which determine what is learnt.
     classes: the names of the labels 0, 1, ...; empty without labels.
     """
 
@@ -48,10 +47,11 @@ class ImageData:
     digest: str
     classes: tuple[str, ...] = ()
     held_out_labels: Tensor | None = None
+    training_digest: str = ""
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """Shape of one image: (H, W), or (3, H, W)."""
+        """Of one image: (H, W), or (3, H, W)."""
         return tuple(self.train.shape[1:])
 
     @property
@@ -87,19 +87,17 @@ def load(
 
     name: 'digits', 'mnist', 'fashion-mnist', 'kmnist', or the path of a folder of pictures or of an .npz file.
     root: the folder that holds MNIST/raw and the like, as torchvision lays it out; None means the environment
-        variable ABLATE_DATA, or else ./data. Unused by digits and by paths.
+        variable ABLATE_DATA, or else ./data.
     train, test: keep the first n images of a split; None keeps all.
     held_out: set aside the last n of the training images kept.
-    size: resize to size × size pixels (7 to 1024), antialiased, whole pictures, sides scaled independently.
+    size: resize to size × size pixels (7 to 1024), antialiased, sides scaled independently.
     colour: three channels; otherwise one, colour pictures turned grey by luma.
-    download: whether a set that is missing may be fetched.
+    download: whether a set that is missing may be downloaded.
 
     Raises UserError, in one sentence, for what cannot be read and for a limit that the set cannot meet.
 
     >>> load("digits", held_out=37)
     ImageData('digits', 8×8, train=1400, test=360, held_out=37, digest='cae6c2e7b07db850')
-    >>> load("digits", train=100, size=28, colour=True).image_shape
-    (3, 28, 28)
     >>> load("mnits")
     Traceback (most recent call last):
     vae.errors.UserError: dataset='mnits' is not one of [...], nor a folder ... Did you mean 'mnist'?
@@ -122,18 +120,10 @@ def _assembled(title: str, source: Source, train: Tensor, test: Tensor, *, cut: 
     test_labels = None if source.test_labels is None else source.test_labels[: len(test)].clone()
     pixels = {"train": train[:cut], "held_out": train[cut:], "test": test}
     contents = digest({**pixels, "train_labels": train_labels, "test_labels": test_labels})
-    images = unit(train)
-    return ImageData(
-        title,
-        images[:cut],
-        unit(test),
-        train_labels,
-        test_labels,
-        images[cut:],
-        contents,
-        source.classes,
-        held_out_labels,
-    )
+    trained_on = digest({"train": pixels["train"], "train_labels": train_labels})
+    (images, held_out), classes = unit(train).tensor_split([cut]), source.classes
+    labels_of = train_labels, test_labels
+    return ImageData(title, images, unit(test), *labels_of, held_out, contents, classes, held_out_labels, trained_on)
 
 
 def _source(name: str | Path, root: str | Path | None, *, size: int | None, colour: bool, download: bool) -> Source:

@@ -85,11 +85,10 @@ def _array(path: Path, stored: Mapping[str, Any], key: str) -> Array:
 
 
 def _check_keys(path: Path, keys: Sequence[str]) -> None:
-    """Both splits, and labels for both or neither. A name close to a missing one is refused; others are ignored."""
+    """Both splits, and labels for both or neither. A name close to a missing one is refused."""
     absent = [key for key in (*IMAGES, *LABELS) if key not in keys]
-    for key in absent:
-        if key in IMAGES:
-            raise _refused(path, key, f"is missing: the file holds {sorted(keys)}")
+    if absent and absent[0] in IMAGES:
+        raise _refused(path, absent[0], f"is missing: the file holds {sorted(keys)}")
     for key in sorted({*keys} - {*IMAGES, *LABELS}):
         if near := closest(key, absent):
             raise _refused(path, key, f"is not a name that is read.{near}")
@@ -101,8 +100,7 @@ def _check_keys(path: Path, keys: Sequence[str]) -> None:
 def _images(path: Path, key: str, array: Array) -> Tensor:
     """Grey (N, H, W) or colour (N, 3, H, W); uint8 levels, or float32 between them."""
     if array.dtype != np.uint8 and array.dtype.kind != "f":
-        why = f"has dtype {array.dtype}: give uint8 from 0 to 255, or floats in [0, 1]"
-        raise _refused(path, key, why)
+        raise _refused(path, key, f"has dtype {array.dtype}: give uint8 from 0 to 255, or floats in [0, 1]")
     array = _planes(path, key, array)
     if not array.size:
         raise _refused(path, key, f"has shape {array.shape}, which holds no pixels")

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 
 from vae.errors import UserError
-from vae.metrics.images import check_images, per_image
+from vae.metrics.images import check_images, measuring_device, per_image
 
 _FLOOR = 2.0**-52  # scikit-image's: derivatives below it are rounding, and an axis of nothing else reads 1
 _LEAST_RANGE = 1e-3  # as for acutance: a picture of a smaller range is blank
 
 
 def blur_effect(x: Tensor, *, h_size: int = 11) -> Tensor:
-    """Blur effect, from 0 (sharp) to 1 (blurred): lower is sharper. Crete et al. (2007), mean of the two axes.
+    """Blur effect, from 0 (sharp) to 1 (blurred): lower is sharper.
 
     x: (*, H, W) grey, in [0, 1], sides of at least 4 px. h_size: odd, 3 or more, the re-blurring box in px; 11 is
     the usual one, 5 suits small pictures better. Values compare only at one h_size. Returns (*), float64; NaN
@@ -34,14 +34,13 @@ def blur_effect(x: Tensor, *, h_size: int = 11) -> Tensor:
     check_images(x=x, least_side=4)
     if h_size < 3 or h_size % 2 == 0:
         raise UserError(f"h_size={h_size!r} is not an odd number of pixels from 3 up. Did you mean 5 or 11?")
-    down, across = (_operators(side, h_size, _device(x)) for side in x.shape[-2:])
+    down, across = (_operators(side, h_size, measuring_device(x)) for side in x.shape[-2:])
     return per_image(partial(_mean_of_axes, down=down, across=across), x)
 
 
 def _mean_of_axes(x: Tensor, down: tuple[Tensor, Tensor], across: tuple[Tensor, Tensor]) -> Tensor:
     """(n, H, W) -> (n). down, across: of the height and of the width, see `_operators`."""
-    derive_down, smooth_down = down
-    derive_across, smooth_across = across
+    (derive_down, smooth_down), (derive_across, smooth_across) = down, across
     vertical = _effect(derive_down @ (x @ smooth_across.T))  # of (n, 2h, w)
     horizontal = _effect(derive_across @ (smooth_down @ x).mT)  # of (n, 2w, h)
     span = x.amax(dim=(-2, -1)) - x.amin(dim=(-2, -1))
@@ -78,8 +77,3 @@ def _box(side: int, h_size: int) -> Tensor:
             source = (pixel + offset) % (2 * side)
             rows[pixel, min(source, 2 * side - 1 - source)] += 1.0 / h_size
     return rows
-
-
-def _device(x: Tensor) -> torch.device:
-    # Images of a device without float64 are measured on the CPU (see `images.pieces`).
-    return torch.device("cpu") if x.device.type == "mps" else x.device

@@ -32,11 +32,8 @@ _LEAST: Final = {"headline": 0, "version": 1}
 
 @dataclass(frozen=True)
 class Metric:
-    """What a metric is, which way is better, and what changes it for the wrong reason. `catalogue.toml` explains each.
-
-    low, high: the range, ends included. headline: 1 for the first of the metrics that a reader sees first, 0 for the
-    others. version: part of what says whether a measured number is still the one that would be measured today.
-    """
+    """What a metric is, which way is better, and what changes it for the wrong reason. `catalogue.toml` says of every
+    field what it means."""
 
     name: str
     label: str
@@ -81,7 +78,7 @@ def _metric(place: str, name: str, table: object) -> Metric:
 
 
 def _value(place: str, key: str, value: Any, kind: object) -> Any:
-    """The value as `Metric` holds it, if it is one that this key allows. kind: the annotation of its field."""
+    """The value, checked, as `Metric` holds it. kind: the annotation of its field."""
     if key in _CHOICES:
         if value not in _CHOICES[key]:
             raise not_one_of(place, value, _CHOICES[key])
@@ -109,9 +106,5 @@ HEADLINE: Final = tuple(
 
 
 def versions() -> dict[str, int]:
-    """name -> version of every metric: with evaluation settings, what determines the numbers of a trained cell.
-
-    >>> versions()["ssim"]
-    1
-    """
+    """name -> version of every metric: with evaluation settings, what determines the numbers of a trained cell."""
     return {name: metric.version for name, metric in CATALOGUE.items()}

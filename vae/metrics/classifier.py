@@ -1,14 +1,13 @@
 """The classifier: one small convolutional network per data set, trained once, shared by every cell.
 
-It answers two questions about reconstructions and samples that no pixel distance answers: which class is it
-(legibility), and where does it lie in a space of features (KID, Fréchet distance, coverage). No weights are downloaded:
-it is trained on the training split, from a fixed seed, on images lightly blurred, dimmed and moved, so that it still
-reads a slightly blurred digit. It reads 99.1 % of MNIST's test set and 99 % of scikit-learn's digits.
+It tells which class a reconstruction or sample is read as (legibility), and where it lies in a space of features (KID,
+Fréchet distance, coverage). No weights are downloaded: it is trained on the training split, from a fixed seed, on
+images lightly blurred, dimmed and moved, so that it still reads a slightly blurred digit. It reads 99.1 % of MNIST's
+test set and 99 % of scikit-learn's digits.
 
-Its weights are cached in a file named by a hash of the data's digest and the recipe. The file is written under another
-name, then renamed, and read back as plain arrays, never as pickled code. Training uses one thread, so that one kind of
-machine gives the same weights bit for bit whatever its number of threads. Another kind may differ in the last digits:
-two cells had the same classifier where its `fingerprint` is the same.
+Its weights are cached as plain arrays in a file named by a hash of the data's digest and the recipe. Training uses one
+thread, so that one kind of machine gives the same weights bit for bit. Another kind may differ in the last digits: two
+cells had the same classifier where its `fingerprint` is the same.
 """
 
 from __future__ import annotations
@@ -19,8 +18,7 @@ import math
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -33,19 +31,17 @@ from torch.nn import functional as F
 from vae.errors import UserError
 from vae.metrics.images import check_images
 from vae.streams import ambient, fingerprint, generator
+from vae.training.threads import side_by_side
 
 _AT_ONCE = 1000  # images read in one pass: their activations stay in a CPU's cache
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything but the data that determines the weights, and therefore the name of the cached file.
-
-    Training makes `passes` over the images, or as many as reach `least_steps`. On one core: MNIST 26 s, digits 4 s.
-    """
+    """Everything but the data that determines the weights. On one core, training takes 26 s for MNIST."""
 
     seed: int = 0
-    passes: int = 6
+    passes: int = 6  # over the images, or as many as reach `least_steps`
     least_steps: int = 1200
     batch: int = 128
     learning_rate: float = 3e-3  # the peak of one warm-up and decay
@@ -87,10 +83,7 @@ class Classifier:
         return fingerprint(self.network.state_dict())
 
     def read(self, images: Tensor) -> Reading:
-        """Features and class scores of images (n, *image_shape) in [0, 1], some at a time, without gradients.
-
-        Raises UserError where the images are not of the shape that the network was trained on.
-        """
+        """Features and class scores of images (n, *image_shape) in [0, 1]. Raises UserError for another shape."""
         check_images(images=images)
         if tuple(images.shape[1:]) != self.image_shape:
             raise UserError(f"images are {tuple(images.shape)}; this classifier reads (n, {str(self.image_shape)[1:]}")
@@ -116,7 +109,8 @@ def trained_classifier(
 
     images: (N, H, W) or (N, C, H, W) in [0, 1], the training split. labels: (N,) whole numbers from 0.
     digest: of the dataset's contents; it names the random streams and the cached file. cache: a folder, made
-    where missing; None trains anew. A cached file that cannot be read is replaced. Raises UserError.
+    where missing; None trains anew. recipe: the usual one if None. A cached file that cannot be read is replaced.
+    Raises UserError.
 
     >>> images = torch.rand(40, 8, 8, generator=torch.Generator().manual_seed(0))
     >>> dark = (images.mean((1, 2)) < images.mean()).long()
@@ -126,10 +120,14 @@ def trained_classifier(
     """
     recipe = recipe or Recipe()
     classes = _check(images, labels)
-    classifier = Classifier(_network(images.shape[1:], classes, recipe, digest), tuple(images.shape[1:]), classes)
+    with ambient(digest, recipe.seed, "classifier/weights"):
+        network = _Network(_with_channel(images).shape[1:], classes, recipe)
+    classifier = Classifier(network, tuple(images.shape[1:]), classes)
     path = None if cache is None else _folder(cache) / f"classifier-{_key(classifier, recipe, digest)}.npz"
     if path is None or not _restore(classifier.network, path):
-        _train(classifier.network, images.detach().float().cpu(), labels.cpu(), recipe, digest)
+        pixels, classes_of = images.detach().float().cpu(), labels.cpu()
+        # On one thread sums are taken in one order. A second one would gain little, and lose much on a busy machine.
+        side_by_side([lambda _: _train(network, pixels, classes_of, recipe, digest)], most=1)
         if path is not None:
             _save(classifier.network, path)
     return classifier
@@ -138,7 +136,7 @@ def trained_classifier(
 class _Network(nn.Module):
     """Convolutions that halve the picture to about 4 to 8 px, one hidden layer (the features), one output."""
 
-    def __init__(self, shape: tuple[int, int, int], classes: int, recipe: Recipe) -> None:
+    def __init__(self, shape: Sequence[int], classes: int, recipe: Recipe) -> None:
         super().__init__()
         channels, height, width = shape
         self.convolutions = nn.ModuleList()
@@ -168,12 +166,6 @@ def _with_channel(images: Tensor) -> Tensor:
     return images if images.ndim == 4 else images[:, None]
 
 
-def _network(shape: torch.Size, classes: int, recipe: Recipe, digest: str) -> _Network:
-    with_channel = (1, *shape) if len(shape) == 2 else tuple(shape)
-    with ambient(digest, recipe.seed, "classifier/weights"):
-        return _Network((with_channel[0], with_channel[1], with_channel[2]), classes, recipe)
-
-
 def _train(network: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe, digest: str) -> None:
     random = generator(digest, recipe.seed, "classifier/batches")
     steps = max(recipe.least_steps, recipe.passes * math.ceil(len(images) / recipe.batch))
@@ -182,7 +174,7 @@ def _train(network: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe, d
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, steps)
     images = _with_channel(images)
-    with _one_thread(), torch.enable_grad():
+    with torch.enable_grad():
         for _, rows in zip(range(steps), _batches(len(images), recipe.batch, random)):
             _, scores = network(_varied(images[rows], recipe, random))
             optimiser.zero_grad()
@@ -204,17 +196,6 @@ def _normalise(network: nn.Module, images: Tensor) -> None:
     for parameter in hidden.parameters():
         parameter.div_(scale)
     output.get_parameter("weight").mul_(scale)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums are taken in one order. A second thread would gain little here, and lose much on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _batches(images: int, size: int, random: torch.Generator) -> Iterator[Tensor]:

@@ -10,7 +10,7 @@ KID is unbiased: 0 on average where the distributions agree, so slightly negativ
 is biased (.22 at N = 10,000 and 2.2 at 1,000 for equal Gaussians of 64 features), and coverage depends on both counts:
 compare them at one N only. What the classifier's features do not show, none of the three can measure.
 
-All is computed in float64, in blocks of rows of bounded size, on the tensors' device. Results are Python numbers.
+All is computed in float64, in blocks of rows, on the tensors' device. All functions raise UserError.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from vae.errors import UserError
 
 NEIGHBOURS = 5  # of coverage, whose authors recommend so many
 
-# Entries of a kernel or distance matrix held at once: 4 MB, which fits in a CPU's cache; 128 MB elsewhere, because an
-# accelerator is fastest with few, large launches.
+# Entries of a matrix held at once: 4 MB, which fits in a CPU's cache; an accelerator is fastest with large launches.
 _BLOCK_ON_CPU = 1 << 19
 _BLOCK_ELSEWHERE = 1 << 24
 
@@ -33,8 +32,7 @@ _BLOCK_ELSEWHERE = 1 << 24
 def legibility(read: Tensor, labels: Tensor) -> float:
     """Share of images that the classifier reads as their label, in [0, 1].
 
-    read, labels: (N,) whole numbers. For samples of a conditional model, labels are the classes asked for, and the
-    share is the class accuracy.
+    read, labels: (N,) whole numbers. For samples of a conditional model, labels are the classes asked for.
 
     >>> legibility(torch.tensor([3, 1, 4, 1]), torch.tensor([3, 1, 4, 5]))
     0.75
@@ -86,7 +84,7 @@ def kid(real: Tensor, generated: Tensor) -> float:
 def frechet(real: Tensor, generated: Tensor) -> float:
     """Fréchet distance of the Gaussians fitted to both sets of features: >= 0, and biased upwards as 1/N.
 
-    real: (N, d), generated: (M, d). Heusel et al. (2017).
+    real: (N, d), generated: (M, d), N and M at least 2. Heusel et al. (2017).
 
     >>> round(frechet(torch.tensor([[0.0], [2.0]]), torch.tensor([[3.0], [7.0]])), 6)  # 4² + (√2 − √8)²
     18.0
@@ -96,10 +94,10 @@ def frechet(real: Tensor, generated: Tensor) -> float:
 
 
 def frechet_gaussian(mean_x: Tensor, cov_x: Tensor, mean_y: Tensor, cov_y: Tensor) -> float:
-    """The same between two Gaussians that are given: means (d,), covariances (d, d), symmetric.
+    """The same between two Gaussians: means (d,), covariances (d, d), symmetric. Dowson & Landau (1982).
 
     (Cx Cy)^½ and (Cx^½ Cy Cx^½)^½ have the same trace. The second is symmetric, so its eigenvalues are real and, up to
-    rounding, not negative. Dowson & Landau (1982).
+    rounding, not negative.
 
     >>> frechet_gaussian(torch.zeros(2), torch.eye(2), torch.ones(2), 4 * torch.eye(2))  # 2 + 2 (1 − 2)²
     4.0
@@ -163,27 +161,21 @@ def _covariance(x: Tensor) -> Tensor:
 
 def _blocks(x: Tensor, columns: int) -> Iterator[slice]:
     """The rows of x, some at a time: as many as the size of a block allows with that many columns."""
-    step = max(1, _block_size(x.device) // columns)
+    step = max(1, (_BLOCK_ON_CPU if x.device.type == "cpu" else _BLOCK_ELSEWHERE) // columns)
     return (slice(start, start + step) for start in range(0, len(x), step))
-
-
-def _block_size(device: torch.device) -> int:
-    return _BLOCK_ON_CPU if device.type == "cpu" else _BLOCK_ELSEWHERE
 
 
 def _pair(real: Tensor, generated: Tensor, *, least: int) -> tuple[Tensor, Tensor]:
     """Both in float64. Raises UserError for what is no pair of feature matrices."""
     for name, value in (("real", real), ("generated", generated)):
+        shown, wrong = f"{name} is {tuple(value.shape)} of {value.dtype}", ~value.isfinite()
         if value.ndim != 2 or not value.is_floating_point():
-            raise UserError(
-                f"{name} is {tuple(value.shape)} of {value.dtype}; it must be floating-point features (images, d)"
-            )
+            raise UserError(f"{shown}; it must be floating-point features (images, d)")
         if len(value) < least:
             raise UserError(f"{name} has {len(value)} images; at least {least} are needed")
-        if not bool(value.isfinite().all()):
-            wrong = int((~value.isfinite().all(-1)).sum())
+        if rows := int(wrong.any(-1).sum()):
             raise UserError(
-                f"{name} has {wrong} of {len(value)} rows with NaN or infinite features: did a model diverge?"
+                f"{name} has {rows} of {len(value)} rows with NaN or infinite features: did a model diverge?"
             )
     if real.shape[-1] != generated.shape[-1]:
         raise UserError(f"real has {real.shape[-1]} features and generated {generated.shape[-1]}; they must be equal")

@@ -1,12 +1,11 @@
 """What all metrics of images share: they check their arguments, and compute in float64, some images at a time.
 
 Images are (*, H, W): the last two sizes are one picture, all others count pictures, so a colour set (N, 3, H, W)
-is measured channel by channel. Results have one value per picture, shape (*), in float64 on the same device.
-They carry no gradients: these are metrics, not losses.
+is measured channel by channel. Results carry no gradients: these are metrics, not losses.
 
 Float64 is needed: variances here are differences of nearly equal sums, and in float32 the SSIM of a near-white image
-is off by 1e-4. Images are measured in pieces, so that the working memory stays at some tens of megabytes whatever the
-number of images. On a CPU a piece also fits in the cache, which makes it twice as fast.
+is off by 1e-4. Images are measured in pieces, so that the working memory stays at some tens of megabytes. On a CPU a
+piece also fits in the cache, which makes it twice as fast.
 """
 
 from __future__ import annotations
@@ -25,21 +24,16 @@ _PIECE_ELSEWHERE = 1 << 21
 
 
 def check_images(*, least_side: int = 1, **images: object) -> None:
-    """Refuse what is not a floating (*, H, W) tensor in [0, 1], and images that do not match each other.
+    """Refuse what is not a floating (*, H, W) tensor in [0, 1], and images that do not match each other, by name.
 
-    The keywords are the names under which the caller knows the images. Raises UserError, naming the argument,
-    what it was, what is allowed and the likely intention.
-
-    >>> check_images(x=torch.zeros(5, 8, 7), y=torch.ones(5, 8, 7))
     >>> check_images(x=torch.zeros(5, 8, 7, dtype=torch.uint8))
     Traceback (most recent call last):
-        ...
     vae.errors.UserError: x is torch.uint8; images here are floating point in [0, 1]. Did you mean x / 255?
     """
     tensors = {name: _floating(name, value) for name, value in images.items()}
-    first, *others = tensors
+    first, *others = tensors.items()
     for other in others:
-        _check_match(first, tensors[first], other, tensors[other])
+        _check_match(*first, *other)
     for name, image in tensors.items():
         _check_sides(name, image, least_side)
         _check_range(name, image)
@@ -53,10 +47,9 @@ def check_threshold(threshold: float) -> None:
 
 
 def per_image(measure: Callable[..., Tensor], *images: Tensor) -> Tensor:
-    """Apply `measure` to pieces of the images, in float64, and put the results together.
+    """`measure` of pieces of the images, in float64, put together again: (*, ...).
 
     images: all of one shape (*, H, W). `measure` takes as many tensors (n, H, W) and returns (n, ...).
-    Returns (*, ...).
 
     >>> per_image(lambda x: x.sum(dim=(-2, -1)), torch.ones(5, 3, 8, 7, dtype=torch.float16)).shape
     torch.Size([5, 3])
@@ -69,18 +62,15 @@ def pieces(*images: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """The images as float64 tensors (n, H, W), some at a time; one empty piece where there are none."""
     flat = [image.detach().reshape(-1, *image.shape[-2:]) for image in images]
     count, height, width = flat[0].shape
-    step = max(1, _piece_size(flat[0].device) // (height * width))
+    piece = _PIECE_ON_CPU if images[0].device.type == "cpu" else _PIECE_ELSEWHERE
+    step = max(1, piece // (height * width))
     for start in range(0, max(count, 1), step):
-        yield tuple(_double(image[start : start + step]) for image in flat)
+        yield tuple(image[start : start + step].to(measuring_device(image)).double() for image in flat)
 
 
-def _piece_size(device: torch.device) -> int:
-    return _PIECE_ON_CPU if device.type == "cpu" else _PIECE_ELSEWHERE
-
-
-def _double(image: Tensor) -> Tensor:
-    # Apple's device has no float64: such images are measured, and their results stay, on the CPU.
-    return (image.cpu() if image.device.type == "mps" else image).to(torch.float64)
+def measuring_device(image: Tensor) -> torch.device:
+    """Where an image is measured: on its own device, or on the CPU where that has no float64, as Apple's has not."""
+    return torch.device("cpu") if image.device.type == "mps" else image.device
 
 
 def _floating(name: str, value: object) -> Tensor:
@@ -97,20 +87,19 @@ def _floating(name: str, value: object) -> Tensor:
 
 def _check_match(first: str, x: Tensor, other: str, y: Tensor) -> None:
     if x.shape != y.shape:
+        # A lone channel axis is the usual cause of a mismatch.
+        lone = [
+            name
+            for name, long, short in ((first, x, y), (other, y, x))
+            if long.dim() > 2 and long.shape[-3] == 1 and long.squeeze(-3).shape == short.shape
+        ]
+        hint = f" Did you mean {lone[0]}.squeeze(-3)?" if lone else ""
         raise UserError(
             f"{first} is {tuple(x.shape)} and {other} is {tuple(y.shape)}; they must have the same shape,"
-            f" for nothing is broadcast.{_squeezed(first, x, other, y)}"
+            f" for nothing is broadcast.{hint}"
         )
     if x.device != y.device:
         raise UserError(f"{first} is on {x.device} and {other} on {y.device}; they must be on one device.")
-
-
-def _squeezed(first: str, x: Tensor, other: str, y: Tensor) -> str:
-    """A lone channel axis is the usual cause of a mismatch."""
-    for name, long, short in ((first, x, y), (other, y, x)):
-        if long.dim() > 2 and long.shape[-3] == 1 and long.squeeze(-3).shape == short.shape:
-            return f" Did you mean {name}.squeeze(-3)?"
-    return ""
 
 
 def _check_sides(name: str, image: Tensor, least: int) -> None:
@@ -127,21 +116,19 @@ def _check_sides(name: str, image: Tensor, least: int) -> None:
 def _check_range(name: str, image: Tensor) -> None:
     if image.numel() == 0:
         return
-    # One-byte floats have no ordering in torch; all others are looked at as they are, without a copy.
+    # One-byte floats have no order in torch; all others are read as they are, without a copy.
     values = image.detach() if image.itemsize > 1 else image.detach().float()
     low, high = (float(end) for end in torch.aminmax(values))
     if math.isnan(low) or math.isnan(high):
         raise UserError(f"{name} holds NaN; every pixel must be in [0, 1].")
-    if low < 0.0 or high > 1.0:
-        hint = _likely_intention(name, low, high)
-        raise UserError(f"{name} reaches from {low:g} to {high:g}; allowed is [0, 1].{hint}")
-
-
-def _likely_intention(name: str, low: float, high: float) -> str:
+    if low >= 0.0 and high <= 1.0:
+        return
     if low >= 0.0 and 1.5 < high <= 255.0:
-        return f" Did you mean {name} / 255?"
-    if -1.0 <= low < -0.01 and high <= 1.0:
-        return f" Did you mean ({name} + 1) / 2?"
-    if max(-low, high) > 1.5 and math.isfinite(high - low):
-        return f" Are these logits? Did you mean {name}.sigmoid()?"
-    return f" Did you mean {name}.clamp(0, 1)?"
+        hint = f"Did you mean {name} / 255?"
+    elif -1.0 <= low < -0.01 and high <= 1.0:
+        hint = f"Did you mean ({name} + 1) / 2?"
+    elif max(-low, high) > 1.5 and math.isfinite(high - low):
+        hint = f"Are these logits? Did you mean {name}.sigmoid()?"
+    else:
+        hint = f"Did you mean {name}.clamp(0, 1)?"
+    raise UserError(f"{name} reaches from {low:g} to {high:g}; allowed is [0, 1]. {hint}")

@@ -32,17 +32,13 @@ def unit_rates(mean: Tensor, logvar: Tensor) -> Tensor:
 
 
 def active(mean: Tensor) -> Tensor:
-    """Which units have a posterior mean whose variance over images is above `ACTIVE`: (*, images, L) -> (*, L) bool.
-
-    >>> active(torch.tensor([[1.0, 0.5], [3.0, 0.5]]))
-    tensor([ True, False])
-    """
+    """Which units have a posterior mean whose variance over images is above `ACTIVE`: (*, images, L) -> (*, L)."""
     (mean,) = _checked(mean)
     return mean.var(-2, correction=0) > ACTIVE
 
 
 def active_units(mean: Tensor) -> Tensor:
-    """How many units are active: (*, images, L) -> (*) int64, between 0 and L. Burda et al. (2016).
+    """How many units are active: (*, images, L) -> (*) int64, between 0 and L.
 
     >>> active_units(torch.tensor([[1.0, 0.5, 0.0], [3.0, 0.5, 1.0]]))
     tensor(2)

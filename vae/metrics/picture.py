@@ -31,11 +31,7 @@ _PAPER, _INK, _FAINT, _TINT = (255, 255, 255), (24, 28, 36), (104, 110, 122), (2
 
 
 def damages(digit: Tensor) -> dict[str, Tensor]:
-    """The digit (H, W), untouched first, and five damages to it; each (H, W) in [0, 1].
-
-    >>> list(damages(torch.rand(28, 28)))
-    ['original', 'blurred, 1 px', 'hazed, .1', 'shifted, 1 px', 'noised, .1', 'binarised']
-    """
+    """The digit (H, W), untouched first, and five damages to it; each (H, W) in [0, 1]."""
     noise = torch.randn(digit.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     return {
         "original": digit,
@@ -48,11 +44,7 @@ def damages(digit: Tensor) -> dict[str, Tensor]:
 
 
 def readings(damaged: Tensor, original: Tensor) -> dict[str, float]:
-    """What each metric reads on one damaged picture (H, W), against its original.
-
-    >>> readings(torch.eye(28), torch.eye(28))["SSIM"]
-    1.0
-    """
+    """What each metric reads on one damaged picture (H, W), against its original."""
     passed = transfer(damaged, original)
     quarter = int((passed.frequency - 0.25).abs().argmin())
     upright, inverted = similarity.ssim_both(damaged, original)

@@ -1,16 +1,15 @@
 """How sharp an image is: acutance, the blur it stands for in pixels, and what else changed at its edges.
 
-Acutance is the gradient-weighted mean square gradient over the density range: the form, in two dimensions, of
-Higgins & Jones (1952) and Perrin (1960), in linear intensity where theirs is in density. Dividing by the range
-makes it independent of contrast; weighting by the gradient makes it independent of how much of the image is edge.
+Acutance is the mean gradient, weighted by the gradient, over the range: Higgins & Jones (1952) and Perrin (1960) in
+two dimensions, and in linear intensity where theirs is in density. Contrast and the length of the edges do not matter.
 
 An ideal edge relates it to a blur. A step blurred by a Gaussian of sigma px, averaged over each pixel and
 differenced, has a gradient profile of spread s = √(sigma² + 1/6), cut at t of the range at ±X:
 
     A = erf(X / s) / (2 √π s erf(X / (√2 s))),    X = s √(2 ln(1 / (t s √(2π)))),    so 1 / (2 √π s) at t = 0.
 
-An image without an edge has no sharpness: it reads NaN and is counted (`n_blank`); no small constant hides it.
-Noise lowers acutance, and binarising raises it: read it with the ink ratio and the recall.
+An image without an edge reads NaN and is counted (`n_blank`). Noise lowers acutance, and binarising raises it: read
+it with the ink ratio and the recall. All functions here return float64 and raise UserError.
 """
 
 from __future__ import annotations
@@ -32,14 +31,13 @@ _HALVINGS = 64  # of an interval of log-spreads: down to the last bit of a float
 def acutance(x: Tensor, *, threshold: float = 0.05) -> Tensor:
     """Acutance Σg² / (Δ Σg) in 1/px: higher is sharper; above the original's is over-sharpened, not better.
 
-    g is the length of the forward-difference gradient, Δ the range max − min of the picture, and the sums are
-    over g > threshold · Δ: without a threshold, a weak haze would lower the mean. An image's contrast, its offset, the
-    length of its edges and its transposition do not matter. A mirror image of slanted edges reads a little differently
+    g is the length of the forward-difference gradient, Δ the range max − min of the picture, and the sums are over
+    g > threshold · Δ: without a threshold, a weak haze would lower the mean. A mirror image reads a little differently
     (3 % on MNIST), because both differences of a pixel are forward ones. MNIST's test set reads .678 ± .032 (sd over
     images), binarised 1.127.
 
-    x: (*, H, W) in [0, 1], sides of at least 2 px. threshold: in [0, 1). Returns (*), float64; NaN where the
-    picture is blank (Δ < 1e-3, or no g above the threshold). Raises UserError.
+    x: (*, H, W) in [0, 1], sides of at least 2 px. threshold: in [0, 1). Returns (*); NaN where the picture is blank
+    (Δ < 1e-3, or no g above the threshold).
 
     >>> step = torch.zeros(2, 8, 7)
     >>> step[0, :, 3:] = 0.6
@@ -49,19 +47,6 @@ def acutance(x: Tensor, *, threshold: float = 0.05) -> Tensor:
     check_images(x=x, least_side=2)
     check_threshold(threshold)
     return per_image(partial(_acutance, threshold=threshold), x)
-
-
-def acutance_ratio(reconstruction: Tensor, original: Tensor, *, threshold: float = 0.05) -> Tensor:
-    """Acutance of the reconstruction over that of its original: 1 is as sharp, above 1 is over-sharpened.
-
-    Shapes, threshold and errors as `acutance`; NaN where either picture is blank.
-
-    >>> original = torch.eye(6).expand(3, 6, 6)
-    >>> acutance_ratio(0.5 * original, original)
-    tensor([1., 1., 1.], dtype=torch.float64)
-    """
-    check_images(reconstruction=reconstruction, original=original, least_side=2)
-    return acutance(reconstruction, threshold=threshold) / acutance(original, threshold=threshold)
 
 
 def n_blank(acutance: Tensor) -> int:
@@ -74,10 +59,10 @@ def n_blank(acutance: Tensor) -> int:
 
 
 def edge_acutance(sigma: Tensor | float, *, threshold: float = 0.05) -> Tensor:
-    """Acutance in 1/px of an ideal edge of Gaussian spread sigma px, as this module would measure it.
+    """Acutance in 1/px of an ideal edge of Gaussian spread sigma px, as measured here; the inverse of `sigma_eq`.
 
-    sigma: (*), >= 0. Returns (*), float64; NaN where the edge is so soft that no gradient is above the threshold.
-    Within 1.5 % of measured edges for sigma >= .5. The inverse of `sigma_eq`. Raises UserError.
+    sigma: (*), >= 0. Returns (*); NaN where the edge is so soft that no gradient is above the threshold.
+    Within 1.5 % of measured edges for sigma >= .5.
 
     >>> edge_acutance(torch.tensor([0.5, 1.0, 2.0]), threshold=0.0)
     tensor([0.4370, 0.2612, 0.1382], dtype=torch.float64)
@@ -92,9 +77,8 @@ def edge_acutance(sigma: Tensor | float, *, threshold: float = 0.05) -> Tensor:
 def sigma_eq(acutance: Tensor | float, *, threshold: float = 0.05) -> Tensor:
     """The Gaussian blur in px whose ideal edge has this acutance: lower is sharper, 0 is a pixel-sharp edge.
 
-    acutance: (*) in 1/px, from `acutance` with the same threshold. Returns (*), float64; NaN passes through.
-    The 10–90 % width of the edge is 2.563 times this. Whatever is sharper than a pixel-integrated edge
-    (A > .69 or so) reads 0. Raises UserError for an acutance at or below the threshold, which none can be.
+    acutance: (*) in 1/px, from `acutance` with the same threshold, and so above it. Returns (*); NaN passes through.
+    The 10–90 % width of the edge is 2.563 times this. Sharper than a pixel-integrated edge (A > .69 or so) reads 0.
 
     >>> sigma_eq(torch.tensor([0.2612, 0.1382, 1.2]), threshold=0.0).round(decimals=2)
     tensor([1., 2., 0.], dtype=torch.float64)
@@ -114,9 +98,8 @@ def sigma_eq(acutance: Tensor | float, *, threshold: float = 0.05) -> Tensor:
 def edge_contrast(reconstruction: Tensor, original: Tensor) -> Tensor:
     """Σg of the reconstruction over Σg of the original: the share of the edges that is left.
 
-    A blur does not change it for a single edge, but lowers it where strokes are thin; noise and ghosts raise it. It
-    says whether the strokes are still there, not whether they are sharp.
-    Both (*, H, W) in [0, 1], sides of at least 2 px. Returns (*), float64; NaN where the original has no edge.
+    A blur does not change it for a single edge, but lowers it where strokes are thin; noise and ghosts raise it.
+    Both (*, H, W) in [0, 1], sides of at least 2 px. Returns (*); NaN where the original has no edge.
 
     >>> original = torch.eye(6).expand(3, 6, 6)
     >>> edge_contrast(0.5 * original, original)
@@ -129,11 +112,7 @@ def edge_contrast(reconstruction: Tensor, original: Tensor) -> Tensor:
 def ink_ratio(reconstruction: Tensor, original: Tensor) -> Tensor:
     """Σ reconstruction / Σ original: 1 keeps the ink, below 1 loses it (a median does, on thin strokes).
 
-    Both (*, H, W) in [0, 1]. Returns (*), float64; NaN where the original is all black. Raises UserError.
-
-    >>> original = torch.eye(6).expand(3, 6, 6)
-    >>> ink_ratio(0.5 * original, original)
-    tensor([0.5000, 0.5000, 0.5000], dtype=torch.float64)
+    Both (*, H, W) in [0, 1]. Returns (*); NaN where the original is all black.
     """
     check_images(reconstruction=reconstruction, original=original)
     return per_image(lambda x, y: _ratio(x.sum(dim=(-2, -1)), y.sum(dim=(-2, -1))), reconstruction, original)
@@ -142,10 +121,7 @@ def ink_ratio(reconstruction: Tensor, original: Tensor) -> Tensor:
 def foreground_recall(reconstruction: Tensor, original: Tensor) -> Tensor:
     """P(reconstruction > .5 | original > .5) over the pixels of a picture: the strokes that survive, in [0, 1].
 
-    Both (*, H, W) in [0, 1]. Returns (*), float64; NaN where the original has no pixel above .5. UserError.
-
-    >>> foreground_recall(torch.eye(6)[:, :3], torch.eye(6)[:, :3]).item()
-    1.0
+    Both (*, H, W) in [0, 1]. Returns (*); NaN where the original has no pixel above .5.
     """
     check_images(reconstruction=reconstruction, original=original)
     return per_image(_recall, reconstruction, original)

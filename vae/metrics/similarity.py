@@ -3,23 +3,21 @@
 SSIM (Wang, Bovik, Sheikh & Simoncelli, 2004) compares local means, variances and covariance, here under 11
 Gaussian taps of sigma 1.5 px, with the population covariance, K = (.01, .03), **valid windows only**, in
 float64: what scikit-image computes with `gaussian_weights=True, sigma=1.5, use_sample_covariance=False`.
-Libraries that pad the border answer another question: a haze of .05 on MNIST scores .80 here and .47 there.
+Libraries that pad the border give other numbers: a haze of .05 on MNIST scores .80 here and .47 there.
 
 On black backgrounds SSIM mostly measures haze, because near 0 the term of the means falls steeply: on MNIST
-max(x, .02) costs .13, a blur of sigma 1 px .21. `ssim_inverted`, the SSIM of 1 − x and 1 − y, has the same contrast
-and structure, and other means. A claim that holds in one polarity alone is therefore a claim about haze.
-Both come from one pass (`ssim_both`).
+max(x, .02) costs .13, a blur of sigma 1 px .21. SSIM inverted, of 1 − x and 1 − y, has the same contrast and
+structure, and other means. A claim that holds in one polarity alone is therefore a claim about haze.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from vae.metrics.images import check_images, per_image
+from vae.metrics.images import check_images, measuring_device, per_image
 
 _GAUSSIAN_TAPS, _GAUSSIAN_SIGMA = 11, 1.5
 _UNIFORM_TAPS = 7
@@ -30,35 +28,27 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
     """Structural similarity, at most 1 (identical). Wang et al. (2004), equations 12 and 13. Symmetric.
 
     x, y: (*, H, W) in [0, 1], sides of at least 7 px. Returns (*), float64: the mean over valid windows.
-    The window is `ssim_window`'s: never compare across image sizes. Raises UserError on anything else.
+    The window is `ssim_window`'s: never compare across image sizes. Raises UserError.
 
     >>> x = torch.rand(5, 13, 12)
     >>> ssim(x, x)
     tensor([1., 1., 1., 1., 1.], dtype=torch.float64)
-    >>> ssim(torch.zeros(12, 12), torch.ones(12, 12)).item() < 1e-3
-    True
     """
-    return _measure(_ssim_upright, x, y)
-
-
-def ssim_inverted(x: Tensor, y: Tensor) -> Tensor:
-    """SSIM of `1 - x` and `1 - y`: ink on paper instead of light on black. Shapes and errors as `ssim`.
-
-    >>> x, y = torch.rand(5, 13, 12), torch.rand(5, 13, 12)
-    >>> torch.allclose(ssim_inverted(x, y), ssim(1 - x, 1 - y))
-    True
-    """
-    return ssim_both(x, y)[1]
+    return ssim_both(x, y)[0]
 
 
 def ssim_both(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """(`ssim`, `ssim_inverted`) in little more than the time of one. Shapes and errors as `ssim`.
+    """(`ssim`, that of `1 - x` and `1 - y`) in little more than the time of one. Shapes and errors as `ssim`.
 
-    >>> upright, inverted = ssim_both(torch.rand(5, 13, 12), torch.rand(5, 13, 12))
-    >>> upright.shape == inverted.shape == (5,)
+    >>> x, y = torch.rand(5, 13, 12), torch.rand(5, 13, 12)
+    >>> torch.allclose(ssim_both(x, y)[1], ssim(1 - x, 1 - y))
     True
     """
-    upright, inverted = _measure(_ssim_both, x, y).unbind(dim=-1)  # (*) each
+    check_images(x=x, y=y, least_side=_UNIFORM_TAPS)
+    height, width = x.shape[-2:]
+    taps = _taps(ssim_window(height, width))
+    down, across = (_windows(taps, side).to(measuring_device(x)) for side in (height, width))
+    upright, inverted = per_image(partial(_ssim_both, down=down, across=across.T), x, y).unbind(dim=-1)  # (*) each
     return upright, inverted
 
 
@@ -74,9 +64,9 @@ def ssim_window(height: int, width: int) -> str:
 def psnr(x: Tensor, y: Tensor) -> Tensor:
     """Peak signal-to-noise ratio of each picture, 10 log10(1 / MSE), in dB; +inf where x equals y.
 
-    x, y: (*, H, W) in [0, 1]. Returns (*), float64. The mean of these over images is at least `psnr_of_mean`,
-    because −log is convex: say which one is quoted. For one number per colour picture, put its channels below each
-    other: `x.flatten(-3, -2)`. Raises UserError.
+    x, y: (*, H, W) in [0, 1]. Returns (*), float64. Raises UserError. The mean over images is at least
+    `psnr_of_mean`, because −log is convex: say which one is quoted. For one number per colour picture, put its
+    channels below each other: `x.flatten(-3, -2)`.
 
     >>> psnr(torch.zeros(2, 4, 5), torch.full((2, 4, 5), 0.5))
     tensor([6.0206, 6.0206], dtype=torch.float64)
@@ -85,13 +75,7 @@ def psnr(x: Tensor, y: Tensor) -> Tensor:
 
 
 def psnr_of_mean(x: Tensor, y: Tensor) -> Tensor:
-    """PSNR of the mean squared error over all pictures, in dB. Shapes and errors as `psnr`; returns ().
-
-    >>> x = torch.zeros(2, 4, 5)
-    >>> y = torch.stack([torch.full((4, 5), 0.5), torch.full((4, 5), 0.1)])
-    >>> psnr_of_mean(x, y).item() < psnr(x, y).mean().item()
-    True
-    """
+    """PSNR of the mean squared error over all pictures, in dB. Shapes and errors as `psnr`; returns ()."""
     return _decibels(_mean_squared_error(x, y).mean())
 
 
@@ -104,32 +88,19 @@ def _decibels(error: Tensor) -> Tensor:
     return 10.0 * torch.log10(1.0 / error)
 
 
-def _measure(measure: Callable[..., Tensor], x: Tensor, y: Tensor) -> Tensor:
-    check_images(x=x, y=y, least_side=_UNIFORM_TAPS)
-    height, width = x.shape[-2:]
-    taps = _taps(ssim_window(height, width))
-    down, across = (_windows(taps, side, x.device) for side in (height, width))
-    return per_image(partial(measure, down=down, across=across.T), x, y)
-
-
-def _ssim_upright(x: Tensor, y: Tensor, *, down: Tensor, across: Tensor) -> Tensor:
-    mean_x, mean_y, structure = _statistics(x, y, down, across)
-    return _over_windows(_luminance(mean_x, mean_y) * structure)
-
-
 def _ssim_both(x: Tensor, y: Tensor, *, down: Tensor, across: Tensor) -> Tensor:
-    mean_x, mean_y, structure = _statistics(x, y, down, across)
-    upright = _luminance(mean_x, mean_y) * structure  # (h, n, w)
+    mean_x, mean_y, structure = _statistics(x, y, down, across)  # (h, n, w) each
+    upright = _luminance(mean_x, mean_y) * structure
     inverted = _luminance(1.0 - mean_x, 1.0 - mean_y) * structure
-    return torch.stack([_over_windows(upright), _over_windows(inverted)], dim=-1)  # (n, 2)
+    return torch.stack([values.mean(dim=(0, 2)) for values in (upright, inverted)], dim=-1)  # (n, 2)
 
 
 def _statistics(x: Tensor, y: Tensor, down: Tensor, across: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Local means of x and y, and the term of contrast and structure, (h, n, w) each: one entry per valid window.
 
     x, y: (n, H, W). A separable window is two matrix products, down (h, H) and across (W, w): in float64 they are much
-    faster than a convolution up to some 200 px a side, and nothing is padded. With the pictures on the middle axis,
-    each is one large product. Only the sum of the two variances is needed, so four products are filtered, not five.
+    faster than a convolution up to some 200 px a side. With the pictures on the middle axis, each is one large product.
+    Only the sum of the two variances is needed, so four products are filtered, not five.
     """
     x, y = x.transpose(0, 1), y.transpose(0, 1)  # (H, n, W)
     products = torch.stack([x, y, x * x + y * y, x * y])  # (4, H, n, W)
@@ -146,11 +117,6 @@ def _luminance(mean_x: Tensor, mean_y: Tensor) -> Tensor:
     return (2.0 * mean_x * mean_y + constant) / (mean_x * mean_x + mean_y * mean_y + constant)
 
 
-def _over_windows(values: Tensor) -> Tensor:
-    """(h, n, w) -> (n)."""
-    return values.mean(dim=(0, 2))
-
-
 def _taps(window: str) -> Tensor:
     if window == "uniform-7":
         return torch.full((_UNIFORM_TAPS,), 1.0 / _UNIFORM_TAPS, dtype=torch.float64)
@@ -159,10 +125,10 @@ def _taps(window: str) -> Tensor:
     return weights / weights.sum()
 
 
-def _windows(taps: Tensor, side: int, device: torch.device) -> Tensor:
+def _windows(taps: Tensor, side: int) -> Tensor:
     """(side − taps + 1, side): row i holds the taps of the window that starts at pixel i."""
     count = len(taps)
     rows = torch.zeros(side - count + 1, side, dtype=torch.float64)
     for start, row in enumerate(rows):
         row[start : start + count] = taps
-    return rows.to("cpu" if device.type == "mps" else device)
+    return rows

@@ -7,9 +7,9 @@ of frequencies k = rint(S |f|), S the longer side in px:
     G = √(Σ |Y|² / Σ |X|²)     gain: how much power there is, right or wrong
     γ² = |Σ X*Y|² / (Σ |X|² Σ |Y|²)    coherence: the share of it that belongs to the original
 
-The frequency of a ring is the mean |f| in it; with k / S, wide blurs would be off by 3 %. H must be read with the
-other two. Blur: H = G < 1, γ = 1. A shift of one pixel: H(.25) = .47 and G = 1; nothing is blurred, but γ is as
-small as H. Noise: G > H.
+The frequency of a ring is the mean |f| in it; with k / S, wide blurs would be off by 3 %. Read H with the other two.
+Blur: H = G < 1, γ = 1. A shift of one pixel: H(.25) = .47 and G = 1; nothing is blurred, but γ is as small as H.
+Noise: G > H.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ROUNDING = 1e-24  # a ring with less than this share of the power holds only ro
 
 @dataclass(frozen=True)
 class Transfer:
-    """H, G and γ² on rings of spatial frequency, all pictures pooled. Each is (rings,), float64, on the CPU.
+    """H, G and γ² on rings of spatial frequency, (rings,) each, float64, on the CPU.
 
     A ring in which the originals have no power reads NaN; γ² also where the reconstructions have none.
     """
@@ -42,8 +42,8 @@ class Transfer:
     def mtf50(self) -> float:
         """The first frequency, in cycles per pixel, at which H falls below a half: higher is sharper.
 
-        Linear between rings; NaN if no ring could be measured; .5 (Nyquist) if H never falls that far (`censored`).
-        A Gaussian blur of sigma px has .18739 / sigma.
+        Linear between rings; NaN if no ring could be measured; .5 (Nyquist), a lower bound, if H never falls that
+        far. A Gaussian blur of sigma px has .18739 / sigma.
         """
         known = ~self.h.isnan()
         frequency, h = self.frequency[known], self.h[known]
@@ -58,11 +58,6 @@ class Transfer:
         (f0, f1), (h0, h1) = frequency[first - 1 : first + 1].tolist(), h[first - 1 : first + 1].tolist()
         return float(min(f0 + (f1 - f0) * (h0 - 0.5) / (h0 - h1), NYQUIST))
 
-    @property
-    def censored(self) -> bool:
-        """Whether `mtf50` is only a lower bound, because H never fell below a half."""
-        return bool((~self.h.isnan()).any()) and not bool((self.h < 0.5).any())
-
 
 def transfer(reconstruction: Tensor, original: Tensor) -> Transfer:
     """Transfer function of reconstructions against their originals, pooled over all pictures.
@@ -71,11 +66,8 @@ def transfer(reconstruction: Tensor, original: Tensor) -> Transfer:
     counts by its power, and a blank one changes nothing. Raises UserError.
 
     >>> original = torch.rand(5, 12, 9)
-    >>> dimmed = transfer(0.8 * original, original)
-    >>> dimmed.h
+    >>> transfer(0.8 * original, original).h
     tensor([0.8000, 0.8000, 0.8000, 0.8000, 0.8000, 0.8000, 0.8000], dtype=torch.float64)
-    >>> dimmed.mtf50, dimmed.censored
-    (0.5, True)
     """
     check_images(reconstruction=reconstruction, original=original, least_side=2)
     height, width = original.shape[-2:]
@@ -84,7 +76,9 @@ def transfer(reconstruction: Tensor, original: Tensor) -> Transfer:
         if len(x):  # an empty transform is an error to some FFT libraries
             spectra += _spectra(x, y).cpu()
     rings, weights, frequencies = _half_plane(height, width)
-    sums = _ring_sums(torch.stack([*(weights * spectra), weights, weights * frequencies]), rings)  # (5, rings)
+    planes = torch.stack([*(weights * spectra), weights, weights * frequencies])
+    sums = planes.new_zeros(len(planes), int(rings.max()) + 1)
+    sums.index_add_(1, rings.flatten(), planes.flatten(start_dim=1))  # (5, rings)
     return _ratios(sums[:, : max(height, width) // 2 + 1])
 
 
@@ -98,8 +92,8 @@ def _spectra(x: Tensor, y: Tensor) -> Tensor:
 def _half_plane(height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
     """Ring, weight and |f| of each frequency in the half plane that `rfft2` gives, (H, W // 2 + 1) each.
 
-    The other half is its conjugate mirror image, so a column counts twice unless it is its own mirror image. The
-    imaginary parts of X*Y cancel, and |Σ X*Y|² is the square of the real sum.
+    The other half is its conjugate mirror image, so a column counts twice unless it is its own mirror image, and
+    imaginary parts of X*Y cancel.
     """
     down = torch.fft.fftfreq(height, dtype=torch.float64)[:, None]
     across = torch.fft.rfftfreq(width, dtype=torch.float64)
@@ -107,12 +101,6 @@ def _half_plane(height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
     own_mirror = (across == 0.0) | (across == NYQUIST)
     weights = torch.where(own_mirror, 1.0, 2.0).double().expand_as(frequencies)
     return (max(height, width) * frequencies).round().long(), weights, frequencies
-
-
-def _ring_sums(planes: Tensor, rings: Tensor) -> Tensor:
-    """(k, H, W // 2 + 1) -> (k, rings)."""
-    sums = planes.new_zeros(len(planes), int(rings.max()) + 1)
-    return sums.index_add_(1, rings.flatten(), planes.flatten(start_dim=1))
 
 
 def _ratios(sums: Tensor) -> Transfer:

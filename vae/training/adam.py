@@ -1,11 +1,10 @@
 """Adam over stacked weights: torch's fused kernel through its functional form, with the settings of each arm.
 
-The same numbers as ``torch.optim.Adam(fused=True)``. That class is made for one model and a step of milliseconds; its
-bookkeeping would be a twentieth of a step here. Kingma & Ba (2015); weight decay is added to the gradient, as in
-``torch.optim.Adam``, and unlike in AdamW.
+The same numbers as ``torch.optim.Adam(fused=True)``, whose bookkeeping would be a twentieth of a step here. Kingma & Ba
+(2015); weight decay is added to the gradient, unlike in AdamW.
 
 The kernel takes one learning rate. Neighbouring arms with equal settings are stepped by one call on their slice of the
-leaves, so a stack whose arms share their settings costs one call, and an arm learns the same beside other settings.
+leaves, so a stack whose arms share their settings costs one call.
 """
 
 from __future__ import annotations
@@ -63,14 +62,11 @@ class Adam:
         # The kernel reads memory as it lies, whatever the strides say.
         gradients = [leaf.grad.contiguous() for leaf in self._leaves if leaf.grad is not None]
         for (settings, arms), steps in zip(self._runs, self._steps):
-            leaves, first, second = (
-                [values[i][arms] for i in used] for values in (self._leaves, self._first, self._second)
-            )
             adam(
-                leaves,
+                [self._leaves[i][arms] for i in used],
                 [gradient[arms] for gradient in gradients],
-                first,
-                second,
+                [self._first[i][arms] for i in used],
+                [self._second[i][arms] for i in used],
                 [],
                 [steps[i] for i in used],
                 fused=True,

@@ -1,9 +1,8 @@
 """Forward passes of a stack, and the gradients of every arm's objective through autograd.
 
 Works for any module with ``encode`` and ``decode``. The arms go side by side through ``vmap``, or one after the other
-where that measures faster (convolutions on a CPU, see ``alone_on_cpu`` in ``vae.models``). Their losses are summed, so
-arms do not influence each other. What is written here is the reference that the gradients by hand
-(``vae.training.fused``) must equal.
+where that is faster (convolutions on a CPU, see ``alone_on_cpu`` in ``vae.models``). Their losses are summed, so arms
+do not influence each other. The gradients by hand (``vae.training.fused``) must equal these.
 """
 
 from __future__ import annotations
@@ -49,11 +48,10 @@ class Weighting:
 
 @dataclass(frozen=True)
 class StepValues:
-    """What one step saw of each arm, (arms,) each.
+    """The values of one step, (arms,) each.
 
-    distortion (None when not asked for) and rate: means over the batch, nats per image. finite_check: a number that is
-    not finite as soon as the arm's rate or the gradient of anything but a matrix is not, which is the step in which any
-    gradient is not or the next one; it has no other meaning.
+    distortion (None when not asked for) and rate: means over the batch, nats per image. finite_check: not finite where
+    the arm's rate or the gradient of anything but a matrix is not; it has no other meaning.
     """
 
     distortion: Tensor | None
@@ -78,7 +76,7 @@ class Gradients(Protocol):
         ...
 
     def release(self) -> None:
-        """Give back all memory but the weights'; the next step takes it anew."""
+        """Free all memory but the weights'; the next step takes it anew."""
         ...
 
 
@@ -103,14 +101,7 @@ class _Pass(nn.Module):
 
 
 def loss_runs(stack: Stack) -> list[tuple[Loss, slice]]:
-    """Neighbouring arms of one loss, as slices of the arms: [(loss, slice)].
-
-    >>> from vae import VAE, Arm
-    >>> arms = [Arm("bce"), Arm("mae"), Arm("mae", beta=2)]
-    >>> stack = Stack.create(lambda: VAE((8, 8), 2, hidden=(4,)), arms, dataset="digits", seed=0)
-    >>> [(loss.name, arms) for loss, arms in loss_runs(stack)]
-    [('bce', slice(0, 1, None)), ('mae', slice(1, 3, None))]
-    """
+    """Neighbouring arms of one loss, as slices of the arms."""
     return [(loss(name), arms) for name, arms in runs(arm.loss for arm in stack.arms)]
 
 

@@ -2,8 +2,7 @@
 
 How a stack is cut changes the speed and nothing else. On a GPU one block holds all arms. On a CPU each core has blocks
 of its own: a large model by itself where its products have a routine for one (``vae.training.layers``), and otherwise
-as many arms as their share of the cache holds, weights, gradients and Adam's two moments, which every step reads and
-writes. Wide blocks spread the cost of calling torch over their arms. ablations/bench.md has the widths that were tried.
+as many arms as their share of the cache holds. ablations/bench.md has the widths that were tried.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ TENSORS_PER_WEIGHT = 4  # the weight, its gradient, and Adam's two moments
 
 @dataclass(frozen=True)
 class Batches:
-    """The images of one epoch in its order: read by all blocks, changed by none.
+    """The images of one epoch in its order, which all blocks read.
 
     pixels: (N, *image_shape). noise: (N, latents). labels: (N,) or None. plan: where the batches begin and end.
     """
@@ -55,7 +54,7 @@ class Batches:
 
 @dataclass(frozen=True)
 class Trace:
-    """What an epoch was like for a block of k arms.
+    """One epoch of a block of k arms.
 
     distortion, rate: (k,) on the CPU, means over the logged steps and over all. diverged: arm -> (epoch, step).
     """
@@ -96,10 +95,11 @@ class Block:
         distortions = torch.stack([step.distortion for step in values if step.distortion is not None])  # (logged, k)
         finite_checks = torch.stack([step.finite_check for step in values])  # (steps, k)
         finite_checks[::every] += distortions
-        newly = {self.arms[arm]: (batches.epoch, step) for arm, step in self._diverging(finite_checks).items()}
-        for arm, when in newly.items():
-            self._freeze(self.arms.index(arm), when)
+        diverging = {arm: (batches.epoch, step) for arm, step in self._diverging(finite_checks).items()}
+        for arm, when in diverging.items():
+            self._freeze(arm, when)
         rate = torch.stack([step.rate for step in values]).mean(0)  # (k,)
+        newly = {self.arms[arm]: when for arm, when in diverging.items()}
         return Trace(distortions.mean(0).cpu(), rate.cpu(), newly)
 
     def store(self, stack: Stack) -> None:
@@ -117,8 +117,8 @@ class Block:
         self._optimiser.step()
 
     def _diverging(self, finite_checks: Tensor) -> dict[int, int]:
-        """The step, from 1, at which an arm that still trains diverged: where its check (steps, k) is not finite, or
-        else at the last step where its weights are not."""
+        """arm -> the step, from 1, at which it diverged: where its check (steps, k) is not finite, or else at the last
+        step where its weights are not."""
         wrong = ~torch.isfinite(finite_checks)
         weights = torch.stack([torch.isfinite(leaf).flatten(1).all(-1) for leaf in self._gradients.leaves]).all(0)
         wrong[-1] |= ~weights
@@ -134,10 +134,8 @@ class Block:
     def _mask(self) -> Tensor | None:
         """Which arms are frozen, (k,) on the device, made once for all steps: a list of indices would be sent to a GPU
         at every one. None where all still train."""
-        diverged = self._stack.diverged
-        if not diverged:
-            return None
-        return torch.tensor([arm in diverged for arm in range(len(self.arms))], device=self._stack.device)
+        frozen = [arm in self._stack.diverged for arm in range(len(self.arms))]
+        return torch.tensor(frozen, device=self._stack.device) if any(frozen) else None
 
 
 def gradients(stack: Stack) -> Gradients:
@@ -154,9 +152,7 @@ def clip_norms(stack: Stack) -> Tensor | None:
 
 
 def clip(leaves: Sequence[Tensor], max_norms: Tensor) -> None:
-    """Scale each arm's own gradient to a norm of at most its max_norm. Each ``grad`` is (arms, *shape).
-
-    max_norms: (arms,); infinity for an arm whose gradient stays as it is.
+    """Scale each arm's own gradient, (arms, *shape), to a norm of at most its max_norm, (arms,), which may be infinity.
 
     >>> weight = torch.zeros(2, 1)
     >>> weight.grad = torch.tensor([[3.0], [0.5]])
@@ -175,14 +171,7 @@ def clip(leaves: Sequence[Tensor], max_norms: Tensor) -> None:
 
 def cut(stack: Stack) -> list[list[int]]:
     """The arms of each block. Arms of one loss, and of one setting of the optimiser, are kept together, since each of
-    these costs a block calls of its own.
-
-    >>> from vae import Arm
-    >>> arms = [Arm("bce"), Arm("mae"), Arm("bce", beta=2)]
-    >>> stack = Stack.create(lambda: VAE((8, 8), 2, hidden=(4,)), arms, dataset="digits", seed=0)
-    >>> sorted(sum(cut(stack), []))
-    [0, 1, 2]
-    """
+    these costs a block calls of its own."""
     kinds = [(arm.loss, Settings.of(arm.training)) for arm in stack.arms]
     losses = [loss for loss, _ in kinds]
     arms = sorted(range(len(stack)), key=lambda arm: (losses.index(losses[arm]), kinds.index(kinds[arm])))
@@ -212,8 +201,8 @@ def width_of(template: nn.Module, arms: int, precision: str) -> int:
 
 
 def threads_of(template: nn.Module) -> int | None:
-    """Threads worth giving to one product, where there are fewer blocks than cores: one for a small model, whose
-    products take less time than a second core takes to start; None for as many as there are."""
+    """Threads of one product, where there are fewer blocks than cores: one for a small model, whose products take less
+    time than a second core takes to start; None for as many as there are."""
     return 1 if weights_of(template) < SHARED_FROM else None
 
 

@@ -1,8 +1,8 @@
 """Training as a generator of epoch records. It imports no tracker: the caller listens to the records.
 
-Everything random comes from named streams, one per epoch, drawn on the CPU before the epoch starts; inside an
-epoch nothing waits for a number. An arm whose numbers stop being finite is frozen and reported with its epoch
-and step; the other arms compute what they would have computed without it, to the last bit.
+Everything random comes from named streams, one per epoch, drawn on the CPU before the epoch starts. An arm whose
+numbers stop being finite is frozen and reported; the other arms compute what they would have computed without it, to
+the last bit.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from vae.training.threads import side_by_side
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch of a stack was like.
+    """One epoch of a stack.
 
     distortion, rate: (arms,) on the CPU, nats per image, each arm's own loss and KL, before each step's update; means
     over the logged steps and over all steps. NaN for an arm that has diverged, in this epoch or before.
     diverged: arm -> (epoch, step), for the arms frozen in this epoch; both count from 1. The step is the first at
-    which the arm's rate, a gradient or a logged distortion was not a finite number, or at the latest the next one: the
-    gradient of a weight can overflow by itself, and then the weight gives it away.
+    which the arm's rate, a gradient or a logged distortion was not finite, or the next one: where only the gradient of
+    a weight overflows, that weight shows it.
     """
 
     epoch: int

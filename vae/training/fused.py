@@ -1,7 +1,6 @@
 """The gradients of a stack of ``VAE``s by hand: what autograd finds, without its detours.
 
-For one arm with encoder layers, a head that gives mean and spread together, and decoder layers
-(``vae.training.layers``), and with weights c of the distortion and k of the rate (``vae.objectives``):
+For one arm, with weights c of the distortion and k of the rate (``vae.objectives``):
 
     h = encoder([x, y])     [m, s] = head(h)     z, R = posterior(m, s, ε)     l = decoder([z, y])
     D = distortion(l, x)    L = c ΣD + k ΣR
@@ -10,8 +9,6 @@ For one arm with encoder layers, a head that gives mean and spread together, and
     dz = decoder backward(dl)
     [dm, ds]                from dz and k by the posterior (``vae.posteriors.Draw``)
     encoder backward(head backward([dm, ds]))
-
-The distortion itself is only computed when asked for: gradients do not need its value.
 """
 
 from __future__ import annotations
@@ -21,8 +18,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vae.losses import Loss
-from vae.models import one_hot, with_labels
+from vae.models import with_labels
 from vae.posteriors import Gaussian
 from vae.training.autograd import StepValues, Weighting, loss_runs
 from vae.training.layers import Affine, affine
@@ -60,9 +56,11 @@ class Fused:
         inputs = with_labels(targets, y, classes)  # (images, D + classes)
         heads = _forward(self._encoder, inputs.expand(len(self._stack), *inputs.shape))  # (arms, images, 2 L)
         draw = self._posterior.draw(heads, noise)
-        logits = _forward(self._decoder, _labelled(draw.z, y, classes))  # (arms, images, D)
+        logits = _forward(self._decoder, with_labels(draw.z, y, classes))  # (arms, images, D)
         rates = draw.mean_divergence()  # (arms,)
-        values = self._distortion(logits, targets) if distortion else None
+        values = None
+        if distortion:  # of each arm, mean over the batch: (arms,)
+            values = torch.cat([loss.distortion(logits[arms], targets).mean(-1) for loss, arms in self._runs])
 
         to_logits = self._loss_gradient(logits, targets)
         if not weighting.plain:
@@ -70,8 +68,8 @@ class Fused:
         to_z = _backward(self._decoder, to_logits)[..., :latents].to(heads.dtype)  # (arms, images, L)
         to_heads = draw.backward(to_z, weighting.kl[:, None, None], out=torch.empty_like(heads))
         _backward(self._encoder, to_heads)
-        # What is not finite in an activation or its gradient reaches a bias's gradient. Only a product for a weight's
-        # can overflow without it; then that weight is lost, and the next step, or the epoch's end, sees that.
+        # What is not finite in an activation or its gradient reaches a bias's gradient. Only a weight's gradient can
+        # overflow without it; then that weight is lost, which the next step, or the epoch's end, sees.
         return StepValues(values, rates, rates + self._biases.grad.sum(-1))  # type: ignore[union-attr]
 
     def release(self) -> None:
@@ -97,13 +95,9 @@ class Fused:
         kind = affine(weight, self._stack.training.precision)
         return kind(weight, self._biases[:, rows], self._biases.grad[:, rows], relu=relu, first=first)  # type: ignore[index]
 
-    def _distortion(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Each arm's own, mean over the batch: (arms,)."""
-        return torch.cat([loss.distortion(logits[arms], targets).mean(-1) for loss, arms in self._runs])
-
     def _loss_gradient(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """d(Σ distortion)/d(logits), (arms, images, D); spends the logits."""
-        pieces = [_gradient(loss, logits[arms], targets) for loss, arms in self._runs]
+        """d(Σ distortion)/d(logits), (arms, images, D); overwrites the logits."""
+        pieces = [(loss.gradient or loss.autograd)(logits[arms], targets) for loss, arms in self._runs]
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
 
@@ -116,21 +110,4 @@ def _forward(layers: Sequence[Affine], values: Tensor) -> Tensor:
 def _backward(layers: Sequence[Affine], gradient: Tensor) -> Tensor:
     for layer in reversed(layers):
         gradient = layer.backward(gradient)
-    return gradient
-
-
-def _labelled(z: Tensor, y: Tensor | None, classes: int) -> Tensor:
-    """(arms, images, L) with the one-hot labels appended."""
-    if y is None or not classes:
-        return z
-    labels = one_hot(y, classes, z.dtype)
-    return torch.cat([z, labels.expand(len(z), *labels.shape)], dim=-1)
-
-
-def _gradient(loss: Loss, logits: Tensor, targets: Tensor) -> Tensor:
-    if loss.gradient is not None:
-        return loss.gradient(logits, targets)
-    with torch.enable_grad():
-        leaf = logits.detach().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(loss.distortion(leaf, targets).sum(), leaf)
     return gradient

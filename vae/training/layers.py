@@ -3,16 +3,15 @@
     y = [relu](h Wᵀ + b)        h (k, images, in), W (k, out, in), b (k, out)
     from dL/dy, masked where the ReLU gave 0:   dL/dW = dyᵀ h,   dL/db = Σ_images dy,   dL/dh = dy W
 
-Three products per layer and step are nearly all of the work. Results go into memory that a layer keeps: allocating
-anew costs more than adding does. `affine` picks among
+Results go into memory that a layer keeps: allocating costs more than adding does. `affine` picks among
 
     Affine          torch.bmm, any type and device
     OneDNNAffine    float32, one arm, a CPU with AVX-512: oneDNN's inner product, where torch.bmm takes the older
                     instructions that MKL uses on processors that are not Intel's (2.3 against 4.4 ms a step here)
     BFloat16Affine  both operands of every product rounded to bfloat16, products summed in float32, and the result (with
                     the bias, rounded too) rounded to bfloat16 once more: activations, logits, the gradients of weights
-                    and of inputs. These are widened to float32 where they leave the network, so that losses, rates,
-                    sums of gradients over images, the optimiser and the weights it keeps are float32
+                    and of inputs. Losses, rates, sums of gradients over images, the optimiser and the weights it keeps
+                    are float32
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class Affine:
         return self._products(gradient, self._seen["inputs"])
 
     def release(self) -> None:
-        """Give all memory but the weights' back."""
+        """Free all memory but the weights'."""
         self._buffers.clear()
         self._seen.clear()
         self.weight.grad = None

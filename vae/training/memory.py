@@ -8,8 +8,8 @@ A prediction, made before anything is allocated, from the sizes of one model:
     scores       the widest activation of all arms for a few hundred test images at a time, after every epoch
     measuring    of one cell after the other once all are trained: given by the caller, which knows the metrics
 
-It is meant to be right within a factor of two, and a stack is given half of what is free, so that a study that is too
-large for one stack is cut and never killed.
+It is right within a factor of two, and a stack gets half of what is free, so that a study that is too large for one
+stack is cut and never killed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TEMPORARIES = 3  # tensors of the size of a batch's activations that live at the
 LIBRARIES = 32 * 2**20  # what torch's routines set aside for themselves at their first call
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 USES = ("/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory/memory.usage_in_bytes")
-# Of what is in use, the pages of files that the system gives away as soon as somebody asks for memory.
+# Of what is in use, the pages of files that the system frees as soon as memory is asked for.
 CACHES = (
     ("/sys/fs/cgroup/memory.stat", "inactive_file"),
     ("/sys/fs/cgroup/memory/memory.stat", "total_inactive_file"),
@@ -50,10 +50,9 @@ def stack_bytes(
     device: torch.device | str = "cpu",
     measuring: int = 0,
 ) -> int:
-    """Bytes that training a stack and measuring its cells adds at its peak.
+    """Bytes that training a stack and measuring its cells adds at its peak; never falls as arms are added.
 
-    template: one model, built for these images. arms: how many of it. measuring: what measuring one cell adds to
-    weights that are trained. Never falls as arms are added.
+    template: one model, built for these images. measuring: what measuring one cell adds to weights that are trained.
 
     >>> from vae import VAE, load
     >>> digits = load("digits")
@@ -64,7 +63,9 @@ def stack_bytes(
     device, itemsize = torch.device(device), training.dtype.itemsize
     weights = weights_of(template) * itemsize
     activations = activation_bytes(template, training.dtype)
-    together = _running(template, arms, training.precision, device)
+    together = arms  # that train at the same moment
+    if device.type == "cpu":
+        together = min(arms, torch.get_num_threads() * width_of(template, arms, training.precision))
     rounded = 2 if training.precision == "bfloat16" else 1  # copies of weights and gradients at half their size
     working = together * (rounded * weights + TEMPORARIES * training.batch_size * activations)
     pixels = images.train[0].numel()
@@ -84,9 +85,9 @@ def arms_that_fit(
     device: torch.device | str = "cpu",
     measuring: int = 0,
 ) -> int:
-    """The largest stack whose predicted peak is at most half of the device's free memory. measuring: as above.
+    """The largest stack whose predicted peak is at most half of the device's free memory.
 
-    Raises UserError where not even one arm is.
+    measuring: as for `stack_bytes`. Raises UserError where not even one arm is.
 
     >>> from vae import VAE, load
     >>> arms_that_fit(VAE((8, 8), 8), load("digits"), Training()) > 36
@@ -126,7 +127,7 @@ def activation_bytes(template: nn.Module, dtype: torch.dtype) -> int:
 
 
 def widest_bytes(template: nn.Module, dtype: torch.dtype) -> int:
-    """The largest of them: a forward pass alone holds a few of its size, and no others."""
+    """The largest of these tensors: a forward pass without gradients holds a few of its size, and no others."""
     return max(_activations(template, dtype)) // 2
 
 
@@ -149,13 +150,6 @@ def _activations(template: nn.Module, dtype: torch.dtype) -> list[int]:
         code = posterior_of(model, USUAL).sample(outputs, noise)  # (2, latents)
         logits = model.decode(code, labels)  # type: ignore[operator]
     return [*kept.values(), int(logits.nbytes)]
-
-
-def _running(template: nn.Module, arms: int, precision: str, device: torch.device) -> int:
-    """Arms that train at the same moment."""
-    if device.type != "cpu":
-        return arms
-    return min(arms, torch.get_num_threads() * width_of(template, arms, precision))
 
 
 def _data_bytes(template: nn.Module, images: ImageData, training: Training, device: torch.device) -> int:

@@ -1,8 +1,8 @@
 """What a GPU may round in products of float32: TF32 while a stack trains, nothing while it is measured.
 
 torch keeps three switches for it, for the whole process: matrix products, cuDNN's convolutions (which take TF32 unless
-told otherwise), and whether sums of bfloat16 products may be kept in bfloat16 (which ours never are). Each block
-leaves them as it found them; on a CPU there are none, and nothing is touched.
+told otherwise), and whether sums of bfloat16 products may be kept in bfloat16 (which ours never are). Each context
+restores them; on a CPU nothing is touched.
 """
 
 from __future__ import annotations
@@ -34,19 +34,12 @@ def _switched(device: torch.device, *, tf32: bool) -> Iterator[None]:
         yield
         return
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = (
-        torch.get_float32_matmul_precision(),
-        cudnn.allow_tf32,
-        matmul.allow_bf16_reduced_precision_reduction,
-    )
+    products, convolutions = torch.get_float32_matmul_precision(), cudnn.allow_tf32
+    bfloat16_sums = matmul.allow_bf16_reduced_precision_reduction
     try:
-        _switch("high" if tf32 else "highest", tf32, False)
+        torch.set_float32_matmul_precision("high" if tf32 else "highest")
+        cudnn.allow_tf32, matmul.allow_bf16_reduced_precision_reduction = tf32, False
         yield
     finally:
-        _switch(*before)
-
-
-def _switch(products: str, convolutions: bool, bfloat16_sums: bool) -> None:
-    torch.set_float32_matmul_precision(products)
-    torch.backends.cudnn.allow_tf32 = convolutions
-    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = bfloat16_sums
+        torch.set_float32_matmul_precision(products)
+        cudnn.allow_tf32, matmul.allow_bf16_reduced_precision_reduction = convolutions, bfloat16_sums

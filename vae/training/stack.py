@@ -12,14 +12,13 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd as Dropout
 
 from vae import streams
 from vae.arms import Arm, varied
 from vae.errors import UserError
 from vae.posteriors import POSTERIORS, USUAL, OwnPosterior
 from vae.training.settings import Training
-
-_DROPOUT = nn.modules.dropout._DropoutNd
 
 
 @dataclass
@@ -51,8 +50,7 @@ class Stack:
     ) -> Stack:
         """A stack of fresh models. ``build`` makes one; its layers draw from the stream (dataset, seed, "weights").
 
-        Weights are of the type that the arms' precision asks for. Raises UserError for arms that cannot share a stack,
-        and for a model that holds more than weights.
+        Raises UserError for arms that cannot share a stack, and for a model that holds more than weights.
 
         >>> from vae.models import VAE
         >>> arms = [Arm("bce"), Arm("mae", beta=2)]
@@ -78,7 +76,7 @@ class Stack:
 
     @property
     def training(self) -> Training:
-        """How the stack is trained: the settings that its arms share. Those of the optimiser are the first arm's."""
+        """The settings that the arms share; those of the optimiser are the first arm's."""
         return self.arms[0].training
 
     @property
@@ -163,7 +161,12 @@ def check_stackable(template: nn.Module) -> None:
             f"model {type(template).__name__} has buffers {buffers[:3]}, which arms of a stack would share: "
             "a stack holds weights only. Use GroupNorm or LayerNorm in place of BatchNorm"
         )
-    dropout = next((name for name, module in template.named_modules() if isinstance(module, _DROPOUT)), None)
+    if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in template.modules()):
+        raise UserError(
+            f"model {type(template).__name__} has BatchNorm, whose outputs depend on which images share a batch: "
+            "use GroupNorm or LayerNorm in its place"
+        )
+    dropout = next((name for name, module in template.named_modules() if isinstance(module, Dropout)), None)
     if dropout is not None:
         raise UserError(
             f"model {type(template).__name__} has a dropout layer {dropout!r}, whose noise belongs to no named stream: "

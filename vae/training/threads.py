@@ -1,9 +1,8 @@
 """Independent tasks side by side, one core each.
 
-Arms do not depend on each other, so cores need not wait for each other inside a product: each takes tasks of its own
-and its products run on one thread. On a machine that does other things too this is worth far more than it sounds: a
-product shared among threads waits for the slowest of them, every time (measured in ablations/bench.md). Python's lock
-does not get in the way, since torch lets go of it while it computes.
+Arms do not depend on each other: each core takes tasks of its own, and its products run on one thread. A product shared
+among threads waits for the slowest of them, every time (measured in ablations/bench.md). Torch releases Python's lock
+while it computes.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from threading import Event
 from typing import TypeVar
 
@@ -32,10 +31,10 @@ def cache_bytes() -> int:
 
 
 def give_back_freed_memory() -> None:
-    """Let the C library hand what is free back to the system; where it is not glibc, nothing happens.
+    """Let the C library return what is free to the system, in about 4 ms; where it is not glibc, nothing happens.
 
-    glibc (seen with 2.36) puts a tensor of a few megabytes beside the hole that an equal one has just left, so that a
-    process that makes and drops many grew by 25 MB with every 64 pictures of 3×64×64 that it scored. About 4 ms.
+    glibc (seen with 2.36) does not reuse the space of a freed tensor of a few megabytes for an equal one: a process
+    grew by 25 MB with every 64 pictures of 3×64×64 that it scored.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
@@ -62,25 +61,17 @@ def side_by_side(tasks: Sequence[Callable[[Event], Result]], most: int | None = 
         return task(stopped)
 
     try:
-        return [alone(task) for task in tasks] if workers == 1 else _pooled(alone, tasks, workers, stopped)
+        if workers == 1:
+            return [alone(task) for task in tasks]
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="arms")
+        try:
+            running = [pool.submit(alone, task) for task in tasks]
+            wait(running, return_when=FIRST_EXCEPTION)
+            for task in filter(Future.done, running):
+                task.result()  # raises what the task raised
+            return [task.result() for task in running]
+        finally:
+            stopped.set()
+            pool.shutdown(cancel_futures=True)
     finally:
         torch.set_num_threads(threads)
-
-
-def _pooled(
-    work: Callable[[Callable[[Event], Result]], Result],
-    tasks: Sequence[Callable[[Event], Result]],
-    workers: int,
-    stopped: Event,
-) -> list[Result]:
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="arms")
-    try:
-        running = [pool.submit(work, task) for task in tasks]
-        wait(running, return_when=FIRST_EXCEPTION)
-        for task in running:
-            if task.done() and (error := task.exception()) is not None:
-                raise error
-        return [task.result() for task in running]
-    finally:
-        stopped.set()
-        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,102 @@
+"""What a report shows, under the names by which its templates know it. Empty parts are left out of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import pandas as pd
+
+from reports.claims.model import RATES
+from reports.page import layout, objectives, prose, tables
+from reports.page.base import at_base, caption_clause, further_factors, without_base
+from reports.page.claim_sections import ClaimSection, claim_sections, tally
+from reports.page.claim_tables import comparison_table, firmness, sensitivity_table, verdict_table
+from reports.page.evidence import Evidence
+from reports.page.layout import SETTINGS, Table
+from reports.page.pictures import strips
+from reports.page.report_figures import matched_rates, report_figures
+
+MOST_STRIPS: Final = 60  # rows of a picture grid on the page
+
+
+def contents_of(evidence: Evidence, means: pd.DataFrame) -> dict[str, Any]:
+    """Everything on the page and in the Markdown. means: as `tables.arm_means`."""
+    sections = claim_sections(evidence.verdicts)
+    figures = list(report_figures(evidence, means, sections))
+    reconstructions = strips(evidence.done, evidence.pictures, "reconstructions")[: MOST_STRIPS + 1]  # with originals
+    samples = strips(evidence.done, evidence.pictures, "samples")[:MOST_STRIPS]
+    return {
+        "evidence": evidence,
+        "heading": evidence.heading,
+        "about": evidence.description,
+        "notes": evidence.notes,
+        "lead": prose.lead(evidence, sections),
+        "tally": tally(sections),
+        "completeness": prose.completeness(evidence),
+        "missing": prose.missing_by_arm(evidence),
+        "failed": layout.failed_table(evidence.failed),
+        "facts": prose.facts(evidence),
+        "runtime": layout.runtime_table(evidence.frame),
+        "without_base": without_base(evidence.done, evidence.base),
+        "left_out": prose.left_out(evidence, max(len(reconstructions) - 1, len(samples))),
+        "unsettled": prose.unsettled(evidence),
+        "reconstructions": reconstructions,
+        "samples": samples,
+        "figures": figures,
+        "of": lambda section: [figure for figure in figures if figure.section == section],
+        "effects": {figure.name: figure for figure in figures if figure.section == "effect"},
+        "plots": {f.name.removesuffix("-against-beta"): f for f in figures if f.section == "beta"},
+        **_of_claims(sections),
+        **_of_arms(evidence, means),
+        **_of_objectives(evidence, means),
+    }
+
+
+def _of_claims(sections: Sequence[ClaimSection]) -> dict[str, Any]:
+    measured = [section for section in sections if section.has_effects]
+    homes: dict[str, str] = {}  # metric -> the claim that shows its figure: the first that depends on it
+    for section in sections:
+        for metric in section.metrics:
+            homes.setdefault(metric, section.id)
+    return {
+        "claims": sections,
+        "verdicts": verdict_table(sections),
+        "comparisons": {section.id: comparison_table(section) for section in measured},
+        "sensitivities": {section.id: sensitivity_table(section) for section in measured},
+        "firmness": firmness,
+        "homes": homes,
+    }
+
+
+def _of_arms(evidence: Evidence, means: pd.DataFrame) -> dict[str, Any]:
+    metrics = tuple(dict.fromkeys(means["metric"]))
+    shared = tables.shared_objectives(means, evidence.base)
+    arms = layout.arm_table(means, metrics, shared)
+    base_means, clause = at_base(means, evidence.base), caption_clause(means, evidence.base)
+    return {
+        "arms": arms,
+        "headline": layout.narrowed(arms),
+        "groups": _groups(arms),
+        "further": [factor.name for factor in further_factors(evidence.frame)],
+        "shared": [" = ".join(sorted(group)) for group in shared],
+        "refusals": prose.own_objectives(metrics, set(evidence.done["loss"])),
+        "grids": {metric: layout.grid_table(base_means, metric, clause) for metric in metrics},
+        "metrics": layout.catalogue_table(metrics),
+    }
+
+
+def _groups(arms: Table) -> list[str]:
+    """The kinds of columns that a reader may choose among: headline first, settings and all last."""
+    kinds = dict.fromkeys(kind for column in arms.columns for kind in column.group.split())
+    return [*sorted(kinds, key=lambda kind: (kind == SETTINGS, kind != "headline")), "all"]
+
+
+def _of_objectives(evidence: Evidence, means: pd.DataFrame) -> dict[str, Any]:
+    clause = caption_clause(means, evidence.base)
+    rows, rates = objectives.at_rates(at_base(evidence.done, evidence.base), matched_rates(evidence) or RATES)
+    return {
+        "loss_by_loss": prose.LOSS_BY_LOSS,
+        "objectives": objectives.table_at_beta(at_base(means, evidence.base), clause),
+        "objectives_at_rate": objectives.table_at_rates(rows, rates, clause),
+    }
