@@ -87,6 +87,10 @@ class StudyOptions:
         )
         for text in self.only or ():
             options.assignment("--only", text)
+        if self.seeds is not None:
+            from ablations.sections import parse_seeds
+
+            parse_seeds(self.seeds)
         from ablations import plan
         from ablations import study as studies
 

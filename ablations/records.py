@@ -20,6 +20,7 @@ from ablations.pictures import png_files
 from ablations.plan import Plan
 from ablations.study import to_toml
 from reports.claims.load import claims_hash
+from reports.page.base import ALWAYS_THERE
 from tracking import schema
 from tracking.reader import read_cells
 from tracking.records import CellRecord
@@ -32,7 +33,6 @@ from vae.metrics.similarity import ssim_window
 
 PLAN_FILE = "plan.json"  # every cell asked for: what a report holds the results against
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-image", "scikit-learn", "scipy", "mlflow")
-ALWAYS = ("loss", "reduction", "beta", "posterior")  # factors that every frame has as columns
 HASHES = ("init_hash", "order_hash", "noise_hash")
 
 
@@ -136,7 +136,7 @@ def study_files(plan: Plan, device: torch.device) -> Mapping[str, str]:
 
 def planned(plan: Plan) -> list[dict[str, Any]]:
     """Every cell of the plan as plain values: what a report holds the results against."""
-    shown = dict.fromkeys((*ALWAYS, *plan.varied))
+    shown = dict.fromkeys((*ALWAYS_THERE, *plan.varied))
     return [
         {
             "key": plan.keys[cell],
@@ -159,7 +159,7 @@ def read_results(store: Store, planned: pd.DataFrame, study: str) -> tuple[Gathe
     """
     cells = gather(store, dict(zip(planned["key"], planned["measures"])), study)
     known = factors()
-    further = [name for name in planned.columns if name in known and name not in ALWAYS]
+    further = [name for name in planned.columns if name in known and name not in ALWAYS_THERE]
     frame = read_cells(store, cells, parsers={name: known[name].parse for name in further}, allow_missing=True)
     by_key = planned.set_index("key")
     for column in ("arm", "origin"):

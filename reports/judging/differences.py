@@ -35,6 +35,9 @@ RATE_MATTERS: Final = 0.5  # nats per image: the margin of rates
 _UNCHECKED: Final = "That the arms of a seed start alike could not be checked: init_hash or order_hash was not logged."
 _WEIGHTS_DIFFER: Final = "the arms are of different models, so their initial weights differ"
 
+# In the evidence too: the sentence of a claim of several comparisons is that of one of them.
+_PAIRED_WITHOUT_WEIGHTS: Final = "Arms of different models are paired by seed and batch order; their weights differ."
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -112,9 +115,10 @@ def _paired(measured: Comparison, cells: Cells) -> Comparison:
             "arms, so the seed does not mean the same initial weights and batch order in each"
         )
         return replace(measured, by_seed={}, levels={}, reason=reason)
-    notes = () if pairs.checked else (_UNCHECKED,)
+    notes = measured.notes if pairs.checked else (*measured.notes, _UNCHECKED)
     caveats = (_WEIGHTS_DIFFER,) if pairs.weights_differ else ()
-    return replace(measured, shared=pairs.shared, notes=measured.notes + notes, caveats=measured.caveats + caveats)
+    notes += (_PAIRED_WITHOUT_WEIGHTS,) if pairs.weights_differ else ()
+    return replace(measured, shared=pairs.shared, notes=notes, caveats=measured.caveats + caveats)
 
 
 def _nominal(leg: Leg, cells: Cells) -> Comparison:
