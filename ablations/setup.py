@@ -40,10 +40,13 @@ class Setup:
         return build(arm, self.images.image_shape, self.images.n_classes)
 
     def loaded(self, arm: Arm, state: Mapping[str, Tensor]) -> nn.Module:
-        """The model of an arm with these weights, on the device. Raises RuntimeError for weights of another shape."""
+        """The model of an arm with these weights, on the device. Raises RuntimeError for weights of another model."""
         with torch.random.fork_rng(devices=[]):
             model = self.model(arm)
-        model.to(arm.training.dtype).load_state_dict(dict(state), strict=False)  # weights that are tied are named once
+        names = {name for name, _ in model.named_parameters()}  # weights that are tied are named once
+        if names != state.keys():
+            raise RuntimeError(f"the weights kept are {sorted(state)}, and the model has {sorted(names)}")
+        model.to(arm.training.dtype).load_state_dict(dict(state), strict=False)
         return model.to(self.device)
 
     def new_stack(self, cells: Sequence[Cell]) -> Stack:

@@ -284,3 +284,15 @@ def test_weights_that_cannot_be_measured_are_a_failure_with_its_reason(lab: Lab)
     events = list(Local(setup).measure([KeptWeights(cell, lost, CellResult(cell).trained)]))
     assert isinstance(events[-1], CellResult)
     assert events[-1].failure == "OSError: the disk is gone"
+
+
+def test_weights_of_another_model_are_a_failure_and_never_measured_in_part(lab: Lab) -> None:
+    plan = lab.plan()
+    setup = Setup.of(plan.study, plan.images, CPU, cache=lab.cache)
+    cell = plan.cells[0]
+    state = dict(setup.model(cell.arm).state_dict())
+    state.pop("mean.bias")
+    events = list(Local(setup).measure([KeptWeights(cell, lambda: state, CellResult(cell).trained)]))
+    assert isinstance(events[-1], CellResult)
+    assert "the weights kept are" in events[-1].failure
+    assert events[-1].metrics == {}
