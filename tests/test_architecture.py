@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parent.parent
+from tests.paths import REPOSITORY
 
 # ablations -> reports -> {vae, tracking}; vae and tracking import nothing else of ours.
 MAY_IMPORT = {

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ablations.options import check_report
 from reports.judging.verdict import documentation
+from tests.paths import REPOSITORY
 from vae.errors import UserError
 
 
@@ -33,4 +33,4 @@ def test_what_can_be_reported_passes() -> None:
 
 def test_the_schema_of_verdicts_is_documented_as_it_is() -> None:
     """Where this fails: python -m reports.judging.verdict > docs/verdicts.md"""
-    assert (Path(__file__).parents[1] / "docs" / "verdicts.md").read_text(encoding="utf-8") == documentation()
+    assert (REPOSITORY / "docs" / "verdicts.md").read_text(encoding="utf-8") == documentation()

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tests.image_samples import NAN, uniform
+from tests.paths import REPOSITORY
 from vae.errors import UserError
 from vae.metrics import images
 from vae.metrics.blur import blur_effect
@@ -105,7 +105,7 @@ print((peak() - before) / 2**20)
 
 def test_ten_thousand_pictures_take_a_small_part_of_a_gigabyte() -> None:
     """All metrics, one after another, in a process of their own: the highest resident memory, in MiB."""
-    root = Path(__file__).parent.parent
+    root = REPOSITORY
     done = subprocess.run([sys.executable, "-c", MEASURE], cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 200

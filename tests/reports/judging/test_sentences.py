@@ -8,7 +8,7 @@ import pytest
 
 from reports.judging.judge import judge
 from tests.claim_samples import claims, frame, one, two_arms
-from tests.test_verdicts import legs, single, three_arms
+from tests.reports.judging.test_judge import legs, single, three_arms
 from vae.metrics.catalogue import CATALOGUE
 
 

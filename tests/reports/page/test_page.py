@@ -27,10 +27,10 @@ from reports.page.evidence import Environment, Evidence
 from reports.page.palette import VERDICT_SIGNS
 from tests import report_samples as samples
 from tests import verdict_samples
+from tests.paths import GOLDEN
 from vae.arms import Arm
 from vae.errors import UserError
 
-GOLDEN = Path(__file__).parent / "golden"
 HOSTILE = '<script>alert("x")</script><img src=http://evil.example/x.png onerror=alert(1)>'
 VOID = {"meta", "link", "img", "br", "input", "hr"}
 

@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, event
 
+from tests.paths import REPOSITORY
 from tests.tracking_samples import METRICS, cell, failed, fields, local_store
 from tracking.dead_runs import is_dead, this_process
 from tracking.errors import TrackingError
@@ -347,7 +348,7 @@ def test_a_kill_at_any_moment_leaves_a_cell_done_or_undone(tmp_path: Path) -> No
         text=True,
         check=True,
         timeout=300,
-        cwd=Path(__file__).parents[1],
+        cwd=REPOSITORY,
     )
     codes = {int(point): int(code) for point, code in map(str.split, done.stdout.splitlines())}
     assert codes[1] == -signal.SIGKILL

@@ -18,10 +18,9 @@ import torch
 from torchvision import datasets
 
 import vae.datasets.download as downloads
+from tests.paths import REPOSITORY
 from vae.datasets.load import load
 from vae.errors import UserError
-
-REPOSITORY = Path(__file__).parent.parent
 
 
 def idx(shape: tuple[int, ...]) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reports.claims.load import claims_from_json, load_claims
-from tests.test_claims import GOOD, HERE, LEG, LEGS, B, parsed, swap
+from tests.reports.claims.test_load import GOOD, HERE, LEG, LEGS, B, parsed, swap
 from vae.errors import UserError
 
 TREND = swap('"greater"', '"trend"').replace(B, 'direction = "falls"')
