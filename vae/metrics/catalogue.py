@@ -20,12 +20,16 @@ Direction = Literal["higher", "lower", "closer to 1", "none"]
 Where = Literal["reconstructions", "samples", "latents", "likelihood"]
 # The losses that can win a metric by construction. One with a fitted scale wins those of the plain loss.
 Owner = Literal["", "bce", "mse", "mae", "continuous-bernoulli"]
+Sees = Literal["original", "picture", "latents"]
+Lattice = Literal["", "images", "whole"]
 
 FILE: Final = Path(__file__).with_name("catalogue.toml")
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "direction": get_args(Direction),
     "where": get_args(Where),
     "own_objective": get_args(Owner),
+    "sees": get_args(Sees),
+    "lattice": get_args(Lattice),
 }
 _LEAST: Final = {"headline": 0, "version": 1}
 
@@ -46,6 +50,10 @@ class Metric:
     source: str
     fools: str
     own_objective: Owner = ""
+    own_beta_eff: float | None = None
+    sees: Sees = "original"
+    lattice: Lattice = ""
+    by_classifier: bool = False
     headline: int = 0
     depends_on_size: bool = False
     always: bool = False
@@ -84,7 +92,7 @@ def _value(place: str, key: str, value: Any, kind: object) -> Any:
             raise not_one_of(place, value, _CHOICES[key])
     elif key in _LEAST:
         whole_number(place, value, least=_LEAST[key])
-    elif kind == "float":
+    elif kind in ("float", "float | None"):
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise UserError(f"{place}={value!r} must be a number, or inf or -inf")
         return float(value)
