@@ -175,3 +175,12 @@ def sentence_case(text: str) -> str:
     ('Acutance ratio', '−ELBO')
     """
     return text[:1].upper() + text[1:]
+
+
+def finite(value: float) -> float | None:
+    """A number, or None for NaN and infinity.
+
+    >>> finite(1.5), finite(math.nan)
+    (1.5, None)
+    """
+    return value if math.isfinite(value) else None

@@ -36,6 +36,7 @@ STATUSES: Final = (STATUS_DONE, STATUS_FAILED)
 FINAL: Final = "final/"
 MEAN, CI_LOW, CI_HIGH, COUNT = "mean/", "ci_low/", "ci_high/", "n"
 SECONDS: Final = "total_seconds"  # wall time of a cell; a history may have seconds of its own
+POINT: Final = "point/"  # before a metric of the history that was measured at a point of training, on a part of the images
 NON_FINITE: Final = "non_finite"  # how many values of a run came out NaN or inf
 
 # A study's parent run says how far it is: params of what was asked, metrics of what was written when it ended.
@@ -66,6 +67,8 @@ HISTORY_COLUMNS: Final = ("key", EPOCH, "metric", "value")
 PICTURES: Final = "pictures.npz"
 HISTORY: Final = "history.json"
 WEIGHTS: Final = "weights.safetensors"
+PER_IMAGE: Final = "per_image.npz"  # of a cell: the values that its metrics are the means of
+REFERENCES: Final = "references.json"  # of a study: floors, ceilings and what else the images alone give
 REPORT: Final = "report"
 MODEL: Final = "model"
 STUDY_FILE: Final = "study.toml"

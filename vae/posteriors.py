@@ -45,6 +45,11 @@ class Reading:
     kl_factor: float
     words: str
 
+    @property
+    def consistent(self) -> bool:
+        """Whether the KL term is the true one of what is sampled."""
+        return self.kl_factor == 2 * self.std_factor
+
 
 POSTERIORS: Mapping[str, Reading] = MappingProxyType(
     {

@@ -2,18 +2,25 @@
 
 A model wins its own objective by construction: an arm trained on squared error has the lower squared error at its
 rate, whatever its pictures look like. Such a metric is shown for every arm, but it never orders arms of different
-losses.
+losses (`refusal`). Arms of one loss may differ in what else makes an objective: the weight of KL, and whether the KL
+is that of what is sampled. `winner` compares a metric with the whole objective of two arms.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from vae.arms import Arm
 from vae.metrics.catalogue import CATALOGUE
+from vae.posteriors import POSTERIORS
 
-# A loss with a fitted scale is a monotone function of the plain one: it owns the same metrics.
+FIRST: Final = "first"
+SECOND: Final = "second"
+# A loss with a fitted scale is a monotone function of the plain one, image set by image set: it owns the same metrics.
+# Its weight of KL has another meaning, since the scale is fitted beside it.
 SAME_AS: Final[Mapping[str, str]] = MappingProxyType({"gaussian-calibrated": "mse", "laplace-calibrated": "mae"})
 
 
@@ -35,3 +42,67 @@ def refusal(metric: str, losses: Iterable[str]) -> str:
         f"{metric} is what the {owner} arms are trained on: they win it by construction, "
         f"so it cannot rank them against {rivals} arms."
     )
+
+
+def winner(metric: str, a: Arm, b: Arm, beta_eff_a: float | None, beta_eff_b: float | None) -> str:
+    """Which of two arms wins the metric by construction: 'first', 'second', or '' for neither.
+
+    beta_eff_a, beta_eff_b: the weights of KL when both terms are summed; None where not known.
+
+    A metric that is a distortion: arms of its loss win it against others; of two such arms, the one with the smaller
+    weight of KL, since the distortion at the optimum does not fall with the weight. A metric that is a whole objective,
+    distortion + w · rate: an arm that minimises just this wins it against any that does not; where none does, arms of
+    the loss win against others, and of two such arms, both weights on one side of w, the one nearer to w. Arms of one
+    loss are ordered only where their models are alike; what a larger model does is no construction.
+
+    >>> paper, collapsed = Arm(), Arm(reduction="mean")
+    >>> winner("neg_elbo", paper, collapsed, 1.0, 39.2), winner("ssim", paper, collapsed, 1.0, 39.2)
+    ('first', '')
+    """
+    known = CATALOGUE.get(metric)
+    if known is None or not known.own_objective:
+        return ""
+    arms, weights = (a, b), (beta_eff_a, beta_eff_b)
+    own = [SAME_AS.get(arm.loss, arm.loss) == known.own_objective for arm in arms]
+    target = known.own_beta_eff
+    if target is not None:
+        least = [of_loss and _minimises(arm, at, target) for of_loss, arm, at in zip(own, arms, weights)]
+        if any(least):
+            return _of(*least)
+    if own[0] != own[1]:
+        return _of(*own)
+    if not all(own) or not _on_one_path(a, b, true_rate=target is not None):
+        return ""
+    return _nearer(beta_eff_a, beta_eff_b, target or 0.0)
+
+
+def _of(first: bool, second: bool) -> str:
+    return "" if first == second else FIRST if first else SECOND
+
+
+def _minimises(arm: Arm, beta_eff: float | None, target: float) -> bool:
+    """Whether an arm of the metric's loss has the metric's weight of KL, and the true KL."""
+    return beta_eff is not None and _same(beta_eff, target) and _true_rate(arm)
+
+
+def _on_one_path(a: Arm, b: Arm, *, true_rate: bool) -> bool:
+    """Whether two arms of one loss differ, as far as their objective goes, in the weight of KL alone."""
+    true = _true_rate(a) and _true_rate(b)
+    alike = a.loss == b.loss and a.model == b.model
+    return alike and (true or (not true_rate and a.posterior == b.posterior))
+
+
+def _true_rate(arm: Arm) -> bool:
+    """Whether the KL term is that of what is sampled. A model's own posterior is taken at its word."""
+    return POSTERIORS[arm.posterior].consistent
+
+
+def _nearer(first: float | None, second: float | None, target: float) -> str:
+    """Which weight lies nearer to the target, both on one side of it."""
+    if first is None or second is None or _same(first, second) or (first - target) * (second - target) < 0:
+        return ""
+    return FIRST if abs(first - target) < abs(second - target) else SECOND
+
+
+def _same(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=1e-6)

@@ -42,8 +42,10 @@ def explain(
 
 def _address(loc: Loc, file: str, data: Mapping[str, Any]) -> str:
     """Where in the file: the claim by its id, the leg by its number where there are several, then the table."""
-    if len(loc) > 2 and loc[0] == "margins" and loc[2] != "[key]":
+    if len(loc) > 1 and loc[0] == "margins" and loc[-1] != "[key]":
         return f"claims file {file}, [margins.{loc[1]}]"
+    if loc[0] == "registration":
+        return f"claims file {file}, [registration]"
     if loc[0] != "claim" or len(loc) < 2:
         return f"claims file {file}"
     claim = data["claim"][loc[1]]

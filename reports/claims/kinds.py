@@ -4,18 +4,23 @@
                                 equal beta_eff, for every arm that `a` matches), or a number `reference`
     trend                       a metric, arms `a` with beta left open, `direction = "falls"` or `"rises"`
     anchor                      a metric, one arm `a`, a published number `reference`
+    predicted                   one arm `a` and a `prediction`, whose number is computed from the training images (see
+                                `reports.claims.predictions`); one that predicts a beta is of kind `predicted-beta`
     identity, fact              `check`: the name of a computation in `reports.claims.checks`
 
-All but the last two need a margin with its reason. A new kind is one entry of `KINDS` here, and its words in
+All but the last two need a margin with its reason: `margin` in the metric's units, or `share` and `of`
+(`reports.claims.margins`); of `predicted-beta`, in ln beta. A new kind is one entry of `KINDS` here, and its words in
 `reports.claims.words` where none of those fit. One that is measured in a way of its own is also a `Measure`, and an
 entry in the table of `reports.judging.differences`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from operator import add
 from types import MappingProxyType
 from typing import Final
 
@@ -28,6 +33,7 @@ FALLS: Final = "falls"
 DIRECTIONS: Final = (FALLS, "rises")
 _MEASURED: Final = ("metric", "a", "margin", "reason")
 _AGAINST: Final = ("b", "twin", "reference")
+_PREDICTED: Final = ("prediction",)
 
 
 class Measure(Enum):
@@ -35,6 +41,7 @@ class Measure(Enum):
 
     ARMS = auto()  # two arms, paired by seed, or one arm beside a number
     SLOPE = auto()  # slope over ln beta, seed by seed
+    CROSSING = auto()  # ln of the beta at which the rate falls to the threshold of collapse, seed by seed
     CHECK = auto()  # by code: no cell is read
 
 
@@ -46,7 +53,8 @@ class Kind:
     region: (margin, direction) -> where the effect is to lie. places: where it may be judged. zero_margin: whether 0 is
     a margin. by_value: decided by the side of the margin on which the mean lies, whatever the number of seeds.
     effect: a clause; consequence: (effect, supported) -> the tail of the sentence, from its colon. axis: (label of the
-    metric, its unit, reference) -> the words on the axis of an effect.
+    metric, its unit, reference) -> the words on the axis of an effect. level: (reference, effect) -> where an arm
+    stands that is compared with a number. unit: of its effects and margins; None where it is the metric's.
     """
 
     name: str
@@ -58,9 +66,12 @@ class Kind:
     places: tuple[str, ...] = (NOMINAL,)
     zero_margin: bool = True
     by_value: bool = False
+    at_floor_too: bool = False  # of the latents: an arm that carries nothing may be what is claimed
     effect: Callable[[EffectText], str] = words.difference
     consequence: Callable[[EffectText, bool], str] = words.excess
     axis: Callable[[str, str, float | None], str] = words.difference_axis
+    level: Callable[[float, float], float] = add
+    unit: str | None = None
 
     @property
     def computed(self) -> bool:
@@ -76,7 +87,7 @@ class Kind:
 _GREATER: Final = Kind(
     "greater",
     needs=_MEASURED,
-    forbids=("check", "direction"),
+    forbids=("check", "direction", *_PREDICTED),
     region=lambda margin, _: Region.above(margin),
     one_of=_AGAINST,
     places=CLAIM_PLACES,
@@ -89,10 +100,20 @@ _EQUIVALENT: Final = replace(
     effect=words.change,
     consequence=words.equality,
 )
+_OF_PREDICTION: Final = replace(
+    _EQUIVALENT,
+    name="predicted",
+    needs=(*_MEASURED, *_PREDICTED),
+    forbids=("check", "b", "direction", "twin"),
+    one_of=(),
+    places=(NOMINAL,),
+    effect=words.predicted,
+    consequence=words.nearness,
+)
 _FACT: Final = Kind(
     "fact",
     needs=("check",),
-    forbids=("metric", "a", "b", "reference", "margin", "direction", "reason", "twin"),
+    forbids=("metric", "a", "b", "reference", "margin", "direction", "reason", "twin", "share", "of", *_PREDICTED),
     region=lambda margin, direction: Region(),
     measure=Measure.CHECK,
 )
@@ -103,7 +124,7 @@ _ALL: Final = (
     Kind(
         "trend",
         needs=(*_MEASURED, "direction"),
-        forbids=("check", *_AGAINST),
+        forbids=("check", *_AGAINST, *_PREDICTED),
         region=lambda margin, direction: Region.below(margin) if direction == FALLS else Region.above(margin),
         measure=Measure.SLOPE,
         effect=words.slope,
@@ -113,10 +134,20 @@ _ALL: Final = (
         _EQUIVALENT,
         name="anchor",
         needs=(*_MEASURED, "reference"),
-        forbids=("check", "b", "direction", "twin"),
+        forbids=("check", "b", "direction", "twin", *_PREDICTED),
         one_of=(),
         places=(NOMINAL,),
         by_value=True,
+    ),
+    _OF_PREDICTION,
+    replace(
+        _OF_PREDICTION,
+        name="predicted-beta",
+        measure=Measure.CROSSING,
+        effect=words.predicted_beta,
+        axis=words.predicted_beta_axis,
+        level=lambda reference, effect: reference * math.exp(effect),
+        unit="1",  # of ln beta
     ),
     replace(_FACT, name="identity"),
     _FACT,

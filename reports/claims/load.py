@@ -1,8 +1,21 @@
 """Claims as data: a TOML file says which sentences are judged, on what, against what, by how much.
 
-    [margins.acutance_ratio]                  # the least difference that matters, once per metric
+    [margins.acutance_ratio]                  # the least difference that matters, once per metric: in its units,
     margin = 0.02
     reason = "two per cent of the original's sharpness"
+
+    [margins.ssim]                            # or as a share of a range of the data set; see `reports.claims.margins`
+    share = 0.01
+    of = "floor to ceiling"
+    reason = "a hundredth of the way from the mean image to the originals"
+
+    [matched_rate]                            # where arms are compared at equal rate: at shares of the rates that all
+    shares = [0.25, 0.5, 0.75]                # their curves reach, or at `rates` in nats
+    betas = [0.1, 0.25, 0.5, 1, 2, 4]         # trained where a curve has fewer than two betas
+
+    [registration]                            # if the hash of the claims was registered elsewhere before the run
+    where = "https://osf.io/abcde"
+    when = "2026-11-20"
 
     [[claim]]
     id = "mae-sharper"
@@ -14,9 +27,30 @@
     b = { loss = "mse", beta = 1 }
 
 A conjunction writes its comparisons as `[[claim.leg]]` tables instead. A leg with `counted = false` is shown beside
-the claim and does not decide it. What each kind needs stands in `reports.claims.kinds`.
+the claim and does not decide it. Words that can be taken in two senses have legs with a `reading`; each sense is judged
+by its own legs:
 
-Claims are fixed before a run: `claims_hash` is logged with the study.
+    [[claim.leg]]
+    reading = "reconstructions"
+    metric = "ssim"
+
+A number that is computed from the training images, and then met or not:
+
+    [[claim]]
+    id = "rate-of-mse"
+    quote = "A linear VAE is probabilistic PCA"
+    kind = "predicted"
+    prediction = "ppca-rate"                  # one of `reports.claims.predictions.PREDICTIONS`
+    metric = "rate"
+    a = { loss = "mse", beta = 1 }
+    share = 0.25
+    of = "prediction"
+    reason = "a quarter of what is predicted"
+
+What each kind needs stands in `reports.claims.kinds`.
+
+Claims are fixed before a run. `reports.claims.resolve` turns shares and predictions into numbers of the data set, and
+`claims_hash` of what comes out is logged with the study.
 """
 
 from __future__ import annotations
@@ -28,26 +62,43 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from reports.claims.errors import explain, where
 from reports.claims.kinds import KINDS
+from reports.claims.margins import RANGES, check_form
 from reports.claims.model import Claim, Leg, Says
-from reports.claims.rules import MetricName, NotNegative, Positive, Strict
+from reports.claims.predictions import PREDICTIONS
+from reports.claims.registration import Registration
+from reports.claims.rules import Inside, MetricName, NotNegative, Positive, Share, Strict, Text, one_of
 from vae.errors import UserError, closest, not_one_of
 from vae.metrics.catalogue import CATALOGUE
 
 _BUNDLED: Final = Path(__file__).parent
-_LEG_KEYS: Final = ("metric", "a", "b", "twin", "reference", "direction", "margin", "reason", "check", "says")
+_LEG_KEYS: Final = (
+    *("metric", "a", "b", "twin", "reference", "direction", "margin", "share", "of", "reason"),
+    *("prediction", "check", "says"),
+)
+_ONE_OR_OTHER: Final = {"rates": "shares", "shares": "rates"}
 
 
 class _Margin(Strict):
-    margin: NotNegative
-    reason: Annotated[str, Field(min_length=1)]
+    margin: NotNegative | None = None
+    share: Share | None = None
+    of: Annotated[str, one_of(RANGES)] = ""
+    reason: Annotated[Text, Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _one_form(self) -> _Margin:
+        if self.margin is None and self.share is None and not self.of:
+            raise UserError("margin is missing: give margin in the metric's units, or share and of")
+        check_form(self.margin, self.share, self.of)
+        return self
 
 
 class _MatchedRate(Strict):
     rates: tuple[Positive, ...] = ()
+    shares: tuple[Inside, ...] = ()
     betas: tuple[Positive, ...] = ()
 
 
@@ -56,6 +107,7 @@ class _Shared(Strict, extra="ignore"):
 
     margins: Annotated[dict[MetricName, _Margin], Field(default_factory=dict)]
     matched_rate: _MatchedRate = _MatchedRate()
+    registration: Registration | None = None
 
 
 class _File(_Shared, extra="forbid"):
@@ -67,6 +119,7 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "": tuple(_File.model_fields),
     "margins": tuple(_Margin.model_fields),
     "matched_rate": tuple(_MatchedRate.model_fields),
+    "registration": ("where", "when"),
     "claim": (*(f.alias or name for name, f in Claim.model_fields.items()), *_LEG_KEYS),
     "leg": tuple(Leg.model_fields),
     "says": tuple(Says.model_fields),
@@ -88,6 +141,20 @@ def load_claims(*sources: str | Path, metrics: Collection[str] = CATALOGUE) -> t
         claims += parse_claims(_read(path), file=path.name, metrics=metrics)
         _refuse_repeats(claims, path.name)
     return tuple(claims)
+
+
+def load_registration(source: str | Path) -> Registration | None:
+    """Where the claims of a file were registered, and when; None where the file does not say.
+
+    >>> load_registration("notes") is None
+    True
+    """
+    path = _find(source)
+    data = _read(path)
+    try:
+        return _Shared.model_validate({key: data[key] for key in ("registration",) if key in data}).registration
+    except ValidationError as error:
+        raise explain(error, file=path.name, data=data, keys=_KEYS) from None
 
 
 def parse_claims(data: Mapping[str, Any], *, file: str, metrics: Collection[str] = CATALOGUE) -> tuple[Claim, ...]:
@@ -136,7 +203,12 @@ def _spelt_out(data: Mapping[str, Any], file: str) -> dict[str, Any]:
     if not isinstance(claims, list) or not all(isinstance(claim, dict) for claim in claims):
         return dict(data)  # the model says what is wrong
     shared, margins = data.get("matched_rate", {}), data.get("margins", {})
-    return {**data, "claim": [_with_legs({**shared, **claim}, file, margins) for claim in claims]}
+    return {**data, "claim": [_with_legs(_at_rates(claim, shared), file, margins) for claim in claims]}
+
+
+def _at_rates(claim: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
+    """The claim with the rates and betas of its file, where it has none of its own."""
+    return {key: value for key, value in shared.items() if _ONE_OR_OTHER.get(key) not in claim} | dict(claim)
 
 
 def _with_legs(claim: Mapping[str, Any], file: str, margins: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,12 +222,27 @@ def _with_legs(claim: Mapping[str, Any], file: str, margins: Mapping[str, Any]) 
     kind = {"kind": claim["kind"]} if "kind" in claim else {}
     legs = [own] if own else rest.get("leg")
     if isinstance(legs, list):
-        rest["leg"] = [_with_defaults({**kind, **leg}, margins) if isinstance(leg, dict) else leg for leg in legs]
+        rest["leg"] = [_with_defaults({**kind, **leg}, margins, place) if isinstance(leg, dict) else leg for leg in legs]
     return rest
 
 
-def _with_defaults(leg: dict[str, Any], margins: Mapping[str, Any]) -> dict[str, Any]:
-    return leg if "margin" in leg else leg | margins.get(str(leg.get("metric")), {})
+def _with_defaults(leg: dict[str, Any], margins: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """The leg with the margin of its metric, where it has none of its own.
+
+    What only `reports.claims.resolve` fills in is refused: a file that is logged again would hold a number of old data.
+    """
+    if "margin" in leg and "share" in leg:
+        raise UserError(
+            f"{place}: margin={leg['margin']!r} and share={leg['share']!r}: give one, a margin in the metric's units "
+            "or a share of a range"
+        )
+    if "reference" in leg and leg.get("prediction") in PREDICTIONS:
+        raise UserError(
+            f"{place}: reference={leg['reference']!r} stands beside prediction={leg['prediction']!r}, which computes it "
+            "from the training images; leave it out, or use kind 'equivalent'"
+        )
+    own = any(key in leg for key in ("margin", "share", "of"))
+    return leg if own else leg | margins.get(str(leg.get("metric")), {})
 
 
 def claims_from_json(dumped: Sequence[Mapping[str, Any]]) -> tuple[Claim, ...]:

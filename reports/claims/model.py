@@ -23,9 +23,11 @@ from pydantic import (
 from reports.claims.checks import CHECKS
 from reports.claims.comparability import refusal
 from reports.claims.kinds import DIRECTIONS, KINDS, Kind, Measure
+from reports.claims.margins import RANGES, check_form, check_range
 from reports.claims.places import CLAIM_PLACES, MATCHED, NOMINAL
+from reports.claims.predictions import PREDICTIONS, check_predicted
 from reports.claims.regions import Region
-from reports.claims.rules import MetricName, NotNegative, Positive, Strict, Text, distinct, one_of
+from reports.claims.rules import Inside, MetricName, NotNegative, Positive, Share, Strict, Text, distinct, one_of
 from reports.claims.selectors import Selector
 from vae.arms import Arm
 from vae.errors import UserError, not_one_of
@@ -61,7 +63,11 @@ class Says(Strict):
 
 
 class Leg(Strict):
-    """One comparison. Without `twin`, an arm whose reduction is left out is a `sum` arm."""
+    """One comparison. Without `twin`, an arm whose reduction is left out is a `sum` arm.
+
+    share, of: the margin as a share of a range (`reports.claims.margins`); `reports.claims.resolve` adds the margin in
+    units, and the reference of a prediction. reading: which sense of the claim's words the leg belongs to.
+    """
 
     kind: KindByName
     label: Text = ""
@@ -72,17 +78,28 @@ class Leg(Strict):
     reference: Annotated[FiniteFloat | None, Field(strict=True)] = None
     direction: Annotated[str, one_of(("", *DIRECTIONS))] = ""
     margin: NotNegative | None = None
+    share: Share | None = None
+    of: Annotated[str, one_of(("", *RANGES))] = ""
     reason: Text = ""
+    prediction: Annotated[str, one_of(("", *PREDICTIONS))] = ""
+    reading: Text = ""
     check: Annotated[str, one_of(("", *CHECKS))] = ""
     counted: StrictBool = True
     says: Says = Says()
 
     @model_validator(mode="before")
     @classmethod
-    def _of_sum_arms(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping) or given.get("twin"):
+    def _spelt_out(cls, given: Any) -> Any:
+        """With the reductions that are left out, and the kind that its prediction is judged as."""
+        if not isinstance(given, Mapping):
             return given
-        return {key: _summed(value) if key in ("a", "b") else value for key, value in given.items()}
+        full = dict(given)
+        prediction = PREDICTIONS.get(str(full.get("prediction")))
+        if prediction is not None and full.get("kind") in {known.kind for known in PREDICTIONS.values()}:
+            full["kind"] = prediction.kind
+        if not full.get("twin"):
+            full |= {key: _summed(full[key]) for key in ("a", "b") if key in full}
+        return full
 
     @model_validator(mode="after")
     def _complete(self) -> Leg:
@@ -95,6 +112,7 @@ class Leg(Strict):
         """Refuse what the kind forbids, and what it needs and lacks."""
         kind = f"kind={self.kind.name!r}"
         given = {key for key, value in self if value is not None and value is not False and value != ""}  # 0 is given
+        given |= {"margin"} & set(kind.needs) if self.share is not None else set()
         lacking = next((key for key in self.kind.needs if key not in given), None)
         if lacking is not None:
             hint = f" (or a table [margins.{self.metric}])" if lacking in ("margin", "reason") else ""
@@ -106,11 +124,26 @@ class Leg(Strict):
         if self.kind.one_of and len(chosen) != 1:
             choice = ", ".join(map(repr, self.kind.one_of))
             raise UserError(f"{' and '.join(chosen) or 'none'} given: {kind} needs exactly one of {choice}")
+        self._check_margin()
         if self.margin == 0 and not self.kind.zero_margin:
             raise UserError(f"margin=0 leaves no room for {kind}: give the least difference that matters")
 
+    def _check_margin(self) -> None:
+        resolved = self.share is not None and self.margin is not None  # as logged: the margin is the share, in units
+        check_form(None if resolved else self.margin, self.share, self.of)
+        if self.share is not None and self.kind.measure is Measure.CROSSING:
+            raise UserError(
+                f"share={self.share:g} of {self.of!r}: prediction={self.prediction!r} is compared in ln beta, of which "
+                "no range is known; write margin = 0.22 for a quarter more or less"
+            )
+        if self.of:
+            check_range(self.of, self.metric, predicted=bool(self.prediction))
+
     def _check_arms(self) -> None:
         a = self.a or Selector()
+        if self.prediction:
+            check_predicted(self.prediction, self.metric, a)
+            return
         if self.twin and a.reduction == "sum":
             raise UserError(
                 "a.reduction='sum' with twin=true: a ‘sum’ arm is its own twin; name another reduction, such as 'mean'"
@@ -129,8 +162,8 @@ class Leg(Strict):
 
     def _check_pair(self, a: Selector, b: Selector) -> None:
         reason = refusal(self.metric, [str(a.loss), str(b.loss)])
-        if reason:
-            raise UserError(f"metric={self.metric!r} is refused: {reason}")
+        if reason and self.counted:
+            raise UserError(f"metric={self.metric!r} is refused: {reason} With counted=false it is shown all the same.")
         if a.same_as(b):
             also = "" if a == b else f", also written b={_shown(b)}"
             raise UserError(
@@ -144,13 +177,27 @@ class Leg(Strict):
         return tuple(selector for selector in (self.a, self.b) if selector is not None)
 
     @property
+    def resolved(self) -> bool:
+        """Whether its margin is in units, and its reference a number, as far as it needs them."""
+        return (self.share is None or self.margin is not None) and (not self.prediction or self.reference is not None)
+
+    @property
     def region(self) -> Region:
-        """Where the effect is to lie."""
+        """Where the effect is to lie. Raises UserError where the margin is a share that has no units yet."""
+        if not self.resolved:
+            what = f"share={self.share:g} of {self.of!r}" if self.margin is None else f"prediction={self.prediction!r}"
+            raise UserError(
+                f"{self.label or self.metric}: {what} is no number yet; resolve the claims with the study's references"
+            )
         return self.kind.region(self.margin or 0.0, self.direction)
 
 
 class Claim(Strict):
-    """A sentence to be judged. rates, betas: of matched-rate comparisons, nats and weights of KL."""
+    """A sentence to be judged.
+
+    rates, shares, betas: of matched-rate comparisons. Rates in nats, or shares of the rates that all curves reach, one
+    of the two; betas are weights of KL, trained where a curve is needed.
+    """
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
     quote: Annotated[Text, Field(min_length=1)]
@@ -159,9 +206,15 @@ class Claim(Strict):
     expect: str = ""
     notes: tuple[str, ...] = ()
     needs: tuple[Select, ...] = ()
-    rates: Annotated[tuple[Positive, ...], Field(min_length=1), AfterValidator(distinct)] = RATES
+    rates: Annotated[tuple[Positive, ...], AfterValidator(distinct)] = RATES
+    shares: Annotated[tuple[Inside, ...], AfterValidator(distinct)] = ()
     betas: Annotated[tuple[Positive, ...], Field(min_length=LEAST_CURVE), AfterValidator(distinct)] = BETAS
     legs: Annotated[tuple[Leg, ...], Field(alias="leg", min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rates_or_shares(cls, given: Any) -> Any:
+        return {"rates": (), **given} if isinstance(given, Mapping) and given.get("shares") else given
 
     @field_validator("needs", mode="before")
     @classmethod
@@ -183,9 +236,30 @@ class Claim(Strict):
         vague = next((selector for selector in self.needs if not selector.names_one or selector.tuned), None)
         if vague is not None:
             raise UserError(f"needs {_shown(vague)} must name one arm to train: loss and beta (or beta_eff)")
+        if bool(self.rates) == bool(self.shares):
+            raise UserError(
+                f"rates={list(self.rates)} and shares={list(self.shares)}: give one, rates in nats or shares of the "
+                "rates that all curves reach"
+            )
+        self._check_readings()
         for leg in self.legs:
             _check_places(leg, self.places)
         return self
+
+    def _check_readings(self) -> None:
+        """Every leg belongs to a reading or none does; each reading has a leg that decides it."""
+        if len(self.readings) > 1 and "" in self.readings:
+            without = next(i for i, leg in enumerate(self.legs) if not leg.reading)
+            named = [reading for reading in self.readings if reading]
+            raise UserError(f"leg {without + 1} has no reading, and others have: name its reading, such as {named[0]!r}")
+        for reading in self.readings:
+            if not any(leg.counted for leg in self.legs if leg.reading == reading):
+                raise UserError(f"reading={reading!r}: every leg of it has counted=false; nothing would decide it")
+
+    @property
+    def readings(self) -> tuple[str, ...]:
+        """The readings of the claim in their order; ("",) where it has but one sense."""
+        return tuple(dict.fromkeys(leg.reading for leg in self.legs))
 
 
 def check_base(claims: Iterable[Claim], base: Arm) -> None:

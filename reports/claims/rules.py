@@ -50,6 +50,15 @@ def _not_negative(value: object, info: ValidationInfo) -> float:
     return float(finite_number(str(info.field_name), value, least=0))
 
 
+def _share(value: object, info: ValidationInfo) -> float:
+    share = float(finite_number(str(info.field_name), value, above=0))
+    if share > 1:
+        raise UserError(
+            f"{info.field_name}={value!r} must be a share, at most 1. Was {share / 100:g} meant, {share:g} per cent?"
+        )
+    return share
+
+
 def distinct(values: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
     """A value named twice would count twice."""
     twice = next((value for i, value in enumerate(values) if value in values[:i]), None)
@@ -62,5 +71,7 @@ def distinct(values: tuple[float, ...], info: ValidationInfo) -> tuple[float, ..
 
 Text = Annotated[str, AfterValidator(_not_blank)]  # empty where the key is left out
 MetricName = Annotated[str, AfterValidator(_known_metric)]  # any, where no names are given to check against
+Share = Annotated[float, PlainValidator(_share)]
+Inside = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False, strict=True)]  # of a range, ends left out
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 NotNegative = Annotated[float, PlainValidator(_not_negative)]

@@ -16,7 +16,7 @@ class EffectText:
 
     size: without its sign; signed: with it; both with their unit. interval: "95 % interval 0.8 to 1.2, 8 seeds", run
     as the words "lower" and "higher" need; signed_interval: with signs. margin: with its unit; empty where it is 0.
-    opposite, beyond_margin: whether the whole interval lies opposite to the claim, and whether by more than the margin.
+    direction: of a refutation, what it shows (`reports.judging.verdict.DIRECTIONS`); else empty.
     level, reference: of an arm that is compared with a number; reference is empty where that number is 0.
     """
 
@@ -29,8 +29,7 @@ class EffectText:
     negative: bool
     rounds_to_zero: bool
     margin: str
-    opposite: bool
-    beyond_margin: bool
+    direction: str
     level: str
     reference: str
 
@@ -52,6 +51,20 @@ def change(effect: EffectText) -> str:
     return f"{effect.opening} is {effect.level}{away} ({effect.interval})"
 
 
+def predicted(effect: EffectText) -> str:
+    """Where an arm stands, and how far from what was predicted of it."""
+    way = "below" if effect.negative else "above"
+    away = f"{effect.size} {way} the {effect.reference or '0'} predicted from the training images"
+    return f"{effect.opening} is {effect.level}, {away} ({effect.interval})"
+
+
+def predicted_beta(effect: EffectText) -> str:
+    """At which beta the rate collapses, and how far that is from the beta predicted."""
+    where = f"falls to the threshold of collapse at beta {effect.level}"
+    away = f"{effect.signed} in ln β from the {effect.reference} predicted from the training images"
+    return f"{effect.opening} {where}, {away} ({effect.signed_interval})"
+
+
 def slope(effect: EffectText) -> str:
     """How steeply it falls or rises along beta."""
     way = "falls" if effect.negative else "rises"
@@ -59,14 +72,17 @@ def slope(effect: EffectText) -> str:
 
 
 def excess(effect: EffectText, supported: bool) -> str:
-    """Of a claim of a direction: more than the margin, or not, and no more than its interval shows."""
+    """Of a claim of a direction: more than the margin; or the opposite, or no difference that matters."""
     margin = effect.margin
     if supported:
         return f": more than the {margin} that matters" if margin else ""
-    if not effect.opposite:
-        return f": not more than the {margin} that would matter" if margin else ": no such difference"
-    beyond = f", by more than the {margin} that matters" if effect.beyond_margin and margin else ""
-    return f": opposite to the claim{beyond}"
+    if effect.direction == "the opposite":
+        return f": the opposite holds, by more than the {margin} that matters" if margin else ": the opposite holds"
+    if not margin:
+        return ": no such difference"
+    if effect.direction == "no difference that matters":
+        return f": less than the {margin} that would matter, either way"
+    return f": not more than the {margin} that would matter"
 
 
 def equality(effect: EffectText, supported: bool) -> str:
@@ -74,6 +90,13 @@ def equality(effect: EffectText, supported: bool) -> str:
     if supported:
         return f": within ±{effect.margin}, no difference that matters"
     return f": more than the ±{effect.margin} that would pass as equal"
+
+
+def nearness(effect: EffectText, supported: bool) -> str:
+    """Of a prediction: within the margin of it, or not."""
+    if supported:
+        return f": within ±{effect.margin} of the prediction"
+    return f": more than ±{effect.margin} from the prediction"
 
 
 def difference_axis(label: str, unit: str, reference: float | None) -> str:
@@ -94,6 +117,15 @@ def slope_axis(label: str, unit: str, reference: float | None) -> str:
     'slope of rate on ln β (nats)'
     """
     return f"slope of {label} on ln β{_in(unit)}"
+
+
+def predicted_beta_axis(label: str, unit: str, reference: float | None) -> str:
+    """Of a beta beside the one predicted.
+
+    >>> predicted_beta_axis("rate", "nats", 8.55)
+    'ln β of collapse − ln 8.55'
+    """
+    return f"ln β of collapse − ln {setting(reference or 0.0)}"
 
 
 def _in(unit: str) -> str:

@@ -6,9 +6,11 @@ import math
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
 from reports.claims.selectors import Selector
+from reports.judging.luck import Array, total_of
 from reports.judging.verdict import Count
 from tracking import schema
 from vae.arms import Arm, find
@@ -19,6 +21,7 @@ from vae.metrics.latents import COLLAPSED
 _REQUIRED: Final = ("loss", "reduction", "beta", "seed", "status")
 
 Row = Mapping[Hashable, Any]
+PerImage = Mapping[str, Mapping[str, Array]]
 
 
 class Cells:
@@ -26,15 +29,23 @@ class Cells:
 
     base: the arm whose values hold where the frame has no column of a factor, or no value in it. planned: one row per
     cell asked for, columns arm, seed, and, of arms that the frame may not have, factors, beta_eff and origin; without
-    it every arm is taken to be asked for at every seed of the frame.
+    it every arm is taken to be asked for at every seed of the frame. per_image: key of a cell -> metric -> the values
+    behind it, as `tracking.reader.read_per_image`.
     Raises UserError for missing columns and for a cell that is there twice.
     """
 
-    def __init__(self, frame: pd.DataFrame, planned: pd.DataFrame | None = None, base: Arm | None = None) -> None:
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        planned: pd.DataFrame | None = None,
+        base: Arm | None = None,
+        per_image: PerImage | None = None,
+    ) -> None:
         missing = [name for name in _REQUIRED if name not in frame.columns]
         if missing:
             raise UserError(f"frame lacks the columns {missing}; it has {list(frame.columns)}")
         self.base = base or Arm()
+        self._per_image = per_image or {}
         self.columns = frozenset(frame.columns)
         self.rows: dict[Arm, dict[int, Row]] = {}
         self._arms: dict[tuple[tuple[str, Any], ...], Arm] = {}  # settings of a row -> its arm
@@ -107,6 +118,34 @@ class Cells:
         """seed -> value, of the cells that are done and hold a finite value."""
         rows = self.rows[arm].items()
         return {seed: float(row[metric]) for seed, row in rows if _done(row) and _finite(row.get(metric))}
+
+    def failed(self, arm: Arm) -> frozenset[int]:
+        """The seeds at which the arm's cell failed."""
+        return frozenset(seed for seed, row in self.rows[arm].items() if not _done(row))
+
+    def behind(self, arm: Arm, metric: str) -> dict[int, Array]:
+        """seed -> the values that the metric is the mean of: (k,) by image, (K, k) by classifier and image, or (K, 1).
+
+        Seeds of which none were kept are left out.
+        """
+        values = {seed: self._kept(row).get(metric) for seed, row in self.rows[arm].items() if _done(row)}
+        by_image = self.images(arm, metric) is not None
+        return {
+            seed: np.asarray(array, dtype=float) if by_image else np.asarray(array, dtype=float).reshape(-1, 1)
+            for seed, array in values.items()
+            if array is not None
+        }
+
+    def images(self, arm: Arm, metric: str) -> int | None:
+        """Over how many images the metric is the mean; None where it is no such mean, or it is not known."""
+        counts = (total_of(self._kept(row), metric) for row in self.rows[arm].values())
+        return next((count for count in counts if count is not None), None)
+
+    def _kept(self, row: Row) -> Mapping[str, Array]:
+        return self._per_image.get(str(row.get("key")), {})
+
+    def epochs(self, arm: Arm) -> int:
+        return int(arm["training.epochs"])
 
     def count(self, arm: Arm, metric: str) -> Count:
         """How many seeds of this arm are done, failed, missing, or done without the metric."""

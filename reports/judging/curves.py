@@ -4,7 +4,7 @@ At one beta the losses spend very different rates (at beta 1, BCE about twice wh
 mixes the loss with the rate. A *curve* is rate and metric of one seed of one loss as functions of ln beta, each through
 its points by a monotone cubic (Fritsch & Carlson 1980: no overshoot between points, straight lines through two). At a
 rate the curve's ln beta is found first, then the metric there. Nothing is extrapolated: a rate counts only where both
-curves reach it, in every seed.
+curves reach it, in every seed. The rates are given, or are shares of the range that all curves have in common.
 """
 
 from __future__ import annotations
@@ -89,12 +89,62 @@ def common_rates(curves: Iterable[Curve], rates: Sequence[float]) -> tuple[float
     return tuple(rate for rate, column in zip(rates, reached.T) if column.all())
 
 
+def common_support(curves: Iterable[Curve]) -> tuple[float, float] | None:
+    """The rates that all curves span: the largest of their least rates, the smallest of their largest; None if empty.
+
+    >>> common_support([Curve((1, 2), (12, 4), (0, 1)), Curve((1, 2), (25, 9), (0, 1))])
+    (9, 12)
+    """
+    spans = [(min(curve.rate), max(curve.rate)) for curve in curves]
+    if not spans:
+        return None
+    low, high = max(low for low, _ in spans), min(high for _, high in spans)
+    return (low, high) if low < high else None
+
+
+def rates_at(curves: Iterable[Curve], shares: Sequence[float]) -> tuple[float, ...]:
+    """The rates at these shares of the common support, 0 its low end; none where it is empty.
+
+    >>> rates_at([Curve((1, 2), (12, 4), (0, 1)), Curve((1, 2), (25, 9), (0, 1))], [0.5])
+    (10.5,)
+    """
+    support = common_support(curves)
+    return () if support is None else tuple(support[0] + share * (support[1] - support[0]) for share in shares)
+
+
+def crossing(points: Iterable[tuple[float, float]], level: float) -> float:
+    """The beta from which on the rate stays at or below a level, along the rate's monotone cubic over ln beta.
+
+    points: (beta, rate) of one seed, beta > 0, in any order. 0 where the rate is never above the level, infinity where
+    it is above it at the largest beta, NaN without two points that are finite.
+
+    >>> crossing([(1.0, 3.0), (4.0, 1.0), (16.0, 0.0)], 1.0)
+    4.0
+    >>> crossing([(1.0, 3.0), (4.0, 1.0)], 0.5), crossing([(1.0, 3.0), (4.0, 1.0)], 5.0)
+    (inf, 0.0)
+    """
+    line = sorted({beta: rate for beta, rate in points if beta > 0 and math.isfinite(rate)}.items())
+    if len(line) < 2:
+        return math.nan
+    beta, rate = zip(*line)
+    above = [i for i, value in enumerate(rate) if value > level]
+    if not above:
+        return 0.0
+    last = above[-1]
+    if last == len(line) - 1:
+        return math.inf
+    low, high = math.log(beta[last]), math.log(beta[last + 1])
+    roots = PchipInterpolator(np.log(beta), rate).solve(level, extrapolate=False)
+    inside = [root for root in roots if low - _ROUNDING <= root <= high + _ROUNDING]  # NaN, of a level stretch, is not
+    return float(math.exp(min(inside))) if inside else float(beta[last + 1])
+
+
 def matched(
-    first: Mapping[int, Curve], second: Mapping[int, Curve], rates: Sequence[float]
+    first: Mapping[int, Curve], second: Mapping[int, Curve], rates: Sequence[float], shares: Sequence[float] = ()
 ) -> tuple[dict[int, tuple[float, float]], tuple[float, ...]]:
     """Both metrics at equal rate, averaged over the rates inside a seed.
 
-    first, second: seed -> curve. Returns (seed -> (first, second), the rates used): the seeds that both have, at
+    first, second: seed -> curve. shares: in place of rates, of the common support of all these curves. Returns (seed -> (first, second), the rates used): the seeds that both have, at
     the rates that all their curves reach; no seeds where there is no such rate.
 
     >>> a, b = Curve((1, 4), (20, 10), (0.8, 0.6)), Curve((1, 4), (30, 10), (0.9, 0.5))
@@ -103,7 +153,16 @@ def matched(
     ([0.75, 0.65], (15, 20))
     """
     seeds = sorted(first.keys() & second.keys())
-    used = common_rates([curve[seed] for curve in (first, second) for seed in seeds], rates) if seeds else ()
+    curves = [curve[seed] for curve in (first, second) for seed in seeds]
+    used = common_rates(curves, rates_at(curves, shares) if shares else rates) if seeds else ()
     if not used:
         return {}, ()
     return {seed: (float(first[seed].at(used).mean()), float(second[seed].at(used).mean())) for seed in seeds}, used
+
+
+def interpolated(log_beta: Array, values: Array, at: Array) -> Array:
+    """Values along a curve, such as those of every image, by the same monotone cubic in ln beta.
+
+    log_beta: (k,), increasing. values: (k, ...). at: (r,), inside. Returns (r, ...).
+    """
+    return np.asarray(PchipInterpolator(log_beta, values, axis=0)(at))

@@ -1,14 +1,15 @@
-"""From claims and a frame to verdicts: `judge` measures, tests and decides each claim at each place.
+"""From claims and a frame to verdicts: `judge` measures, gates, tests and decides each claim at each place.
 
-The rules stand in `reports.judging.decisions`, the tests in `statistics`, the way from cells to differences in
-`differences`. A claim with several places must hold at each: it gets a verdict of place `overall` first, then one for
-each place. A conjunction carries its comparisons as `legs`, and the numbers of the comparison that decides it: the
-clearest refutation, or else the one nearest to failing.
+The rules stand in `reports.judging.decisions`, the gates in `gates`, the tests in `statistics`, the way from cells to
+differences in `differences`. A claim with several places must hold at each: it gets a verdict of place `overall` first,
+then one for each place. A claim with several readings gets one verdict of all, then those of each reading. A conjunction
+carries its comparisons as `legs`, and the numbers of the comparison that decides it: the clearest refutation, or else
+the one nearest to failing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
@@ -16,15 +17,17 @@ import pandas as pd
 
 from reports.claims.model import Claim, check_base
 from reports.claims.places import OVERALL
+from reports.claims.references import References
 from reports.judging import sentences
-from reports.judging.cells import Cells
-from reports.judging.comparisons import ClaimAtPlace, Rules, at_places, judged, ref
-from reports.judging.decisions import Family, conjunction, together
-from reports.judging.verdict import INCONCLUSIVE, REFUTED, Sensitivity, Verdict
-from reports.numbers import listed, setting
+from reports.judging.cells import Cells, PerImage
+from reports.judging.comparisons import ClaimAtPlace, Rules, Study, at_places, judged, ref
+from reports.judging.convergence import points_of
+from reports.judging.decisions import Family, across_readings, alpha_at, conjunction, together
+from reports.judging.floors import Floors
+from reports.judging.normality import normality
+from reports.judging.verdict import INCONCLUSIVE, INSUFFICIENT, REFUTED, Sensitivity, Verdict
+from reports.numbers import listed
 from vae.arms import Arm
-from vae.metrics.catalogue import CATALOGUE, Metric
-from vae.metrics.latents import COLLAPSED
 
 
 def judge(
@@ -34,41 +37,50 @@ def judge(
     base: Arm | None = None,
     alpha: float = 0.05,
     planned: pd.DataFrame | None = None,
-    catalogue: Mapping[str, Metric] = CATALOGUE,
+    references: References | None = None,
+    per_image: PerImage | None = None,
+    history: pd.DataFrame | None = None,
+    looks: int = 1,
 ) -> list[Verdict]:
-    """The verdict of each claim at each place, in the order of the claims; `headlines` picks one of each.
+    """The verdict of each claim at each place and reading, in the order of the claims; `headlines` picks one of each.
 
     frame: one row per cell, columns as in `tracking.schema`, failed cells with NaN metrics. base: the arm whose values
     hold where the frame has no column of a factor and a claim does not name it; by default, the defaults. alpha: level
-    of the tests. planned: columns arm and seed, the cells asked for, so that missing ones are counted. catalogue:
-    metric -> unit and label.
+    of the tests at a first look; looks: how many reports were made with other seeds, this one included. planned:
+    columns arm and seed, the cells asked for, so that missing ones are counted. references: floors and ceilings of the
+    images; without them no arm is known to be at the floor. per_image: key of a cell -> metric -> the values behind
+    it; without them the seeds alone are in the intervals. history: columns key, epoch, metric, value; without points of
+    training in it, nothing is said of convergence.
 
     Raises UserError as `Cells` and `check_base` do.
     """
-    cells = Cells(frame, planned, base)
+    cells = Cells(frame, planned, base, per_image)
     check_base(claims, cells.base)
-    cases = [case for claim in claims for case in at_places(claim, cells)]
-    family_p = [case.family_p(alpha) for case in cases]
+    study = Study(cells, Floors(references), points_of(frame, history, planned, base))
+    cases = [case for claim in claims for case in at_places(claim, study)]
+    ranks = normality(list(one.by_seed.values()) for case in cases for one in case.comparisons).fails
+    level = alpha_at(alpha, looks)
+    family_p = [case.family_p(level) for case in cases]
     verdicts: dict[str, list[Verdict]] = {claim.id: [] for claim in claims}
     for i, case in enumerate(cases):
         others = [p for j, p in enumerate(family_p) if j != i and p is not None]
-        legs = max(1, len(case.tested(alpha)))
+        legs = max(1, len(case.tested(level)))
         family = Family([p_in for p_in, _ in others], [p_out for _, p_out in others], legs)
-        verdicts[case.claim.id].append(_verdict(case, Rules(alpha, family, catalogue, cells.base)))
+        verdicts[case.claim.id].append(_verdict(case, Rules(alpha, looks, family, ranks, study)))
     return [
         replace(verdict, evidence=tuple(dict.fromkeys((*claim.notes, *verdict.evidence))))
         for claim in claims
-        for verdict in _with_overall(claim, verdicts[claim.id])
+        for verdict in _with_wholes(claim, verdicts[claim.id])
     ]
 
 
 def headlines(verdicts: Iterable[Verdict]) -> list[Verdict]:
-    """Of the verdicts of `judge`, the first of each claim: the one for all its places."""
+    """Of the verdicts of `judge`, the first of each claim: the one for all its readings and places."""
     return [next(of_claim) for _, of_claim in groupby(verdicts, key=lambda verdict: verdict.claim.id)]
 
 
 def _verdict(case: ClaimAtPlace, rules: Rules) -> Verdict:
-    verdicts = [judged(case.claim, case.place, comparison, rules) for comparison in case.comparisons]
+    verdicts = [judged(case, comparison, rules) for comparison in case.comparisons]
     if len(verdicts) == 1:
         return verdicts[0]
     whole = _gathered(case.claim, case.place, verdicts)
@@ -76,37 +88,87 @@ def _verdict(case: ClaimAtPlace, rules: Rules) -> Verdict:
 
 
 def _set_aside(case: ClaimAtPlace) -> tuple[str, ...]:
-    """Which comparisons do not count since there was nothing to compare, in a sentence."""
-    labels = dict.fromkeys(one.label for one in case.comparisons if one.leg.counted and not one.counted)
-    if not labels:
-        return ()
-    why = f"both arms are collapsed (rate below {setting(COLLAPSED)} nat) and so equal whatever the weight"
-    return (f"Shown but not counted, since {why}: {listed(labels)}.",)
+    """Which comparisons do not count though they were meant to, each reason in a sentence."""
+    by_reason: dict[str, list[str]] = {}
+    for one in case.comparisons:
+        if one.leg.counted and not one.counted and one.blocked:
+            by_reason.setdefault(one.blocked, []).append(one.label)
+    return tuple(
+        f"Shown but not counted, since {why}: {listed(dict.fromkeys(labels))}." for why, labels in by_reason.items()
+    )
 
 
-def _with_overall(claim: Claim, places: Sequence[Verdict]) -> list[Verdict]:
-    """The verdicts of the places, and before them, where there are several, the one for all."""
-    return [*([_gathered(claim, OVERALL, places)] if len(places) > 1 else []), *places]
+def _with_wholes(claim: Claim, verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
+    """The verdicts of the places, and before them, where there are several, the one for all; so for readings too."""
+    of_readings = [list(places) for _, places in groupby(verdicts, key=lambda verdict: verdict.reading)]
+    wholes = [[_gathered(claim, OVERALL, places), *places] if len(places) > 1 else places for places in of_readings]
+    if len(wholes) > 1:
+        yield _of_readings(claim, [first for first, *_ in wholes])
+    for whole in wholes:
+        yield from whole
 
 
 def _gathered(claim: Claim, place: str, legs: Sequence[Verdict]) -> Verdict:
     """The verdict of several: the numbers of the deciding one, the evidence and the counts of all."""
     counting = [leg for leg in legs if leg.counted]
+    if not counting:
+        reason = "no comparison is left that could decide it"
+        sentence = f"{sentences.NOT_ENOUGH}: {reason}. {legs[0].sentence}"
+        return replace(_like(claim, place, legs[0], legs), verdict=INSUFFICIENT, reason=reason, sentence=sentence)
     word = conjunction(leg.verdict for leg in counting)
     deciding = _deciding(word, counting)
+    return replace(
+        _like(claim, place, deciding, legs),
+        verdict=word,
+        sentence=sentences.of_places(legs) if place == OVERALL else sentences.of_many(word, counting, deciding),
+        settled=_settled(word, counting),
+        sensitivity=together([(leg.verdict, leg.sensitivity or Sensitivity()) for leg in counting]),
+        seeds_to_settle=_enough(counting) if word == INCONCLUSIVE else None,
+    )
+
+
+def _of_readings(claim: Claim, readings: Sequence[Verdict]) -> Verdict:
+    """The verdict of a claim with several readings."""
+    word = across_readings(reading.verdict for reading in readings)
+    deciding = next((reading for reading in readings if reading.verdict == word), readings[0])
+    whole = _like(claim, OVERALL, deciding, readings)
+    settled = _settled(word, readings)
+    words = [(reading.verdict, reading.sensitivity or Sensitivity()) for reading in readings]
+    return replace(
+        whole,
+        reading="",
+        verdict=word,
+        direction=whole.direction if word == REFUTED else "",
+        reason="",
+        sentence=sentences.of_readings(readings),
+        settled=settled,
+        sensitivity=together(words, across_readings),
+        seeds_to_settle=_enough(readings) if word == INCONCLUSIVE else None,
+    )
+
+
+def _like(claim: Claim, place: str, deciding: Verdict, legs: Sequence[Verdict]) -> Verdict:
+    """The deciding one, as the verdict of all legs: their evidence and counts."""
+    counting = [leg for leg in legs if leg.counted] or legs
     return replace(
         deciding,
         claim=ref(claim),
         place=place,
         kind=claim.kind.name,
-        verdict=word,
-        sentence=sentences.of_places(legs) if place == OVERALL else sentences.of_many(word, counting, deciding),
+        counted=True,
         legs=tuple(legs),
         evidence=tuple(dict.fromkeys(note for leg in counting for note in leg.evidence)),
         counts=tuple(dict.fromkeys(count for leg in legs for count in leg.counts)),
-        sensitivity=together([(leg.verdict, leg.sensitivity or Sensitivity()) for leg in counting]),
-        seeds_to_settle=_enough(counting) if word == INCONCLUSIVE else None,
     )
+
+
+def _settled(word: str, legs: Sequence[Verdict]) -> bool | None:
+    """Whether what decides has settled: of a refutation one leg that refutes; else every leg that was followed."""
+    if word == REFUTED:
+        known = [leg.settled for leg in legs if leg.verdict == REFUTED and leg.settled is not None]
+        return any(known) if known else None
+    known = [leg.settled for leg in legs if leg.settled is not None]
+    return all(known) if known else None
 
 
 def _deciding(word: str, legs: Sequence[Verdict]) -> Verdict:

@@ -14,13 +14,15 @@ from reports.claims.model import Says
 from reports.claims.places import MATCHED, NOMINAL
 from reports.claims.words import EffectText
 from reports.judging.names import Subjects
-from reports.judging.verdict import INCONCLUSIVE, INSUFFICIENT, REFUTED, SUPPORTED, Verdict
-from reports.numbers import counted, decimals, listed, number, setting, with_unit
+from reports.judging.verdict import DEPENDS, INCONCLUSIVE, INSUFFICIENT, REFUTED, SUPPORTED, Verdict
+from reports.numbers import counted, decimals, listed, number, sentence_case, setting, with_unit
 
+NOT_ENOUGH: Final = "Insufficient"
 _AT: Final[Mapping[str, str]] = {NOMINAL: "At the settings named", MATCHED: "At equal rate"}
 _BE: Final[Mapping[str, tuple[str, str]]] = {
     SUPPORTED: ("is supported", "are supported"),
     REFUTED: ("is refuted", "are refuted"),
+    DEPENDS: ("depends on the reading", "depend on the reading"),
     INCONCLUSIVE: ("is left open", "are left open"),
     INSUFFICIENT: ("lacks data", "lack data"),
 }
@@ -31,7 +33,7 @@ def compared(verdict: Verdict, kind: Kind, subjects: Subjects, *, label: str, ca
     effect = _effect(verdict, subjects, label)
     clause = kind.effect(effect)
     if verdict.verdict == INSUFFICIENT:
-        return f"Not enough data: {verdict.reason}. So far: {_inner(clause)}."
+        return f"{NOT_ENOUGH}: {verdict.reason}. So far: {_inner(clause)}."
     if verdict.verdict == INCONCLUSIVE:
         clause += _open_end(verdict)
     else:
@@ -42,7 +44,7 @@ def compared(verdict: Verdict, kind: Kind, subjects: Subjects, *, label: str, ca
 def _effect(verdict: Verdict, subjects: Subjects, label: str) -> EffectText:
     """The effect and its neighbours as text, all to the same place."""
     effect, places, unit = verdict.effect or 0.0, _places(verdict), verdict.unit
-    towards, margin = _towards(verdict), verdict.margin or 0.0
+    margin = verdict.margin or 0.0
     opening = f"{subjects.context}, the {label}" if subjects.context else f"The {label}"
     return EffectText(
         opening=f"{opening} of {subjects.first}",
@@ -54,18 +56,10 @@ def _effect(verdict: Verdict, subjects: Subjects, label: str) -> EffectText:
         negative=effect < 0,
         rounds_to_zero=not round(effect, places),
         margin=_margin(verdict) if margin else "",
-        opposite=towards < 0,
-        beyond_margin=towards < -margin,
+        direction=verdict.direction,
         level="" if verdict.reference is None else with_unit(number(verdict.reference + effect, places), unit),
         reference=setting(verdict.reference) if verdict.reference else "",
     )
-
-
-def _towards(verdict: Verdict) -> float:
-    """How far the interval reaches towards the side that a claim of a direction names; negative: all lies opposite."""
-    above = verdict.region is not None and verdict.region[0] is not None
-    nearest = verdict.ci_high if above else verdict.ci_low
-    return ((verdict.effect or 0.0) if nearest is None else nearest) * (1 if above else -1)
 
 
 def _places(verdict: Verdict) -> int:
@@ -83,7 +77,8 @@ def _interval(verdict: Verdict, places: int, *, signed: bool = False) -> str:
     if not signed and (verdict.effect or 0.0) < 0:
         ends = (-verdict.ci_high, -verdict.ci_low)
     low, high = (number(end, places, signed=signed) for end in ends)
-    return f"95 % interval {low} to {high}, {seeds}"
+    images = f" and {counted(verdict.images, 'image')}" if verdict.images else ""
+    return f"95 % interval {low} to {high}, {seeds}{images}"
 
 
 def _margin(verdict: Verdict) -> str:
@@ -96,7 +91,7 @@ def _open_end(verdict: Verdict) -> str:
     if verdict.seeds_to_settle is None:
         return f": too near the margin of {_margin(verdict)} for any reasonable number of seeds to tell"
     seeds = verdict.seeds_to_settle
-    return f": not yet told apart from the margin of {_margin(verdict)}; about {seeds} seeds would settle it"
+    return f": not yet told apart from the margin of {_margin(verdict)}; about {seeds} seeds would be needed to decide"
 
 
 def with_clause(says: Says, word: str, sentence: str) -> str:
@@ -117,6 +112,32 @@ def of_many(word: str, comparisons: Sequence[Verdict], deciding: Verdict) -> str
     numbers = {known: words.count(known) for known in (word, *_BE) if known in words}
     clauses = [f"{count} {_BE[known][count > 1]}" for known, count in numbers.items()]
     return f"Of {len(words)} comparisons, {listed(clauses)}. {deciding.sentence}"
+
+
+def of_readings(readings: Sequence[Verdict]) -> str:
+    """The sentences of a claim's readings: on what the answer depends, then each with its word."""
+    words = {verdict.verdict for verdict in readings}
+    parts = [f"as {verdict.reading}: {verdict.verdict}. {verdict.sentence}" for verdict in readings]
+    opening = "It depends on what is meant. " if {SUPPORTED, REFUTED} <= words else ""
+    return opening + " ".join(f"{sentence_case(part)}" for part in parts)
+
+
+def of_training(verdict: Verdict) -> str:
+    """Whether a comparison has settled, in one sentence; empty where it was not measured during training."""
+    if verdict.settled is None or verdict.moved is None or not verdict.by_epochs:
+        return ""
+    places = _places(verdict)
+    moved = with_unit(number(verdict.moved, places, signed=True), verdict.unit)
+    by = f"the effect moved by {moved}"
+    if len(verdict.levels) > 1 or verdict.reference is not None:
+        most = with_unit(number(abs(verdict.arms_moved or 0.0), places), verdict.unit)
+        by += f" and the arms by up to {most}"
+    earlier = verdict.by_epochs[-2]
+    since = f"epoch {earlier.epochs}" if earlier.epochs else f"{earlier.share:.0%} of training"
+    limit = f" the margin of {_margin(verdict)}" if verdict.margin else " half the interval"
+    if verdict.settled:
+        return f"Settled: since {since} {by}, within{limit}."
+    return f"Still moving: since {since} {by}, more than{limit}."
 
 
 def of_places(places: Sequence[Verdict]) -> str:

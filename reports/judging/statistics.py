@@ -7,30 +7,36 @@ inside it" (small: refuted). Both are built from one-sided paired t tests agains
     p_in    the larger over the ends: every end must be cleared (two ends: TOST, Schuirmann 1987)
     p_out   the smaller over the ends, times the number of ends (Bonferroni: either end may be crossed)
 
-Each has an exact counterpart, the sign-flip test: if the differences from the end are symmetric about 0, every pattern
-of signs is equally likely. Its least one-sided p is 2^−n: 5 seeds can reach .05 (1/32) from one side, and from two
-sides (1/16) cannot. Where all seeds agree to rounding the value decides: p is 0 or 1, and a value on an end lies
-outside, the region being open.
+The t tests are of the mean beside the variance of all kinds of luck (`reports.judging.luck`); with seeds alone they are
+the usual ones. Each has an exact counterpart over the seeds, the sign-flip test: if the differences from the end are
+symmetric about 0, every pattern of signs is equally likely. Its least one-sided p is 2^−n: 5 seeds can reach .05 (1/32)
+from one side, and from two sides (1/16) cannot. The signed-rank test (Wilcoxon 1945) is a second one, which a single
+far value moves less; it is asked for where the differences of a study are not normal. Where nothing varies, the value
+decides: p is 0 or 1, and a value on an end lies outside, the region being open. Values on a lattice, such as shares of
+360 images, vary by a step / √12 at least: there, no spread is no proof.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from reports.claims.regions import Region
+from reports.judging.luck import NOTHING, Added
 from vae.errors import UserError
 
 Array = NDArray[np.float64]
+Test = Literal["t", "signs", "ranks"]
 
 _ROUNDING: Final = 1e-12  # of the largest number at hand: a smaller spread is rounding, not variation
 _EXACT_UP_TO: Final = 14  # seeds: 2^14 sign patterns; beyond, random patterns stand for all of them
 _PATTERNS: Final = 9_999
+_EXACT_RANKS: Final = 50  # seeds up to which the signed-rank test is exact
 _BATCH: Final = 2_000_000  # numbers held at once by the sign-flip test
 _POWER: Final = 0.8  # wanted of the seeds that would settle a claim
 _MOST_SEEDS: Final = 1_000  # an effect that needs more lies at the margin
@@ -38,7 +44,10 @@ _MOST_SEEDS: Final = 1_000  # an effect that needs more lies at the margin
 
 @dataclass(frozen=True)
 class Estimate:
-    """Mean of the paired differences with its interval. Metric units; d_z = mean / sd has none."""
+    """Mean of the paired differences with its interval. Metric units; d_z = mean / sd has none.
+
+    low, high: over seeds, images and classifiers; narrow_low, narrow_high: over the seeds alone.
+    """
 
     n: int
     mean: float
@@ -46,13 +55,16 @@ class Estimate:
     low: float
     high: float
     d_z: float
+    narrow_low: float
+    narrow_high: float
 
 
-def estimate(differences: ArrayLike) -> Estimate:
-    """Mean, spread and 95 % paired-t interval of one set of differences.
+def estimate(differences: ArrayLike, luck: Added = NOTHING, *, step: float = 0.0) -> Estimate:
+    """Mean, spread and 95 % interval of one set of differences.
 
-    differences: (n,), n >= 1. With one seed sd and interval are NaN; without spread d_z is NaN. The interval is
-    Student's: percentile and BCa bootstraps cover 84–89 % at these n.
+    differences: (n,), n >= 1. luck: variance beside that of the seeds. step: of the lattice that the values lie on; 0
+    for none. With one seed sd and interval are NaN; without spread d_z is NaN. The interval is Student's: percentile
+    and BCa bootstraps cover 84–89 % at these n.
 
     >>> e = estimate([1.0, 2.0, 3.0])
     >>> e.n, e.mean, round(e.low, 3), round(e.high, 3), e.d_z
@@ -61,21 +73,25 @@ def estimate(differences: ArrayLike) -> Estimate:
     d = _differences(differences, least=1)
     n, mean, nan = d.size, float(d.mean()), math.nan
     if n == 1:
-        return Estimate(1, mean, nan, nan, nan, nan)
-    if _agree(d):
-        return Estimate(n, mean, 0.0, mean, mean, nan)
-    sd = float(d.std(ddof=1))
-    half = float(stats.t.ppf(0.975, n - 1)) * sd / math.sqrt(n)
-    return Estimate(n, mean, sd, mean - half, mean + half, mean / sd)
+        return Estimate(1, mean, nan, nan, nan, nan, nan, nan)
+    sd = float(_spread(d, step))
+    of_seeds = sd**2 / n
+    narrow = float(stats.t.ppf(0.975, n - 1)) * math.sqrt(of_seeds)
+    wide = max(narrow, float(stats.t.ppf(0.975, luck.degrees(of_seeds, n))) * math.sqrt(of_seeds + luck.variance))
+    d_z = mean / sd if sd else nan
+    return Estimate(n, mean, sd, mean - wide, mean + wide, d_z, mean - narrow, mean + narrow)
 
 
-def p_values(differences: ArrayLike, region: Region, *, exact: bool = False) -> tuple[Array, Array]:
-    """(p_in, p_out) of "the mean of the differences lies in the region", by t tests or by sign flips.
+def p_values(
+    differences: ArrayLike, region: Region, luck: Added = NOTHING, *, test: Test = "t", step: float = 0.0
+) -> tuple[Array, Array]:
+    """(p_in, p_out) of "the mean of the differences lies in the region".
 
-    differences: (*, n), n >= 2. Returns two arrays (*). exact: by `scipy.stats.permutation_test`, all 2^n sign
-    patterns up to 14 seeds, 9,999 random ones beyond (so that the least p is 1e-4 there).
+    differences: (*, n), n >= 2. Returns two arrays (*). luck, step: as of `estimate`; of the t test. test: "t";
+    "signs", all 2^n sign patterns up to 14 seeds, 9,999 random ones beyond (so that the least p is 1e-4 there); or
+    "ranks", exact signed ranks.
 
-    >>> p_in, p_out = p_values([1.0, 1.2, 0.8, 1.1, 0.9], Region.above(0.5), exact=True)
+    >>> p_in, p_out = p_values([1.0, 1.2, 0.8, 1.1, 0.9], Region.above(0.5), test="signs")
     >>> float(p_in), float(p_out)
     (0.03125, 1.0)
     """
@@ -83,24 +99,46 @@ def p_values(differences: ArrayLike, region: Region, *, exact: bool = False) -> 
     inside, outside = [np.zeros(d.shape[:-1])], [np.ones(d.shape[:-1])]
     for end, sign in ((region.low, 1), (region.high, -1)):
         if math.isfinite(end):
-            towards, away = _one_sided(sign * d, sign * end, exact)
+            towards, away = _one_sided(sign * d, sign * end, luck, test, step)
             inside.append(towards)
             outside.append(len(region.ends) * away)
     return np.max(inside, axis=0), np.min(outside, axis=0)
 
 
-def _one_sided(d: Array, end: float, exact: bool) -> tuple[Array, Array]:
+def _one_sided(d: Array, end: float, luck: Added, test: Test, step: float) -> tuple[Array, Array]:
     """p of "the mean is not above end" and of "the mean is not below end". (*, n) -> (*), (*)."""
     flat = _agree(d, abs(end))
-    # A set without spread is decided by value below; any set with spread may stand in for it in the test.
-    shifted = np.where(flat[..., None], np.arange(d.shape[-1]), d - end)
-    both = np.stack([shifted, -shifted])
-    tested = _sign_flips(both) if exact else stats.ttest_1samp(both, 0, axis=-1, alternative="greater").pvalue
     mean = d.mean(axis=-1)
+    if test == "t":
+        n = d.shape[-1]
+        of_seeds = np.where(flat & (step == 0), 0.0, _spread(d, step) ** 2 / n)
+        flat = of_seeds + luck.variance == 0
+        error = np.sqrt(np.where(flat, 1.0, of_seeds + luck.variance))
+        degrees = luck.degrees(of_seeds, n)
+        tested = np.stack([stats.t.sf((mean - end) / error, degrees), stats.t.cdf((mean - end) / error, degrees)])
+    else:
+        # A set without spread is decided by value below; any set with spread may stand in for it in the test.
+        shifted = np.where(flat[..., None], np.arange(d.shape[-1]), d - end)
+        both = np.stack([shifted, -shifted])
+        tested = _sign_flips(both) if test == "signs" else _signed_ranks(both)
     inside = mean - end > _ROUNDING * np.maximum(np.abs(mean), abs(end))
     by_value = np.where(np.stack([inside, ~inside]), 0.0, 1.0)
     above, below = np.where(flat, by_value, tested)
     return above, below
+
+
+def _spread(d: Array, step: float) -> Array:
+    """Standard deviation over the seeds, at least that of rounding to the lattice. (*, n) -> (*)."""
+    sd = np.where(_agree(d), 0.0, d.std(axis=-1, ddof=1))
+    return np.asarray(np.maximum(sd, step / math.sqrt(12)))
+
+
+def _signed_ranks(d: Array) -> Array:
+    """p of "the centre is not above 0", by signed ranks. (*, n) -> (*)."""
+    method = "exact" if d.shape[-1] <= _EXACT_RANKS else "asymptotic"
+    # Values that round to one number are told apart, so that ranks have no ties and the test is exact.
+    rows = d + _ROUNDING * np.abs(d).max(axis=-1, keepdims=True) * np.arange(1, d.shape[-1] + 1)
+    return np.asarray(stats.wilcoxon(rows, axis=-1, alternative="greater", method=method).pvalue)
 
 
 def _sign_flips(d: Array) -> Array:
@@ -172,11 +210,13 @@ def least_seeds(alpha: float) -> int:
     return math.floor(-math.log2(alpha)) + 1
 
 
-def power(effect: float, sd: float, n: ArrayLike, region: Region, *, alpha: float) -> tuple[Array, Array]:
+def power(
+    effect: float, sd: float, n: ArrayLike, region: Region, *, alpha: float, luck: Added = NOTHING
+) -> tuple[Array, Array]:
     """Chance that p_in < alpha, and that p_out < alpha, at a true mean and spread: noncentral t.
 
-    effect, sd: of the differences, metric units, sd > 0. n: seeds, (*), each >= 2. Returns two arrays (*). With two
-    ends the first is a lower bound (Bonferroni), close where it is large.
+    effect, sd: of the differences, metric units, sd > 0. n: seeds, (*), each >= 2. luck: what more seeds do not lessen.
+    Returns two arrays (*). With two ends the first is a lower bound (Bonferroni), close where it is large.
 
     >>> supported, refuted = power(0.0, 1.0, 8, Region.within(1.15), alpha=0.05)
     >>> round(float(supported), 2)
@@ -184,15 +224,16 @@ def power(effect: float, sd: float, n: ArrayLike, region: Region, *, alpha: floa
     """
     seeds = np.asarray(n, dtype=float)
     inside, outside = np.ones(seeds.shape), np.zeros(seeds.shape)
+    whole = np.sqrt(sd**2 + seeds * luck.variance)  # so that whole² / n is the variance of the mean
     for end, sign in ((region.low, 1), (region.high, -1)):
         if math.isfinite(end):
-            distance = sign * (effect - end) / sd
+            distance = sign * (effect - end) / whole
             inside = inside - (1 - _t_power(distance, seeds, alpha))
             outside = outside + _t_power(-distance, seeds, alpha / len(region.ends))
     return np.clip(inside, 0, 1), np.clip(outside, 0, 1)
 
 
-def _t_power(distance: float, n: Array, alpha: float) -> Array:
+def _t_power(distance: Array, n: Array, alpha: float) -> Array:
     """Power of a one-sided t test whose true mean lies `distance` sd beyond the end."""
     reach = np.clip(distance, -6.0, 6.0)  # beyond 6 sd the power is 0 or 1, and the series does not converge
     noncentrality = np.clip(reach * np.sqrt(n), -30.0, 30.0)
@@ -200,12 +241,20 @@ def _t_power(distance: float, n: Array, alpha: float) -> Array:
 
 
 def seeds_to_settle(
-    mean: float, sd: float, region: Region, *, alpha: float, alpha_out: float | None = None, beyond: int = 0
+    mean: float,
+    sd: float,
+    region: Region,
+    *,
+    alpha: float,
+    alpha_out: float | None = None,
+    beyond: int = 0,
+    luck: Added = NOTHING,
 ) -> int | None:
     """Fewest seeds that would decide with 80 % power, if the true mean and spread were those seen.
 
     A mean inside the region is to be supported, at alpha; one outside refuted, at alpha_out (alpha where None).
-    beyond: seeds that there are and did not suffice. None when more than 1,000 would be needed.
+    beyond: seeds that there are and did not suffice. luck: what more seeds do not lessen. None when more than 1,000
+    would be needed.
 
     >>> seeds_to_settle(0.5, 1.0, Region.above(0.0), alpha=0.05)
     27
@@ -216,7 +265,16 @@ def seeds_to_settle(
     level = alpha if inside or alpha_out is None else alpha_out
     least = least_seeds(level if inside else level / len(region.ends))
     n = np.arange(max(least, beyond + 1), _MOST_SEEDS + 1)
-    if sd == 0:
+    if sd == 0 and luck.variance == 0:
         return int(n[0])
-    enough = np.flatnonzero(power(mean, sd, n, region, alpha=level)[0 if inside else 1] >= _POWER)
+    enough = np.flatnonzero(power(mean, sd, n, region, alpha=level, luck=luck)[0 if inside else 1] >= _POWER)
     return int(n[enough[0]]) if enough.size else None
+
+
+def unseen(n: int) -> float:
+    """The largest share of runs in which something happens that n runs may all have missed, at 95 %: 1 − .05^(1/n).
+
+    >>> round(unseen(8), 2)
+    0.31
+    """
+    return float(1 - 0.05 ** (1 / n))

@@ -14,14 +14,23 @@ from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 from reports.claims.places import PLACES
+from reports.numbers import counted
 
 SUPPORTED: Final = "supported"
 REFUTED: Final = "refuted"
 INCONCLUSIVE: Final = "inconclusive"
-INSUFFICIENT: Final = "insufficient data"
-WORDS: Final = (SUPPORTED, REFUTED, INCONCLUSIVE, INSUFFICIENT)
+INSUFFICIENT: Final = "insufficient"
+DEPENDS: Final = "depends on the reading"
+WORDS: Final = (SUPPORTED, REFUTED, DEPENDS, INCONCLUSIVE, INSUFFICIENT)
 
-SCHEMA_VERSION: Final = 1
+# What a refutation shows.
+OPPOSITE: Final = "the opposite"
+NO_DIFFERENCE: Final = "no difference that matters"
+EITHER: Final = "the opposite, or no difference that matters"
+A_DIFFERENCE: Final = "a difference that matters"
+DIRECTIONS: Final = (OPPOSITE, NO_DIFFERENCE, EITHER, A_DIFFERENCE)
+
+SCHEMA_VERSION: Final = 2
 Number = float | None
 
 
@@ -47,22 +56,48 @@ class Count:
     reasons: tuple[str, ...] = ()
 
 
+SEEDS_ALONE: Final = "seeds alone"
+ALL_LUCK: Final = "seeds, images and classifiers"
+
+
 @dataclass(frozen=True)
 class Sensitivity:
     """The verdict's word under other settings: setting (as text) -> word.
 
     alpha: "0.01", "0.05", "0.10". margin: "0.5", "1", "2", times the margin. leave_one_out: the seed left out.
+    luck: `SEEDS_ALONE`, or `ALL_LUCK` where test images and classifiers vary too. epochs: epochs trained, as text; the
+    earlier points are measured on a part of the test images. failed: failed cells left out, or as the worst value seen.
     stable: whether every setting that leaves enough seeds to decide gives one and the same verdict.
     """
 
     alpha: Mapping[str, str] = field(default_factory=dict)
     margin: Mapping[str, str] = field(default_factory=dict)
     leave_one_out: Mapping[str, str] = field(default_factory=dict)
+    luck: Mapping[str, str] = field(default_factory=dict)
+    epochs: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
     stable: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        words = {*self.alpha.values(), *self.margin.values(), *self.leave_one_out.values()}
+        words = {word for _, settings in self.settings for word in settings.values()}
         object.__setattr__(self, "stable", len(words - {INSUFFICIENT}) <= 1)
+
+    @property
+    def settings(self) -> tuple[tuple[str, Mapping[str, str]], ...]:
+        """Each kind of setting, by its name here, with its words."""
+        return tuple((one.name, getattr(self, one.name)) for one in fields(self) if one.init)
+
+
+@dataclass(frozen=True)
+class AtEpoch:
+    """The effect of a comparison at one point of training, on a part of the test images. share: of all epochs."""
+
+    share: float
+    epochs: int | None
+    effect: float | None
+    ci_low: float | None
+    ci_high: float | None
+    n: int
 
 
 @dataclass(frozen=True)
@@ -79,6 +114,11 @@ class Verdict:
     label: Annotated[str, "the comparison; of a conjunction, the one that decided it"]
     verdict: Annotated[str, f"one of {', '.join(WORDS)}"]
     sentence: Annotated[str, "the verdict in plain words"]
+    reading: Annotated[str, "the reading of the sentence that this judges; empty where the claim has one reading"] = ""
+    word: Annotated[str, "the verdict as it is shown: with 'after N epochs' where the arms still change"] = field(
+        init=False, default=""
+    )
+    direction: Annotated[str, f"of a refutation, what it shows: {', '.join(DIRECTIONS)}; else empty"] = ""
     reason: Annotated[str, "why the data do not suffice or the tests disagree; empty otherwise"] = ""
     kind: Annotated[str, "kind of the comparison (a leg may differ from its claim)"] = ""
     counted: Annotated[bool, "false for a comparison that is shown beside the claim but does not decide it"] = True
@@ -88,8 +128,16 @@ class Verdict:
     effect: Annotated[Number, "mean over seeds of the paired difference (or slope, or excess over the reference)"] = (
         None
     )
-    ci_low: Annotated[Number, "lower end of the 95 % paired-t interval of effect"] = None
+    ci_low: Annotated[
+        Number, "lower end of the 95 % interval of effect that decides: over seeds, test images and classifiers"
+    ] = None
     ci_high: Annotated[Number, "upper end"] = None
+    narrow_low: Annotated[Number, "lower end of the 95 % paired-t interval over seeds alone: for these images"] = None
+    narrow_high: Annotated[Number, "upper end"] = None
+    luck: Annotated[
+        Mapping[str, float], "share of the variance of effect that comes from seeds, images and classifiers"
+    ] = field(default_factory=dict)
+    images: Annotated[int | None, "test images whose values are in the interval; null: the seeds alone are"] = None
     sd: Annotated[Number, "standard deviation of the differences over seeds"] = None
     d_z: Annotated[Number, "effect / sd; null where the seeds do not differ"] = None
     levels: Annotated[
@@ -97,6 +145,13 @@ class Verdict:
         "arm -> mean of the metric over the seeds used; of a check, what it measured, by name",
     ] = field(default_factory=dict)
     reference: Annotated[Number, "the value a single arm is compared with"] = None
+    floor: Annotated[Number, "value of the metric of a model without latents"] = None
+    ceiling: Annotated[Number, "value of the metric of the original images"] = None
+    standing: Annotated[
+        Mapping[str, float], "arm -> where it stands by this metric: 0 at the floor, 1 at the ceiling"
+    ] = field(default_factory=dict)
+    at_floor: Annotated[tuple[str, ...], "arms that carry nothing: no better than a model without latents"] = ()
+    won_by: Annotated[str, "the arm that wins this metric by construction; empty where none does"] = ""
     margin: Annotated[Number, "least difference that matters, metric units"] = None
     margin_reason: Annotated[str, "why this margin"] = ""
     region: Annotated[
@@ -111,9 +166,24 @@ class Verdict:
     p_exact: Annotated[Number, "exact sign-flip p in the direction in which the effect points"] = field(
         init=False, default=None
     )
+    p_rank_in: Annotated[
+        Number, "exact signed-rank counterpart of p_in, needed where the study's differences are not normal"
+    ] = None
+    p_rank_out: Annotated[Number, "exact signed-rank counterpart of p_out"] = None
     p_exact_in: Annotated[Number, "exact sign-flip counterpart of p_in, not adjusted"] = None
     p_exact_out: Annotated[Number, "exact sign-flip counterpart of p_out, not adjusted"] = None
-    alpha: Annotated[float, "level of the tests"] = 0.05
+    alpha: Annotated[float, "level of the tests; divided by the square of the number of looks"] = 0.05
+    looks: Annotated[int, "how many reports of this study were made with other seeds, this one included"] = 1
+    epochs: Annotated[int | None, "epochs that the arms were trained for; null where they differ"] = None
+    settled: Annotated[
+        bool | None,
+        "whether effect and arms moved by no more than the margin over the last part of training; null: not measured",
+    ] = None
+    moved: Annotated[Number, "how far the effect moved over the last part of training, on the same images"] = None
+    arms_moved: Annotated[Number, "how far that arm's metric moved which moved most"] = None
+    by_epochs: Annotated[
+        tuple[AtEpoch, ...], "share of training, epochs, effect, ci_low, ci_high, n at each point of training"
+    ] = ()
     seeds_to_settle: Annotated[
         int | None, "seeds for 80 % power at this effect and sd; null if settled or too many"
     ] = None
@@ -122,7 +192,8 @@ class Verdict:
     )
     rates: Annotated[tuple[float, ...], "rates, nats, at which a matched-rate comparison was made"] = ()
     sensitivity: Annotated[
-        Sensitivity | None, "alpha, margin, leave_one_out: each an object setting -> verdict; and stable"
+        Sensitivity | None,
+        "alpha, margin, leave_one_out, luck, epochs, failed: each an object setting -> verdict; and stable",
     ] = None
     evidence: Annotated[tuple[str, ...], "notes a reader must see beside the verdict"] = ()
     counts: Annotated[tuple[Count, ...], "arm, done, failed, missing, unmeasured (cells per condition), reasons"] = ()
@@ -137,6 +208,14 @@ class Verdict:
     def __post_init__(self) -> None:
         known = [p for p in (self.p_exact_in, self.p_exact_out) if p is not None]
         object.__setattr__(self, "p_exact", min(known, default=None))
+        object.__setattr__(self, "word", f"{self.verdict}{self.qualifier}")
+
+    @property
+    def qualifier(self) -> str:
+        """What a decided verdict of arms that still change carries behind its word."""
+        if self.settled is not False or self.verdict not in (SUPPORTED, REFUTED, DEPENDS):
+            return ""
+        return f" after {counted(self.epochs, 'epoch')}" if self.epochs else " after the epochs trained"
 
     @property
     def failed(self) -> int:
@@ -157,15 +236,26 @@ class _Document:
     study: Annotated[str, "name of the study"]
     dataset: Annotated[str, "name of the data set"]
     claims_hash: Annotated[str, "names the claims by content; logged with the study before it ran"]
+    registered: Annotated[str, "where and when that hash was registered outside the suite; empty if it was not"]
+    normality: Annotated[str, "what the test of normality over all comparisons says, in a sentence"]
     notes: Annotated[tuple[str, ...], "what a reader must know first, such as seeds added after an earlier report"]
     verdicts: Annotated[tuple[Verdict, ...], "each claim at each place; of a claim with several, `overall` first"]
 
 
 def document(
-    verdicts: Sequence[Verdict], *, study: str, dataset: str, claims_hash: str, notes: Sequence[str], alpha: float
+    verdicts: Sequence[Verdict],
+    *,
+    study: str,
+    dataset: str,
+    claims_hash: str,
+    notes: Sequence[str],
+    alpha: float,
+    registered: str = "",
+    normality: str = "",
 ) -> dict[str, Any]:
     """The content of `verdicts.json`, as JSON-ready values. alpha: the level that the verdicts were judged at."""
-    return _record(_Document(SCHEMA_VERSION, alpha, study, dataset, claims_hash, tuple(notes), tuple(verdicts)))
+    whole = (SCHEMA_VERSION, alpha, study, dataset, claims_hash, registered, normality, tuple(notes), tuple(verdicts))
+    return _record(_Document(*whole))
 
 
 def _record(value: Any) -> dict[str, Any]:

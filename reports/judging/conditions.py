@@ -1,0 +1,125 @@
+"""One side of a comparison: its value at every seed, the values behind it, and the seeds at which it failed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports.claims.regions import Region
+from reports.judging.decisions import Data
+from reports.judging.luck import NOTHING, Added, added
+from vae.arms import Arm
+
+Array = NDArray[np.float64]
+NO_SPREAD: Final[Mapping[int, Array]] = {}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One side. values: seed -> value. arms: those that it was read from; none for a plain number.
+
+    behind: seed -> the values that the value is the mean of, by image and classifier, as `Cells.behind` gives them.
+    images: how many images the value is the mean over; None where it is no mean over images. failed: seeds at which a
+    cell failed.
+    """
+
+    label: str
+    values: Mapping[int, float]
+    arms: tuple[Arm, ...] = ()
+    behind: Mapping[int, Array] = field(default_factory=dict)
+    images: int | None = None
+    failed: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Paired:
+    """One or two conditions, paired by seed. step: of the lattice that the values lie on; 0 for none."""
+
+    conditions: tuple[Condition, ...] = ()
+    step: float = 0.0
+
+    @cached_property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds at which every condition has a value."""
+        first, *others = [condition.values.keys() for condition in self.conditions] or [{}.keys()]
+        return tuple(sorted(set(first).intersection(*others)))
+
+    @cached_property
+    def by_seed(self) -> dict[int, float]:
+        """seed -> first minus second, or the only one."""
+        return {seed: self._difference([c.values[seed] for c in self.conditions]) for seed in self.seeds}
+
+    @property
+    def levels(self) -> dict[str, float]:
+        """Condition -> its mean over the seeds; plain numbers are left out."""
+        return {c.label: mean(c.values[seed] for seed in self.seeds) for c in self.conditions if c.arms and self.seeds}
+
+    @property
+    def images(self) -> int | None:
+        """How many images the difference is the mean over."""
+        return next((c.images for c in self.conditions if c.images is not None), None)
+
+    @cached_property
+    def luck(self) -> Added:
+        """What images and classifiers add to the variance of the mean difference."""
+        sides = [c for c in self.conditions if c.arms]
+        if not all(seed in side.behind for side in sides for seed in self.seeds):
+            return NOTHING
+        shapes = {side.behind[seed].shape for side in sides for seed in self.seeds}
+        if len(shapes) != 1:
+            return NOTHING
+        rows = [
+            np.asarray(self._difference([side.behind[seed] if side.arms else 0.0 for side in self.conditions]))
+            for seed in self.seeds
+        ]
+        return added(rows, self.images)
+
+    def data(self, region: Region) -> Data:
+        """What a decision is made from. region: where the claim says that the difference lies."""
+        return Data(self.by_seed, self.luck, self.step, self._failed(region))
+
+    def _failed(self, region: Region) -> dict[int, tuple[float, float]]:
+        """The difference of each seed with a failed cell: what speaks most against the claim, and most for it.
+
+        A failed cell has the worst value that any cell of the comparison has, in the sense that matters here; the
+        other side keeps its own, or, where it has none, its own worst.
+        """
+        pool = [value for c in self.conditions if c.arms for value in c.values.values()]
+        seeds = sorted({seed for c in self.conditions for seed in c.failed})
+        if not pool or not self.by_seed:
+            return {}
+        extremes = {}
+        for seed in seeds:
+            ends = [_ends(c, seed, pool) for c in self.conditions]
+            low, high = (ends[0][0] - ends[-1][1], ends[0][1] - ends[-1][0]) if len(ends) > 1 else ends[0]
+            against, in_favour = sorted((low, high), key=lambda d: _towards(region, d))
+            extremes[seed] = against, in_favour
+        return extremes
+
+    @staticmethod
+    def _difference(sides: Sequence[float] | Sequence[Array]) -> float:
+        return sides[0] - sides[1] if len(sides) > 1 else sides[0]  # type: ignore[return-value]
+
+
+def _ends(condition: Condition, seed: int, pool: Collection[float]) -> tuple[float, float]:
+    """The least and the greatest value that a condition may have had at a seed."""
+    if seed in condition.values and seed not in condition.failed:
+        return (condition.values[seed],) * 2
+    among = pool if seed in condition.failed else condition.values.values() or pool
+    return min(among), max(among)
+
+
+def _towards(region: Region, difference: float) -> float:
+    """How far inside the region a difference lies; negative outside."""
+    return min(difference - region.low, region.high - difference)
+
+
+def mean(values: Iterable[float]) -> float:
+    known = list(values)
+    return math.fsum(known) / len(known)

@@ -1,0 +1,144 @@
+"""The course of training: how an effect stood at several points of it, and whether it still moves.
+
+Effects shrink, and some turn round, as training goes on. So cells are measured at points of training (a quarter, half,
+all), at each on the same part of the test images. A comparison is *settled* when over the last step between points
+neither its effect nor the value of either side moved by more than the margin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from reports.claims.model import Claim, Leg
+from reports.claims.regions import Region
+from reports.judging.cells import Cells
+from reports.judging.comparison import Comparison
+from reports.judging.conditions import Paired, mean
+from reports.judging.decisions import Data, Family, analyse, decide
+from reports.judging.differences import measure
+from reports.judging.statistics import estimate
+from reports.judging.verdict import AtEpoch
+from reports.numbers import finite
+from tracking import schema
+from vae.arms import Arm
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of training. share: of all epochs. cells: as they were measured there."""
+
+    share: float
+    cells: Cells
+
+
+@dataclass(frozen=True)
+class Course:
+    """A comparison over training. moved: how far the effect moved over the last step; sides_moved: how far the side that
+    moved most; settled: whether neither moved by more than the margin. None where points were not measured.
+
+    words: epochs, as text -> the word that this point alone would give; the end is left to the verdict.
+    """
+
+    points: tuple[AtEpoch, ...] = ()
+    moved: float | None = None
+    sides_moved: float | None = None
+    settled: bool | None = None
+    words: Mapping[str, str] = field(default_factory=dict)
+
+
+def points_of(
+    frame: pd.DataFrame, history: pd.DataFrame | None, planned: pd.DataFrame | None, base: Arm | None
+) -> tuple[Point, ...]:
+    """The points of training at which the cells of a frame were measured, earliest first; none where they were not.
+
+    history: columns key, epoch, metric, value. Of cells with different numbers of points, the last points go together.
+    """
+    if history is None or history.empty or "key" not in frame.columns:
+        return ()
+    rows = history[history["metric"].str.startswith(schema.POINT)]
+    rows = rows[rows["key"].isin(frame["key"])]
+    if rows.empty:
+        return ()
+    last = rows.groupby("key")["epoch"].transform("max")
+    place = rows.groupby("key")["epoch"].rank(method="dense", ascending=False)  # 1: the end
+    rows = rows.assign(place=place, share=rows["epoch"] / last, metric=rows["metric"].str.removeprefix(schema.POINT))
+    return tuple(
+        Point(float(at["share"].mean()), Cells(_frame_at(frame, at), planned, base))
+        for _, at in sorted(rows.groupby("place"), reverse=True)
+    )
+
+
+def _frame_at(frame: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """The frame with the values of one point in place of the final ones."""
+    values = rows.pivot_table(index="key", columns="metric", values="value").reindex(frame["key"])
+    columns = {name: values[name].to_numpy() for name in values.columns}
+    unmeasured = [name for name in frame.columns if frame[name].dtype.kind == "f" and name not in _SETTINGS]
+    return frame.drop(columns=[name for name in unmeasured if name not in columns]).assign(**columns)
+
+
+_SETTINGS = frozenset({"beta", "beta_eff", "seconds", "seed"})
+
+Key = tuple[int, str]  # place of a leg in its claim, and the label of the comparison
+AtPoints = tuple[tuple[Point, Mapping[Key, Comparison]], ...]
+
+
+def comparisons_at(
+    points: Iterable[Point], claim: Claim, legs: Sequence[Leg], place: str
+) -> AtPoints:
+    """Every comparison of these legs at every point."""
+    return tuple(
+        (point, {(i, one.label): one for i, leg in enumerate(legs) for one in measure(claim, leg, place, point.cells)})
+        for point in points
+    )
+
+
+def course(
+    measured: Comparison, key: Key, at_points: AtPoints, alpha: float, family: Family
+) -> Course:
+    """How a comparison stood at each point. alpha, family: of the words that these points would give."""
+    known = [(point, at[key]) for point, at in at_points if key in at and at[key].by_seed]
+    if not known:
+        return Course()
+    points = tuple(_at(point, one, measured.read) for point, one in known)
+    words = {}
+    for point, (_, one) in list(zip(points, known))[:-1]:
+        difference = analyse(Data(one.by_seed), measured.leg.region, by_value=measured.leg.kind.by_value)
+        name = f"{point.epochs} epochs" if point.epochs else f"{point.share:.0%} of training"
+        words[name] = decide(difference.p, alpha, family).word
+    if len(known) < 2:
+        return Course(points, words=words)
+    before, after = known[-2][1].paired, known[-1][1].paired
+    moved = _moved(before.by_seed, after.by_seed)
+    sides = [
+        _moved(first.values, second.values)
+        for first, second in zip(before.conditions, after.conditions)
+        if second.arms
+    ]
+    if moved is None or None in sides:
+        return Course(points, words=words)
+    sides_moved = max((side for side in sides if side is not None), key=abs)
+    allowed = measured.leg.margin or _half_width(after, measured.leg.region)
+    settled = max(abs(moved), abs(sides_moved)) <= allowed
+    return Course(points, moved, sides_moved, settled, words)
+
+
+def _at(point: Point, one: Comparison, arms: Sequence[Arm]) -> AtEpoch:
+    found = estimate(list(one.by_seed.values()))
+    epochs = {round(point.share * point.cells.epochs(arm)) for arm in arms}
+    low, high = finite(found.low), finite(found.high)
+    return AtEpoch(point.share, epochs.pop() if len(epochs) == 1 else None, found.mean, low, high, found.n)
+
+
+def _moved(before: Mapping[int, float], after: Mapping[int, float]) -> float | None:
+    """The mean change over the seeds that both have."""
+    seeds = before.keys() & after.keys()
+    return mean(after[seed] - before[seed] for seed in seeds) if seeds else None
+
+
+def _half_width(paired: Paired, region: Region) -> float:
+    """Where the margin is 0: half the width of the interval of the effect, so that what is within it counts as still."""
+    found = estimate(list(paired.by_seed.values()))
+    return 0.0 if found.high != found.high else found.high - found.mean
