@@ -4,8 +4,8 @@
     python -m ablations.bench --quick         # a few seconds: does it run, is it roughly right
     python -m ablations.bench --device cuda
 
-Every row is timed once per repetition, in turn, so that a machine that slows down slows all rows down; a ratio is the
-median over repetitions of ratios taken within one. The unit is model-epochs per second: one model seeing as many
+Every row is timed once per repetition, in turn, so that a machine that slows down affects all rows alike; a ratio is
+the median over repetitions of ratios taken within one. The unit is model-epochs per second: one model seeing as many
 images as the training set has. What was tried to get here, and what it gave, stands in ``bench.md`` beside this file.
 """
 
@@ -73,7 +73,7 @@ class Row:
     peaks: list[int] = field(default_factory=list)
 
     def per_model(self) -> list[float]:
-        return [each / self.models for each in self.seconds]
+        return [seconds / self.models for seconds in self.seconds]
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):
@@ -141,22 +141,22 @@ def stack(setting: Setting, precision: str) -> float:
 
 def products_by_bmm(setting: Setting, dtype: torch.dtype) -> float:
     """(d) The products of an epoch and nothing else: torch.bmm over all arms, with all threads, into given memory."""
-    factors = operands(setting, setting.arms, dtype)
-    rooms = [a.new_empty(len(a), a.shape[1], b.shape[2]) for a, b in factors]
+    pairs = operands(setting, dtype)
+    results = [a.new_empty(len(a), a.shape[1], b.shape[2]) for a, b in pairs]
     with tensor_cores(setting.device):
         started = clock(setting.device)
         for _ in range(setting.steps):
-            for (a, b), room in zip(factors, rooms):
-                torch.bmm(a, b, out=room)
+            for (a, b), result in zip(pairs, results):
+                torch.bmm(a, b, out=result)
         return clock(setting.device) - started
 
 
 def products_as_called(setting: Setting) -> float:
     """(d) The same products by the routine that the stack takes on this machine: oneDNN's, each core its own arm."""
-    factors = operands(setting, setting.arms, torch.float32)
+    pairs = operands(setting, torch.float32)
 
     def one_arm(arm: int, _stopped: object) -> None:
-        own = [(a[arm], b[arm].T) for a, b in factors]
+        own = [(a[arm], b[arm].T) for a, b in pairs]
         for _ in range(setting.steps):
             for a, b in own:
                 product(a, b)
@@ -166,22 +166,23 @@ def products_as_called(setting: Setting) -> float:
     return clock(setting.device) - started
 
 
-def operands(setting: Setting, arms: int, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
-    """The factors of the eleven products of a step of this network: three a layer, none towards the images."""
+def operands(setting: Setting, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
+    """The operands of the eleven products of a step of this network, (arms, rows, columns) each: three for each layer,
+    but for the first, whose input needs no gradient, two."""
     pixels, hidden, latents = setting.images.pixels, setting.hidden, setting.latents
-    found = []
+    arms, pairs = setting.arms, []
     for number, (inward, outward) in enumerate(
         [(pixels, hidden), (hidden, 2 * latents), (latents, hidden), (hidden, pixels)]
     ):
         new = partial(torch.rand, dtype=dtype, device=setting.device)
         inputs, weight = new(arms, setting.batch, inward), new(arms, outward, inward)
         gradient = new(arms, setting.batch, outward)
-        found += [(inputs, weight.mT), (gradient.mT, inputs), *([(gradient, weight)] if number else [])]
-    return found
+        pairs += [(inputs, weight.mT), (gradient.mT, inputs), *([(gradient, weight)] if number else [])]
+    return pairs
 
 
 def clock(device: torch.device) -> float:
-    """Seconds, read when the device has done all that it was told: before a piece of work, and after it."""
+    """Seconds, read when the device has finished all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return perf_counter()
@@ -216,7 +217,7 @@ def rows(setting: Setting) -> list[Row]:
 
 
 def measure(table: Sequence[Row], repetitions: int, device: torch.device) -> None:
-    """Each row once per repetition, in turn; the first turn, which loads and warms everything up, does not count."""
+    """Each row once per repetition, in turn; the first turn, which loads what all later ones use, does not count."""
     for repetition in range(repetitions + 1):
         for row in table:
             forget_peak(device)
@@ -268,13 +269,14 @@ def similarity(images: Tensor) -> dict[str, float] | None:
     return {"batched": median(batched), "scikit_image": median(one_by_one)}
 
 
-def summary(setting: Setting, table: Sequence[Row], whole: int, alike: dict[str, float] | None) -> dict[str, Any]:
-    """All results as plain values. whole: images in a full epoch, to which what was timed is scaled."""
+def summary(setting: Setting, table: Sequence[Row], whole: int, ssim_rates: dict[str, float] | None) -> dict[str, Any]:
+    """All results as plain values. whole: images in a full epoch, to which the timings are scaled. ssim_rates: as
+    `similarity` gives them."""
     scale = whole / (setting.steps * setting.batch)
     by_key = {row.key: row.per_model() for row in table}
     ceilings = [by_key[row.key] for row in table if row.key in ("ceiling-bmm", "ceiling-onednn")]
     ceiling = [min(turn) for turn in zip(*ceilings)]
-    found = [
+    timings = [
         {
             "row": row.key,
             "label": row.label,
@@ -288,7 +290,7 @@ def summary(setting: Setting, table: Sequence[Row], whole: int, alike: dict[str,
         }
         for row in table
     ]
-    return {"machine": machine(setting), "rows": found, "ssim_images_per_second": alike}
+    return {"machine": machine(setting), "rows": timings, "ssim_images_per_second": ssim_rates}
 
 
 def machine(setting: Setting) -> dict[str, Any]:
@@ -322,19 +324,19 @@ def table_text(result: dict[str, Any]) -> str:
     ]
     columns = f"{'':<51}{'model-epochs/s':>15}{'s each':>9}{'× (a)':>8}{'of (d)':>8}{'of bmm':>8}{'peak MiB':>10}"
     lines = [head, columns, *lines]
-    alike = result["ssim_images_per_second"]
-    if alike:
-        times = alike["batched"] / alike["scikit_image"]
-        lines.append(f"SSIM: {alike['batched']:.0f} images/s batched, {times:.1f} × scikit-image one by one")
+    ssim_rates = result["ssim_images_per_second"]
+    if ssim_rates:
+        times = ssim_rates["batched"] / ssim_rates["scikit_image"]
+        lines.append(f"SSIM: {ssim_rates['batched']:.0f} images/s batched, {times:.1f} × scikit-image one by one")
     lines.append("(d) is the faster of its rows; a busy machine lowers every figure, so read the ratios.")
     return "\n".join(lines)
 
 
 def images_for(name: str, root: str | None) -> ImageData:
-    """MNIST where it is, else digits, else (without scikit-learn) made-up images: speed is blind to content."""
-    for each in ("mnist", "digits") if name == "auto" else (name,):
+    """MNIST where it is, else digits, else (without scikit-learn) made-up images: speed does not depend on content."""
+    for dataset in ("mnist", "digits") if name == "auto" else (name,):
         try:
-            return made_up(60_000) if each == "made-up" else load(each, root, download=False)
+            return made_up(60_000) if dataset == "made-up" else load(dataset, root, download=False)
         except (UserError, ImportError):
             if name != "auto":
                 raise
@@ -365,22 +367,22 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the bench, print its table and write its JSON. Returns the exit code; raises UserError for bad requests."""
-    asked = arguments(argv)
-    if asked.device == "cuda" and not torch.cuda.is_available():
+    options = arguments(argv)
+    if options.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch sees no CUDA device here; use --device cpu, or auto")
-    device = torch.device("cuda" if asked.device != "cpu" and torch.cuda.is_available() else "cpu")
-    images = images_for(asked.dataset, asked.data_dir)
+    device = torch.device("cuda" if options.device != "cpu" and torch.cuda.is_available() else "cpu")
+    images = images_for(options.dataset, options.data_dir)
     whole = len(images.train)
-    few = replace(images, train=images.train[: QUICK if asked.quick else PLENTY], train_labels=None)
+    few = replace(images, train=images.train[: QUICK if options.quick else PLENTY], train_labels=None)
     large = images.pixels > 64
     hidden, latents, batch = (400, 20, 128) if large else (128, 8, 64)
-    setting = Setting(few, hidden, latents, batch, asked.arms or (12 if device.type == "cpu" else 36), device)
+    setting = Setting(few, hidden, latents, batch, options.arms or (12 if device.type == "cpu" else 36), device)
     table = rows(setting)
-    measure(table, asked.repetitions or (1 if asked.quick else 5), device)
-    result = summary(setting, table, whole, similarity(images.test[: 64 if asked.quick else 256]))
+    measure(table, options.repetitions or (1 if options.quick else 5), device)
+    result = summary(setting, table, whole, similarity(images.test[: 64 if options.quick else 256]))
     print(table_text(result))
-    Path(asked.json).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(f"Written to {asked.json}")
+    Path(options.json).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(f"Written to {options.json}")
     return 0
 
 

@@ -79,7 +79,7 @@ class StudyOptions:
         from ablations import options
         from ablations.studies import table_of
 
-        # What is mistaken by itself is told before anything heavy is imported.
+        # A mistake that needs no data to be seen is reported before anything heavy is imported.
         table_of(self.study)
         options.check_device(self.device)
         chosen = options.overrides(
@@ -158,6 +158,7 @@ def _execute(options: StudyOptions, out_dir: Path | None, report: bool, *, train
     from ablations.executors.local import Local
     from ablations.progress import Display
     from tracking.opening import open_store
+    from vae.errors import UserError
 
     target = (out_dir or Path("out") / plan.study.name).resolve()
     if report:
@@ -167,8 +168,7 @@ def _execute(options: StudyOptions, out_dir: Path | None, report: bool, *, train
     plan = driver.with_stored(plan, store)
     out.print(views.plan_summary(plan))
     if not train and plan.pending and not plan.to_measure:
-        out.print(views.lacking_weights(plan, options.study))
-        return
+        raise UserError(views.nothing_to_measure(plan, options.study))
     with Display(out, len(plan.pending if train else plan.to_measure)) as display:
         outcome = driver.execute(plan, Local(setup), store, display, device=setup.device, train=train)
     for line in views.outcome_lines(outcome, plan, options.study, train=train):
@@ -302,7 +302,7 @@ def _run_to_its_end(command: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     try:
         return server.wait()
-    except KeyboardInterrupt:  # the terminal has told the server as well
+    except KeyboardInterrupt:  # the terminal has interrupted the server as well
         server.wait()
         return 0
 
@@ -331,8 +331,8 @@ def main() -> None:
     """The console script: user errors as one sentence with exit code 2, Ctrl-C as 130."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without our signs shows others, and lives
-    sys.path.append(os.getcwd())  # a loss of one's own may lie in the working folder; last, so that it hides nothing
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows another
+    sys.path.append(os.getcwd())  # a user's own loss may lie in the working folder; last, so that it hides no module
     sys.exit(_guarded(lambda: app(standalone_mode=False)))
 
 

@@ -11,12 +11,14 @@ from time import perf_counter
 import pandas as pd
 import torch
 
+from ablations.best import CRITERION, TAG_BEST, BestSeeds
 from ablations.executors.events import CellResult, EpochDone, Event, Executor, KeptWeights, Preparing, State
 from ablations.grid import Cell
 from ablations.plan import Plan
 from ablations.records import (
     cell_fields,
     cell_record,
+    git_commit,
     planned,
     read_results,
     settings_as_text,
@@ -25,14 +27,13 @@ from ablations.records import (
     study_files,
     study_tags,
     trained_of,
-    weights_file,
 )
 from reports.page.tables import arm_means
 from tracking.errors import TrackingError
 from tracking.models import log_torch_model
 from tracking.search import completed
 from tracking.store import Store
-from tracking.weights import KeptCell, kept, read_weights, store_weights
+from tracking.weights import KeptCell, kept, read_weights
 from tracking.writer import StudyWriter, open_study
 from vae.building import build
 from vae.losses import loss
@@ -100,9 +101,11 @@ def execute(
         executor.prepare()
         listen(Preparing(done=True))
     outcome.seconds["preparing"] = perf_counter() - started
-    files = study_files(plan, device)
-    with open_study(store, plan.study.name, study_fields(plan), files, study_tags()) as writer:
-        tracker = _Tracker(writer, plan, outcome)
+    commit = git_commit()
+    files = study_files(plan, device, commit)
+    with open_study(store, plan.study.name, study_fields(plan), files, study_tags(commit)) as writer:
+        only_best = bool(to_train) and plan.study.storage.weights == "best"
+        tracker = _Tracker(writer, plan, outcome, BestSeeds(store, plan) if only_best else None)
         try:
             for event in chain(executor.measure(_kept(plan, store)), executor.train(to_train)):
                 tracker.track(event)
@@ -130,20 +133,21 @@ def _kept(plan: Plan, store: Store) -> Iterator[KeptWeights]:
 class _Tracker:
     """Writes each event of a run, and at the end one run per arm."""
 
-    def __init__(self, writer: StudyWriter, plan: Plan, outcome: Outcome) -> None:
-        self._writer, self._plan, self._outcome = writer, plan, outcome
+    def __init__(self, writer: StudyWriter, plan: Plan, outcome: Outcome, best_seeds: BestSeeds | None) -> None:
+        """best_seeds: where only the weights of the best seed of each arm are kept."""
+        self._writer, self._plan, self._outcome, self._best_seeds = writer, plan, outcome, best_seeds
         self._live: dict[Cell, str] = {}  # cells whose epochs are sent as they come -> their run
-        self._best: dict[str, tuple[float, CellResult, str]] = {}  # arm's label -> −ELBO, cell and run of its best seed
+        self._best: dict[str, CellResult] = {}  # arm's label -> its best seed of this run, whose model is logged
 
     def track(self, event: Event) -> None:
         started = perf_counter()
         if isinstance(event, CellResult):
             self._write(event)
         elif isinstance(event, EpochDone):
-            self._show(event)
+            self._send_epoch(event)
         self._outcome.seconds["tracking"] += perf_counter() - started
 
-    def _show(self, event: EpochDone) -> None:
+    def _send_epoch(self, event: EpochDone) -> None:
         """Send the epochs of a slow stack as they come, for MLflow's UI; a fast one is over before anybody looks."""
         if event.seconds < LIVE_FROM * len(event.cells):
             return
@@ -154,24 +158,30 @@ class _Tracker:
             self._writer.log_epoch(self._live[cell], row)
 
     def _write(self, result: CellResult) -> None:
-        run_id = self._writer.write_cell(cell_record(self._plan, result), self._live.pop(result.cell, None))
-        outcome = self._outcome
-        outcome.seconds["training"] += 0.0 if result.cell in self._plan.kept else result.trained.seconds
+        is_trained, best_seeds, outcome = result.cell not in self._plan.kept, self._best_seeds, self._outcome
+        is_best = best_seeds is not None and is_trained and best_seeds.improves(result)
+        keeps = is_best or (is_trained and bool(result.state) and self._plan.study.storage.weights == "all")
+        record = cell_record(self._plan, result, with_weights=keeps, tags={TAG_BEST: "true"} if is_best else {})
+        run_id = self._writer.write_cell(record, self._live.pop(result.cell, None))
+        if best_seeds is not None and is_best:
+            best_seeds.replace(result, run_id)
+        elif best_seeds is not None and not is_trained and not result.failed:
+            best_seeds.remeasured(result)
+        outcome.seconds["training"] += result.trained.seconds if is_trained else 0.0
         outcome.seconds["measuring"] += result.seconds
         outcome.failed += result.failed
         outcome.done += not result.failed
         outcome.remeasured += not result.failed and result.cell in self._plan.kept
         if not result.failed and self._plan.study.storage.weights != "none":
-            self._keep_best(result, run_id)
+            self._keep_best(result)
 
-    def _keep_best(self, result: CellResult, run_id: str) -> None:
-        """Hold on to the best seed's weights of every arm, by −ELBO: the common measure of all losses."""
-        label, value = result.cell.arm_label, result.metrics["neg_elbo"]
-        if label not in self._best or value < self._best[label][0]:
-            self._best[label] = (value, result, run_id)
+    def _keep_best(self, result: CellResult) -> None:
+        label = result.cell.arm_label
+        if label not in self._best or result.metrics[CRITERION] < self._best[label].metrics[CRITERION]:
+            self._best[label] = result
 
     def write_arms(self, store: Store) -> None:
-        """One run per arm: its mean over seeds with its interval, and its best seed's model."""
+        """One run per arm: its mean over seeds with its interval, and the model of the best seed of this run."""
         started, plan = perf_counter(), self._plan
         _, frame = read_results(store, pd.DataFrame(planned(plan)), plan.study.name)
         cells = {cell.arm_label: cell for cell in plan.cells}
@@ -187,9 +197,7 @@ class _Tracker:
                 n=int(rows["n"].max()),
             )
             if label in self._best:
-                _, best, of_run = self._best[str(label)]
-                if plan.study.storage.weights == "best" and best.cell not in plan.kept:
-                    store_weights(store, of_run, weights_file(best.state))
+                best = self._best[str(label)]
                 _write_model(store, run_id, plan, best.cell, best.state)
         self._outcome.seconds["tracking"] += perf_counter() - started
 

@@ -14,12 +14,14 @@ from ablations.setup import Setup
 from vae.training.fit import fit
 
 BATCHES = 20  # timed of the training of a stack
+TRACKING_CELL, TRACKING_ARM = 0.04, 0.1  # seconds to write a cell, and the run of an arm, to a local SQLite file
 SHAPES = 3  # probed of the shapes of a study; the others are taken to be like these
 
 
 def seconds_left(plan: Plan, setup: Setup) -> float:
     """Seconds that the pending cells will take. Of each shape (the first few of many) are timed: a few batches of a
-    stack, its scores after an epoch, and the measuring of one cell.
+    stack, its scores after an epoch, and the measuring of one cell. Tracking is counted as it was measured once, on a
+    local SQLite file; a server takes longer.
 
     What all cells share is set up first and not counted: a classifier that is trained here is kept for the run.
     """
@@ -34,7 +36,8 @@ def seconds_left(plan: Plan, setup: Setup) -> float:
     usual = [sum(column) / len(costs) for column in zip(*costs.values())]
     to_train = sum(costs.get(cell.arm.shape, usual)[0] for cell in plan.to_train)
     to_measure = sum(costs.get(cell.arm.shape, usual)[1] for cell in plan.pending)
-    return float(to_train + to_measure)
+    tracking = TRACKING_CELL * len(plan.pending) + TRACKING_ARM * len(plan.arms)
+    return float(to_train + to_measure + tracking)
 
 
 def _probe(plan: Plan, setup: Setup, cells: tuple[Cell, ...]) -> tuple[float, float]:

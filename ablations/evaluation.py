@@ -1,4 +1,4 @@
-"""One trained cell: its row of metrics and its pictures. Also the few numbers worth having after every epoch.
+"""One trained cell: its row of metrics and its pictures. Also the few numbers that are measured after every epoch.
 
 What all cells of a study share (the originals' sharpness, a classifier, features of real images) is computed once.
 Every draw comes from a named stream of the cell's seed, so two arms of a seed are measured with the same noise.
@@ -35,7 +35,9 @@ from vae.training.stack import Stack
 SHOWN = 10  # test images whose reconstructions are kept: the first of each class, or the first ten
 CALIBRATION = 1000  # images that fit a scale where the study holds none out
 CALIBRATING = 9  # tensors of their size that live while it is fitted
-LOGISTIC_IMAGES = 1000  # of the test set: the yardstick's standard error there is far below seed noise
+LOGISTIC_IMAGES = (
+    1000  # of the test set, for bits per dim: its standard error on them is far below the spread over seeds
+)
 
 
 def measuring_bytes(template: nn.Module, images: ImageData, settings: Evaluation, device: torch.device) -> int:
@@ -123,7 +125,7 @@ class Evaluator:
         return torch.cat([(labels == k).nonzero()[:1, 0] for k in range(classes)])
 
     def prepare(self) -> None:
-        """Set up what all cells share, so that the first one does not pay for it: on MNIST some twenty seconds."""
+        """Set up what all cells share, so that it is not counted as time of the first: on MNIST some twenty seconds."""
         with exact_products(self.device):
             _ = self.acutance, self.classifier, self.shown
 
@@ -151,7 +153,7 @@ class _OneCell:
         codes = self.posterior.centre(outputs)  # (N, L)
         at_mean = self.trained.images(codes, self.labels)  # (N, *image_shape)
         moved = transfer(at_mean.flatten(0, -3), self.test.flatten(0, -3))  # each plane of a colour image by itself
-        samples, asked = self._samples(codes.shape[-1])
+        samples, classes = self._samples(codes.shape[-1])
         moments = self.posterior.moments(outputs) if isinstance(self.posterior, Gaussian) else None
         metrics = {
             **self._likelihoods(outputs, codes.shape),
@@ -163,7 +165,7 @@ class _OneCell:
         if len(samples):
             metrics |= measures.sample_sharpness(samples)
         if self.evaluator.classifier is not None:
-            metrics |= self.evaluator.classifier.scores(at_mean, samples, asked)
+            metrics |= self.evaluator.classifier.scores(at_mean, samples, classes)
         return Measurement(metrics, self._pictures(at_mean, samples, moved, moments))
 
     def _likelihoods(self, outputs: Outputs, shape: torch.Size) -> Metrics:
@@ -172,11 +174,13 @@ class _OneCell:
         rates, scales = self.posterior.rate(outputs), self._scales()
 
         def scored(part: slice) -> measures.Values:
-            own, yardstick = (
+            own, logistic_images = (
                 self.trained.decoded(z[part], measures.some(self.labels, part)),
                 LOGISTIC_IMAGES - part.start,
             )
-            return measures.image_scores(own.flatten(1), self.trained.arm, x[part], rates[part], scales, yardstick)
+            return measures.image_scores(
+                own.flatten(1), self.trained.arm, x[part], rates[part], scales, logistic_images
+            )
 
         scores = {"rate": measures.average(rates)} | measures.averages(map(scored, self.trained.parts(len(x))))
         return scores | {"neg_elbo": scores["bce"] + scores["rate"]}
@@ -206,7 +210,7 @@ class _OneCell:
         return _noise(self.images, self.seed, purpose, shape).to(self.device)
 
     def _samples(self, latents: int) -> tuple[Tensor, Tensor | None]:
-        """Decoder means of prior draws; of a conditional model class by class in turn, with the classes asked for."""
+        """Decoder means of prior draws; of a conditional model class by class in turn, with the class of each."""
         count = self.settings.generated
         z = self.posterior.prior(self._noise("prior", (count, latents)))
         labels = torch.arange(count, device=self.device) % self.classes if self.classes else None

@@ -52,8 +52,8 @@ class ClassifierMetrics:
         real = reading.features[chosen[: settings.generated].to(device)]
         return cls(classifier, labels, real, accuracy)
 
-    def scores(self, reconstructions: Tensor, samples: Tensor, asked: Tensor | None) -> dict[str, float]:
-        """reconstructions: of all test images. samples: decoder means of prior draws; asked: the class of each, of a
+    def scores(self, reconstructions: Tensor, samples: Tensor, classes: Tensor | None) -> dict[str, float]:
+        """reconstructions: of all test images. samples: decoder means of prior draws; classes: of each sample, for a
         conditional model. NaN for a comparison that needs more images than there are."""
         read = self.classifier.read(reconstructions)
         metrics = {
@@ -68,6 +68,6 @@ class ClassifierMetrics:
         for name, (metric, least) in COMPARISONS.items():
             metrics[name] = metric(real, fake) if same >= least else math.nan
         metrics["class_entropy"] = generation.class_entropy(drawn.classes, self.classifier.classes)
-        if asked is not None:
-            metrics["class_accuracy"] = generation.legibility(drawn.classes, asked)
+        if classes is not None:
+            metrics["class_accuracy"] = generation.legibility(drawn.classes, classes)
         return metrics

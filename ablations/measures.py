@@ -35,12 +35,12 @@ CHUNK = 2000  # images that a model sees at once, where memory does not ask for 
 AT_ONCE = 64 * 2**20  # bytes of the largest tensor that they make
 EVEN = 64  # fewer images are a multiple of it: products and vector units round the rows of a ragged block differently
 SCORING = 8  # tensors of the pictures' size that live while these are scored
-YARDSTICK = 10  # and of their size in float64, for the common yardstick
+LOGISTIC = 10  # and of their size in float64, for the discretised logistic
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A trained model with what its arm says of how to read it."""
+    """A trained model and its arm, which says what the outputs of encoder and decoder mean."""
 
     model: nn.Module
     arm: Arm
@@ -81,7 +81,7 @@ class TrainedModel:
 
 
 def mean_logits(logits: Tensor, arm: Arm) -> Tensor:
-    """Logits of the mean image that a decoder means by its output: with some losses its mean is not the sigmoid."""
+    """Logits of the decoder's mean image: with some losses the mean is not the sigmoid of the output."""
     mean = loss(arm.loss).mean
     return logits if mean is torch.sigmoid else torch.logit(mean(logits), eps=1e-7)
 
@@ -103,7 +103,7 @@ def parts(count: int, size: int) -> list[slice]:
     step, slices = max(1, AT_ONCE // size // EVEN) * EVEN, []
     for start in range(0, count, CHUNK):
         end = min(start + CHUNK, count)
-        edges = [start, *range(start + step, end - EVEN + 1, step), end]  # a rest of a few goes with those before
+        edges = [start, *range(start + step, end - EVEN + 1, step), end]  # a small rest joins the part before
         slices += [slice(*pair) for pair in pairwise(edges)]
     return slices
 
@@ -114,13 +114,13 @@ def some(values: Tensor | None, part: slice) -> Tensor | None:
 
 
 def average(values: Tensor) -> float:
-    """The mean of what is there; NaN where nothing is.
+    """The mean of the values that are not NaN; NaN where all are.
 
     >>> average(torch.tensor([1.0, math.nan, 3.0]))
     2.0
     """
-    there = values[~values.isnan()]
-    return float(there.double().mean()) if there.numel() else math.nan
+    numbers = values[~values.isnan()]
+    return float(numbers.double().mean()) if numbers.numel() else math.nan
 
 
 def by_image(metric: Callable[..., Tensor], *images: Tensor) -> Tensor:
@@ -159,15 +159,15 @@ class Scales:
         )
 
 
-def image_scores(own: Tensor, arm: Arm, x: Tensor, rates: Tensor, scales: Scales, yardstick: int) -> Values:
+def image_scores(own: Tensor, arm: Arm, x: Tensor, rates: Tensor, scales: Scales, logistic_images: int) -> Values:
     """Of each image at a sampled z: the three distortions, −log p(x|z) under each observation model, and bits per dim.
 
-    own: the decoder's output, (n, D). x: (n, D). rates: (n,). yardstick: only so many images, the first, are scored by
-    the discretised logistic.
+    own: the decoder's output, (n, D). x: (n, D). rates: (n,). logistic_images: only so many images, the first, are
+    scored by the discretised logistic.
     """
     logits = mean_logits(own, arm)
-    images, first = torch.sigmoid(logits), slice(max(0, yardstick))
-    bits = likelihoods.bits_per_dim(_yardstick(images[first], x[first], scales) + rates[first], x.shape[-1])
+    images, first = torch.sigmoid(logits), slice(max(0, logistic_images))
+    bits = likelihoods.bits_per_dim(_logistic_nll(images[first], x[first], scales) + rates[first], x.shape[-1])
     return {
         "bce": likelihoods.bernoulli_nll(logits, x),
         "mse": (images - x).square().sum(-1),
@@ -181,11 +181,11 @@ def image_scores(own: Tensor, arm: Arm, x: Tensor, rates: Tensor, scales: Scales
     }
 
 
-def _yardstick(images: Tensor, x: Tensor, scales: Scales) -> Tensor:
+def _logistic_nll(images: Tensor, x: Tensor, scales: Scales) -> Tensor:
     """−log probability of the stored grey levels under the discretised logistic, (n,) in float64."""
     nats = [
         likelihoods.logistic_nll(images[part].double(), x[part].double(), scales.logistic)
-        for part in parts(len(x), YARDSTICK * 8 * x.shape[-1])
+        for part in parts(len(x), LOGISTIC * 8 * x.shape[-1])
     ]
     return torch.cat([x.new_empty(0, dtype=torch.float64), *nats])
 
@@ -211,13 +211,13 @@ def importance_bound(
 
 
 def sharpness_scores(
-    images: Tensor, originals: Tensor, their_acutance: Tensor, transfer: Transfer, blur_images: int
+    images: Tensor, originals: Tensor, originals_acutance: Tensor, transfer: Transfer, blur_images: int
 ) -> Metrics:
     """Sharpness of reconstructions; ``blur_effect`` on the first ``blur_images`` only."""
     own = by_image(sharpness.acutance, images)
     return {
         "acutance": average(own),
-        "acutance_ratio": average(own / their_acutance),
+        "acutance_ratio": average(own / originals_acutance),
         "sigma_eq": average(sharpness.sigma_eq(own)),
         "n_blank": float(sharpness.n_blank(own)),
         "edge_contrast": average(by_image(sharpness.edge_contrast, images, originals)),

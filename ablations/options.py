@@ -101,7 +101,7 @@ def narrow(study: Study, only: Sequence[str]) -> Study:
 
 
 def _grid_key(key: str, grid: Mapping[str, Any]) -> str:
-    """The factor of the grid that is meant; the part behind the dot will do."""
+    """The factor of the grid that is meant. The short name is accepted: `latents` for `model.latents`."""
     matching = [name for name in grid if key in (name, name.rpartition(".")[2])]
     if not matching:
         raise not_one_of("--only", key, grid)

@@ -49,8 +49,11 @@ class Plan:
     @cached_property
     def keys(self) -> dict[Cell, str]:
         """The content key of every cell."""
-        name, digest = self.images.name, self.images.training_digest
-        return {cell: grid.key(self.study, cell, dataset=name, data_digest=digest) for cell in self.cells}
+        return {cell: self.key_of(cell) for cell in self.cells}
+
+    def key_of(self, cell: Cell) -> str:
+        """The content key of any cell on these images."""
+        return grid.key(cell, dataset=self.images.name, data_digest=self.images.training_digest)
 
     @cached_property
     def measures(self) -> str:
@@ -94,7 +97,7 @@ class Plan:
         return same_objective({arm: self.beta_eff(arm) for arm in self.arms})
 
     def weights_bytes(self) -> int:
-        """What the weights of all cells take that are to be trained, as they will be kept."""
+        """Bytes of the weights that a run will keep, of the cells that are to be trained."""
         arms = [cell.arm for cell in self.to_train]
         kept = {"all": arms, "best": list(dict.fromkeys(arms)), "none": []}[self.study.storage.weights]
         sizes = {shape: _weights_bytes(arm, self.images) for shape, arm in _one_of_each_shape(kept).items()}
@@ -132,7 +135,7 @@ def prepare(study: Study, *, data_dir: Path | None = None) -> Plan:
 
 
 def _check_labels(plan: Plan) -> None:
-    """An arm goes by its label in tables and in MLflow, where numbers have six digits."""
+    """An arm goes by its label in tables and in MLflow, and a label shows six digits of a number."""
     by_label: dict[str, Arm] = {}
     for arm in plan.arms:
         label = arm.label(plan.study.base)
@@ -147,7 +150,7 @@ def _check_labels(plan: Plan) -> None:
 
 @contextmanager
 def _naming(study: Study) -> Iterator[None]:
-    """A mistake that shows only beside the data is told with the study and the section that it stands in."""
+    """A mistake that shows only beside the data names the study and the section that it stands in."""
     try:
         yield
     except UserError as error:

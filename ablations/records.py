@@ -36,11 +36,10 @@ PACKAGES = ("torch", "torchvision", "numpy", "scikit-image", "scikit-learn", "sc
 HASHES = ("init_hash", "order_hash", "noise_hash")
 
 
-def cell_record(plan: Plan, result: CellResult) -> CellRecord:
-    """A finished cell, as it is tracked. Weights are written with it where all are kept."""
+def cell_record(plan: Plan, result: CellResult, *, with_weights: bool, tags: Mapping[str, str]) -> CellRecord:
+    """A finished cell, as it is tracked. with_weights: its weights are kept in its run. tags: further ones."""
     cell, failed = result.cell, result.failed
     kept = plan.kept.get(cell)
-    keeps = plan.study.storage.weights == "all" and kept is None and bool(result.state)
     further = {
         **{name: result.trained.hashes.get(name, "") for name in HASHES},
         "train_seconds": round(result.trained.seconds, 3),
@@ -58,7 +57,8 @@ def cell_record(plan: Plan, result: CellResult) -> CellRecord:
         pictures=result.pictures,
         files=png_files(result.pictures),
         measures="" if failed else plan.measures,
-        weights=weights_file(result.state) if keeps else None,
+        tags=tags,
+        weights=weights_file(result.state) if with_weights else None,
         weights_of=None if failed else kept,
     )
 
@@ -123,13 +123,13 @@ def study_fields(plan: Plan) -> dict[str, object]:
     }
 
 
-def study_files(plan: Plan, device: torch.device) -> Mapping[str, str]:
+def study_files(plan: Plan, device: torch.device, commit: str) -> Mapping[str, str]:
     """The study, its claims, its plan and its environment: a report needs nothing else but the cells."""
     claims = {"hash": claims_hash(plan.claims), "claims": [claim.model_dump(mode="json") for claim in plan.claims]}
     return {
         schema.STUDY_FILE: to_toml(plan.study),
         schema.CLAIMS_FILE: json.dumps(claims, indent=1, ensure_ascii=False),
-        schema.ENVIRONMENT: json.dumps(environment(device), indent=1),
+        schema.ENVIRONMENT: json.dumps(environment(device, commit), indent=1),
         PLAN_FILE: json.dumps(planned(plan), indent=0),
     }
 
@@ -167,14 +167,14 @@ def read_results(store: Store, planned: pd.DataFrame, study: str) -> tuple[Gathe
     return cells, frame
 
 
-def environment(device: torch.device) -> dict[str, Any]:
-    """What the numbers were made with."""
+def environment(device: torch.device, commit: str) -> dict[str, Any]:
+    """What the numbers were made with. commit: as `git_commit` gives it."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {
         "python": platform.python_version(),
         "system": platform.platform(),
         "device": f"{device.type}: {name}, {torch.get_num_threads()} threads",
-        "commit": git_commit(),
+        "commit": commit,
         "versions": {package: metadata.version(package) for package in PACKAGES},
     }
 
@@ -193,7 +193,6 @@ def git_commit() -> str:
         return ""
 
 
-def study_tags() -> dict[str, str]:
+def study_tags(commit: str) -> dict[str, str]:
     """Tags of an invocation."""
-    commit = git_commit()
     return {"mlflow.source.git.commit": commit} if commit else {}

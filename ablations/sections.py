@@ -1,6 +1,6 @@
 """The sections of a study file: what each may hold, checked as it is read.
 
-A typo is an error where it is written, and a value of the wrong kind is not made into one of the right kind. The keys
+A typo is an error where it is written, and a value of the wrong type is not converted. The keys
 of [model], [training] and [grid] are the factors of the registry (`vae.factors`).
 """
 
@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, field_validator
 
 from vae.arms import Arm
-from vae.errors import UserError, closest
+from vae.checks import whole_number
+from vae.errors import UserError, closest, not_one_of
 from vae.factors import Factor, Scope, Value, factor, factors, same_value
 from vae.posteriors import USUAL
 
-MOST_SEEDS = 10_000  # a slip of the finger, beyond
+MOST_SEEDS = 10_000  # more are a typing mistake
+KEPT = ("all", "best", "none")  # whose weights are kept
 GRID: Mapping[str, tuple[Value, ...]] = MappingProxyType(
     {"loss": ("bce", "mse", "mae"), "reduction": ("sum",), "beta": (1.0,), "posterior": (USUAL,)}
 )
@@ -29,14 +31,46 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+def as_section(value: object, info: ValidationInfo) -> object:
+    """A section as it is. Raises UserError for what is none."""
+    if not isinstance(value, Mapping | Section):
+        raise UserError(f"{info.field_name}={value!r} must be a section, written [{info.field_name}]")
+    return value
+
+
+def as_text(value: object, info: ValidationInfo) -> str:
+    """A text as it is. Raises UserError for what is none."""
+    if not isinstance(value, str):
+        raise UserError(f"{info.field_name}={value!r} must be text, in quotation marks")
+    return value
+
+
+def _as_flag(value: object, info: ValidationInfo) -> bool:
+    if not isinstance(value, bool):
+        raise UserError(f"{info.field_name}={value!r} must be true or false, without quotation marks")
+    return value
+
+
+def _whole(*, least: int) -> BeforeValidator:
+    """A check for whole numbers; None, which no file can hold, passes."""
+
+    def check(value: object, info: ValidationInfo) -> int | None:
+        return None if value is None else whole_number(str(info.field_name), value, least=least)
+
+    return BeforeValidator(check)
+
+
+Count = Annotated[int, _whole(least=0)]
+
+
 class Images(Section):
     """Which images of the dataset, and in what form. None: all of them, as they are."""
 
-    train: int | None = Field(None, ge=2)
-    test: int | None = Field(None, ge=2)
-    held_out: int = Field(0, ge=0)
-    size: int | None = Field(None, ge=7)
-    colour: bool = False
+    train: Annotated[int | None, _whole(least=2)] = None
+    test: Annotated[int | None, _whole(least=2)] = None
+    held_out: Count = 0
+    size: Annotated[int | None, _whole(least=7)] = None
+    colour: Annotated[bool, BeforeValidator(_as_flag)] = False
 
 
 class Evaluation(Section):
@@ -46,21 +80,37 @@ class Evaluation(Section):
     what is trained keeps the history that it has.
     """
 
-    per_epoch_images: int = Field(1000, ge=0)
-    iwae_images: int = Field(100, ge=0)
-    iwae_samples: int = Field(512, ge=2, multiple_of=2)
-    generated: int = Field(2000, ge=0)
-    blur_images: int = Field(1000, ge=0)
+    per_epoch_images: Count = 1000
+    iwae_images: Count = 100
+    iwae_samples: Annotated[int, _whole(least=2)] = 512
+    generated: Count = 2000
+    blur_images: Count = 1000
+
+    @field_validator("iwae_samples")
+    @classmethod
+    def _can_be_halved(cls, value: int) -> int:
+        """The bound at half the samples tells whether more of them would still help."""
+        if value % 2:
+            raise UserError(f"iwae_samples={value} must be an even number, such as {value + 1}")
+        return value
 
 
 class Storage(Section):
     """What is kept of a trained cell besides its numbers and pictures.
 
-    weights: of every cell, of the best seed of each arm, or of none. Kept weights are measured again without training,
-    when a metric is added or an evaluation setting changes.
+    weights: of every cell, of the best seed of each arm (the lowest −ELBO over all runs of the study), or of none. Kept
+    weights are measured again without training, when a metric is added or an evaluation setting changes. A best seed's
+    weights are deleted when a better seed is trained; those that were kept under "all" never are.
     """
 
-    weights: Literal["all", "best", "none"] = "all"
+    weights: str = "all"
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _is_known(cls, value: object) -> object:
+        if value not in KEPT:
+            raise not_one_of("weights", value, KEPT)
+        return value
 
 
 def parse_seeds(value: object) -> tuple[int, ...]:
@@ -102,6 +152,15 @@ def _refuse_repeats(name: str, values: Sequence[object]) -> None:
             raise UserError(f"{name} holds {value!r} twice; each value makes its own arm, so name it once")
 
 
+def parse_claims(value: object) -> tuple[str, ...]:
+    """The claims files of a study: a list, or a single one."""
+    claims = as_list(value)
+    for item in claims:
+        if not isinstance(item, str):
+            raise UserError(f"claims: {item!r} must be text: a bundled set such as 'notes', or the path of a file")
+    return tuple(map(str, claims))
+
+
 def as_list(value: object) -> tuple[object, ...]:
     """A list as a tuple; a single value as a tuple of one."""
     return tuple(value) if isinstance(value, list | tuple) else (value,)
@@ -114,8 +173,7 @@ def base_section(name: str, value: object) -> dict[str, Value]:
     {'family': 'mlp', 'latents': 5, 'conditional': False, 'hidden': (30,)}
     """
     if not isinstance(value, Mapping):
-        example = "latents = 20" if name == "model" else "epochs = 10"
-        raise UserError(f"{name}={value!r} must be a section of keys, such as [{name}] {example}")
+        raise UserError(f"{name}={value!r} must be a section, written [{name}]")
     keys = [one.key for one in factors().values() if one.name.startswith(f"{name}.")]
     unknown = next((str(key) for key in value if key not in keys), None)
     if unknown is not None and name == "training":
@@ -132,7 +190,7 @@ def grid_section(value: object) -> dict[str, tuple[Value, ...]]:
     (2, 10)
     """
     if not isinstance(value, Mapping):
-        raise UserError(f"grid={value!r} must be a section of keys, such as [grid] beta = [1, 4]")
+        raise UserError(f"grid={value!r} must be a section, written [grid]")
     given: dict[str, tuple[Value, ...]] = {}
     known = list(factors())
     for written, values in flattened(value):
@@ -165,7 +223,7 @@ def without(name: str, grid: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _same_factor(written: str, name: str) -> bool:
-    """Whether a name is written whole, or as the part behind its dot."""
+    """Whether a factor is written with its whole name, or with the short one, without the section."""
     return written == name or name.endswith(f".{written}")
 
 
@@ -181,17 +239,23 @@ def _values(one: Factor, given: object) -> tuple[Value, ...]:
 def base_arm(model: Mapping[str, Value], training: Mapping[str, Value], grid: Mapping[str, tuple[Value, ...]]) -> Arm:
     """The base of a study: what arms are labelled and selected against, and what figures keep to.
 
-    The sections' values, and the defaults of the objective. Where the grid varies a factor and leaves the section's
-    value out, the first value of the grid stands for it.
+    The sections' values, and the defaults of the objective. Where the grid does not hold such a value, the first value
+    that it holds of that factor takes its place.
+
+    >>> base_arm(base_section("model", {}), base_section("training", {}), grid_section({"posterior": "log-std"}))
+    Arm(bce-sum-b1-log-std)
     """
-    sections = {f"model.{key}": value for key, value in model.items()}
-    sections |= {f"training.{key}": value for key, value in training.items()}
-    objective = {name: one.default for name, one in factors().items() if one.scope is Scope.OBJECTIVE}
-    varied = {name: values for name, values in grid.items() if name not in objective}
-    moved = {name: values[0] for name, values in varied.items() if not _among(sections.get(name), values)}
-    family = moved.get("model.family", sections["model.family"])
-    base = Arm.of({**objective, **sections}, recorded=True)
-    return base.replace({name: value for name, value in moved.items() if factors()[name].applies(family)})
+    settings: dict[str, Value] = {
+        **{name: one.default for name, one in factors().items() if one.scope is Scope.OBJECTIVE},
+        **{f"model.{key}": value for key, value in model.items()},
+        **{f"training.{key}": value for key, value in training.items()},
+    }
+    first = {name: values[0] for name, values in grid.items() if not _among(settings.get(name), values)}
+    family = first.get("model.family", settings["model.family"])
+    applying = {name: value for name, value in first.items() if factors()[name].applies(family)}
+    # The base may have a loss of one's own that is not at hand when a report is made.
+    kept = {name: value for name, value in settings.items() if factors()[name].applies(family)}
+    return Arm.of({**kept, **applying}, recorded=True)
 
 
 def _among(value: Value, values: Sequence[Value]) -> bool:

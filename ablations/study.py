@@ -18,10 +18,12 @@ from ablations.sections import (
     Images,
     Section,
     Storage,
-    as_list,
+    as_section,
+    as_text,
     base_arm,
     base_section,
     grid_section,
+    parse_claims,
     parse_seeds,
     without,
 )
@@ -33,8 +35,9 @@ from vae.factors import Value, factor, factors, no_option
 from vae.losses import loss
 
 LONGEST_NAME = 100
-_SECTIONS: Mapping[str, type[Section]] = {"images": Images, "evaluation": Evaluation, "storage": Storage}
+SECTIONS: Mapping[str, type[Section]] = {"images": Images, "evaluation": Evaluation, "storage": Storage}
 
+Text = Annotated[str, BeforeValidator(as_text)]
 Base = dict[str, Value]
 Grid = Mapping[str, tuple[Value, ...]]
 
@@ -45,18 +48,18 @@ class Study(Section):
     model, training: the base values of the factors of these sections. grid: factor -> its values.
     """
 
-    name: str
-    title: str = ""
-    description: str = ""
-    dataset: str = "digits"
+    name: Text
+    title: Text = ""
+    description: Text = ""
+    dataset: Text = "digits"
     seeds: Annotated[tuple[int, ...], BeforeValidator(parse_seeds)] = tuple(range(8))
-    claims: Annotated[tuple[str, ...], BeforeValidator(as_list)] = ("notes",)
-    images: Images = Images()
+    claims: Annotated[tuple[str, ...], BeforeValidator(parse_claims)] = ("notes",)
+    images: Annotated[Images, BeforeValidator(as_section)] = Images()
     model: Annotated[Base, BeforeValidator(partial(base_section, "model"))] = base_section("model", {})
     training: Annotated[Base, BeforeValidator(partial(base_section, "training"))] = base_section("training", {})
     grid: Annotated[dict[str, tuple[Value, ...]], BeforeValidator(grid_section)] = grid_section({})
-    evaluation: Evaluation = Evaluation()
-    storage: Storage = Storage()
+    evaluation: Annotated[Evaluation, BeforeValidator(as_section)] = Evaluation()
+    storage: Annotated[Storage, BeforeValidator(as_section)] = Storage()
 
     @field_validator("name")
     @classmethod
@@ -170,11 +173,11 @@ def checked(table: Mapping[str, Any], where: str, *, recorded: bool = False) -> 
         detail = error.errors()[0]
         path = [str(part) for part in detail["loc"]]
         message = sentence(detail, key=".".join(path), allowed=_allowed(path[:-1]))
-        is_section = detail["type"] == "value_error" and path and path[0] in ("model", "training", "grid", *_SECTIONS)
+        is_section = detail["type"] == "value_error" and path and path[0] in ("model", "training", "grid", *SECTIONS)
         prefix = f"[{path[0]}] " if is_section and not message.startswith((path[0], "the key")) else ""
         raise UserError(f"{where}: {prefix}{message}") from None
 
 
 def _allowed(path: Sequence[str]) -> list[str]:
-    section: type[Section] = _SECTIONS[path[0]] if path and path[0] in _SECTIONS else Study
+    section: type[Section] = SECTIONS[path[0]] if path and path[0] in SECTIONS else Study
     return list(section.model_fields)

@@ -80,14 +80,17 @@ def arm_table(plan: Plan) -> Table:
 def estimate_line(seconds: float, plan: Plan) -> str:
     return (
         f"Estimated time: {duration(seconds)} for {counted(len(plan.pending), 'cell')} "
-        f"(from a short probe on this machine; other work slows it)."
+        f"(training and measuring from a short probe, which other work on this machine slows; "
+        f"tracking as on a local SQLite file)."
     )
 
 
 def outcome_lines(outcome: Outcome, plan: Plan, study: str, *, train: bool = True) -> list[str]:
     """How a run ended, and what to do next where it is not finished."""
     if not plan.pending:
-        return ["Everything was done already; nothing was trained."]
+        if train:
+            return ["Everything was done already; nothing was trained."]
+        return [f"All {counted(len(plan.cells), 'cell')} are measured already; nothing was measured."]
     shares = ", ".join(
         f"{stage} {seconds / max(outcome.total, 1e-9):.0%}" for stage, seconds in outcome.seconds.items()
     )
@@ -111,6 +114,14 @@ def outcome_lines(outcome: Outcome, plan: Plan, study: str, *, train: bool = Tru
 def lacking_weights(plan: Plan, study: str) -> str:
     """What cannot be measured again, and what to do about it."""
     return f"{counted(len(plan.to_train), 'cell')} without kept weights: ablate run {escape(study)} trains them."
+
+
+def nothing_to_measure(plan: Plan, study: str) -> str:
+    """Why no cell was measured, where no pending cell has kept weights, and what to do about it."""
+    return (
+        f"nothing was measured: {counted(len(plan.to_train), 'cell')} without results cannot be, because they were "
+        f"never trained or their weights were not kept ([storage] weights); ablate run {study} trains them"
+    )
 
 
 def status_table(studies: Sequence[StudyProgress]) -> Table:

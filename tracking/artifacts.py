@@ -1,6 +1,6 @@
-"""Files of a run: written and read where they lie when that is a local folder, through MLflow otherwise.
+"""Files of a run: written and read directly in a local folder, otherwise through MLflow.
 
-MLflow looks a run up, metrics and all, before it stores a file; a local folder needs no more than its address.
+MLflow looks a run up, metrics and all, before it stores a file; a local folder is used by its address alone.
 """
 
 from __future__ import annotations

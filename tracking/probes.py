@@ -1,7 +1,7 @@
 """Tries a store before anything is trained, so that each failure is one sentence and comes within seconds.
 
-MLflow itself retries a dead server for minutes, and a file that is no database for more than one; and it migrates an
-older schema without asking.
+For minutes MLflow itself retries a server that is down, and for more than one a file that is not a database; and it
+migrates an older schema without asking.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _TABLES: Final = {"experiments", "runs", "metrics", "params", "tags"}
 
 
 def check_server(store: Store) -> None:
-    """Asks a server one small question. Raises TrackingError if it does not answer, refuses, or is not MLflow's."""
+    """Sends a server one small request. Raises TrackingError if it does not answer, refuses, or is not MLflow's."""
     prefix = f"tracking_uri={store.shown!r}"
     try:
         with _short_timeouts():

@@ -111,7 +111,7 @@ def read_history(store: Store, keys: Keys = None, study: str | None = None) -> p
 def read_pictures(store: Store, keys: Keys) -> dict[str, dict[str, np.ndarray]]:
     """The arrays of each cell's `pictures.npz`, by key. Cells without a complete run or without pictures are left out.
 
-    Read without pickle. Raises TrackingError for a file that is no archive of arrays.
+    Read without pickle. Raises TrackingError for a file that is not an archive of arrays.
     """
     runs = gather(store, keys).runs
     pictures = {}
@@ -204,8 +204,8 @@ def _parsed(run: Run, name: str, parse: Callable[[str], Any]) -> Any:
     try:
         return parse(text)
     except ValueError as error:
-        reason = f"which is no {parse.__name__}" if isinstance(parse, type) else f"which cannot be read: {error}"
-        raise TrackingError(f"cell {_shown(run)} has {name}={text!r}, {reason.rstrip('.')}.") from error
+        reason = f"is not of type {parse.__name__}" if isinstance(parse, type) else f"cannot be read: {error}"
+        raise TrackingError(f"cell {_shown(run)} has {name}={text!r}, which {reason.rstrip('.')}.") from error
 
 
 def _uneven(rows: Sequence[tuple[Mapping[str, Any], Mapping[str, float]]], metrics: Sequence[str]) -> list[str]:

@@ -1,6 +1,6 @@
 """The names under which a study is kept in MLflow, and the columns of the frame read back. Written once, here.
 
-`tracking` knows nothing of VAEs: the fields of a cell and its metrics arrive as plain mappings.
+`tracking` does not depend on VAEs: the fields of a cell and its metrics are plain mappings.
 """
 
 from __future__ import annotations
@@ -39,23 +39,19 @@ SECONDS: Final = "total_seconds"  # wall time of a cell; a history may have seco
 POINT: Final = "point/"  # before a metric of the history that was measured at a point of training, on a part of the images
 NON_FINITE: Final = "non_finite"  # how many values of a run came out NaN or inf
 
-# A study's parent run says how far it is: params of what was asked, metrics of what was written when it ended.
+# How far a study is: params of its parent run for what is to be done, metrics for what was done when it ended.
 CELLS, PENDING = "cells", "pending"
 CELLS_DONE, CELLS_FAILED = f"cells_{STATUS_DONE}", f"cells_{STATUS_FAILED}"
 
+# Columns with the fingerprints of what a cell was trained from: arms of a seed that share one have equal values in it.
+INIT_HASH: Final = "init_hash"  # of its initial weights
+ORDER_HASH: Final = "order_hash"  # of the order of its images in the first epoch
+NOISE_HASH: Final = "noise_hash"  # of the noise of the first epoch
+HASHES: Final = (INIT_HASH, ORDER_HASH, NOISE_HASH)
+
 # Frame: one row per cell. These columns come first and in this order; metrics follow in the order they were measured.
 LEADING_COLUMNS: Final = ("loss", "reduction", "beta", "beta_eff", "seed", "status")
-OTHER_COLUMNS: Final = (
-    "posterior",
-    "arm",
-    "origin",
-    "key",
-    "reason",
-    "seconds",
-    "init_hash",
-    "order_hash",
-    "noise_hash",
-)
+OTHER_COLUMNS: Final = ("posterior", "arm", "origin", "key", "reason", "seconds", *HASHES)
 NUMBERS: Final[Mapping[str, type]] = MappingProxyType(
     {"beta": float, "beta_eff": float, "seed": int, "seconds": float}
 )  # the others are text

@@ -25,9 +25,9 @@ _ONLY_DONE = f" AND tags.`{schema.TAG_STATUS}` = '{schema.STATUS_DONE}'"
 
 @dataclass(frozen=True)
 class Gathered:
-    """One run per key, in the order asked for (or first seen); keys without one; what to know of the choice.
+    """One run per key, in the order of the keys (or in which they were read); keys without one; notes on the choice.
 
-    Finding runs costs more than reading them: gather once and hand the result to every `read_...` in place of keys.
+    The search takes longer than reading: gather once, and pass the result to every `read_...` in place of keys.
     """
 
     runs: dict[str, Run]
@@ -57,7 +57,7 @@ def gather(store: Store, keys: Keys = None, study: str | None = None) -> Gathere
     keys, study: as for `completed`; what is gathered already is returned as it is. Where a mapping names the measures,
     a cell that is done only under others is missing, even if it has failed too: its weights exist. Where nothing names
     them, a cell measured under several is read as it was measured last.
-    Raises TrackingError for a status that this version does not know.
+    Raises TrackingError for a status that this version does not have.
     """
     if isinstance(keys, Gathered):
         return keys
@@ -90,7 +90,7 @@ def done_runs(
 ) -> Iterator[Run]:
     """Runs of cells that are done, under whatever measures; keys and study as for `completed`.
 
-    enough: whether a run is what is sought; the search ends once every key has such a one.
+    enough: whether a run is one to return; the search ends once every key has such a run.
     """
     return _cells(store, None if keys is None else list(keys), study, _ONLY_DONE, enough=enough)
 
@@ -135,24 +135,24 @@ def _counts(keys: Iterable[str] | Mapping[str, str] | None) -> Callable[[Run], b
 
 
 def _experiments(store: Store, study: str | None, *, others: bool) -> list[str]:
-    """Ids of the experiments to search: the study's own first, then all others if so asked."""
+    """Ids of the experiments to search: the study's own first, then, with `others`, all others."""
     query = {"filter_string": f"tags.`{schema.TAG_KIND}` = '{schema.KIND_STUDY}'", "order_by": ["creation_time ASC"]}
     with explained(f"{store.shown} cannot be searched"):
-        every = list(_items(store, partial(store.client.search_experiments, **query))) if others else []
+        known = list(_items(store, partial(store.client.search_experiments, **query))) if others else []
         own = store.client.get_experiment_by_name(study) if study is not None else None
     first = [own.experiment_id] if own is not None and own.lifecycle_stage == "active" else []
-    return [*first, *(other.experiment_id for other in every if other.experiment_id not in first)]
+    return [*first, *(other.experiment_id for other in known if other.experiment_id not in first)]
 
 
 def _pages(store: Store, experiments: Sequence[str], query: str, order: str) -> Iterator[Run]:
-    """All runs that match. Oldest first, a run that another process adds meanwhile moves none."""
+    """All runs that match. Where the oldest come first, a run that another process adds meanwhile moves none."""
     if experiments:
         ordered = {"max_results": _PAGE, "order_by": [f"attributes.start_time {order}"]}
         yield from _items(store, partial(store.client.search_runs, experiments, query, **ordered))
 
 
 def _items(store: Store, search: Callable[..., Any]) -> Iterator[Any]:
-    """All that one of MLflow's searches finds, page by page."""
+    """All results of one of MLflow's searches, page by page."""
     token = None
     while True:
         with explained(f"{store.shown} cannot be searched"):
@@ -168,13 +168,13 @@ def _is_done(run: Run) -> bool:
 
 
 def _alike(runs: list[Run], counts: Callable[[Run], bool]) -> list[Run]:
-    """The runs of a cell among which to choose, oldest first: done under one and the same measures, or all failed."""
+    """The runs of a cell among which to choose, oldest first: done under the same measures, or all failed."""
     runs = sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
     done = [run for run in runs if _is_done(run)]
     if not done:
         return runs
     counted = [run for run in done if counts(run)]
-    if not counted:  # measured only otherwise: what there is to say is a failure to measure it as asked
+    if not counted:  # measured only under others: what remains is a failure to measure it under these
         return [run for run in runs[runs.index(done[-1]) + 1 :] if not _is_done(run)]
     return [
         run
@@ -184,7 +184,7 @@ def _alike(runs: list[Run], counts: Callable[[Run], bool]) -> list[Run]:
 
 
 def _notes(runs: list[Run]) -> Iterator[str]:
-    """What to know of a cell of which several alike runs are complete: trained twice at once, or a mistake."""
+    """A note on a cell of which several alike runs are complete: trained twice at once, or a mistake."""
     if len(runs) < 2:
         return
     name, first = runs[0].info.run_name, runs[0].info.run_id

@@ -84,12 +84,12 @@ def _place(whole: Path, path: Path) -> None:
 
 def _set_synchronous(path: Path, mode: str) -> None:
     """The mode of every connection that MLflow opens to this file from now on: FULL, NORMAL or OFF."""
-    _listen()
+    _watch_connections()
     _modes[str(path.resolve())] = mode
 
 
 @cache
-def _listen() -> None:
+def _watch_connections() -> None:
     """Calls `_opened` for every connection that SQLAlchemy opens in this process; it changes those to our files."""
     from sqlalchemy import Engine, event
 

@@ -1,7 +1,7 @@
 """Where runs are kept: the tracking address, made absolute, and MLflow's client for it.
 
 An address given comes before `MLFLOW_TRACKING_URI`, and that before `sqlite:///mlflow.db` in the working folder. MLflow
-reads a relative path anew in every process, and runs would then lie in two places.
+resolves a relative path in every process, so runs could be kept in two places.
 """
 
 from __future__ import annotations
@@ -99,10 +99,10 @@ def resolve(uri: str | None = None, *, folder: Path | None = None) -> Store:
 
 
 def connect(uri: str) -> MlflowClient:
-    """MLflow's client for an address, imported late and quiet: no telemetry, no progress bars, warnings only."""
+    """MLflow's client for an address, imported here: no telemetry, no progress bars, warnings only."""
     set_switches()
     with warnings.catch_warnings(), _without_collection():
-        warnings.simplefilter("ignore", DeprecationWarning)  # MLflow's, of its own dependencies: not ours to mend
+        warnings.simplefilter("ignore", DeprecationWarning)  # MLflow's, of its own dependencies
         from mlflow import MlflowClient
 
         if "MLFLOW_LOGGING_LEVEL" not in os.environ:

@@ -1,4 +1,4 @@
-"""How values travel through MLflow and come back: params and tags are text, metrics are finite numbers.
+"""How values are written to MLflow and read back: params and tags are text, metrics are finite numbers.
 
 MLflow stores NaN as 0 and infinity as the largest float, so neither is ever sent as a metric: they are named in a tag.
 """
@@ -18,7 +18,7 @@ _MORE: Final = "…"
 
 
 def as_text(value: object) -> str:
-    """A param's value as text: None is empty, truth is lower case, numbers keep every digit.
+    """A param's value as text: None is empty, true and false are in lower case, numbers keep every digit.
 
     >>> [as_text(value) for value in (0.1, 3, True, None, "mae")]
     ['0.1', '3', 'true', '', 'mae']
@@ -29,7 +29,7 @@ def as_text(value: object) -> str:
 
 
 def as_number(name: str, value: object) -> float:
-    """A metric's value as a float, NaN and infinity included. Raises TrackingError if it is no number."""
+    """A metric's value as a float, NaN and infinity included. Raises TrackingError if it is not a number."""
     try:
         return float(value)  # type: ignore[arg-type]  # numpy and torch scalars too
     except (TypeError, ValueError) as error:
@@ -47,16 +47,16 @@ def part(values: Mapping[str, object]) -> tuple[dict[str, float], tuple[str, ...
     return finite, tuple(name for name in numbers if name not in finite)
 
 
-def join_names(names: Iterable[str], limit: int = TAG_LIMIT) -> str:
-    """Names in one tag, cut between names if they do not fit, and then marked.
+def join_names(names: Iterable[str]) -> str:
+    """Names in one tag, cut between names if they do not fit into `TAG_LIMIT`, and then marked with '…'.
 
-    >>> join_names(["rate", "ssim", "psnr"], limit=12)
-    'rate,ssim,…'
+    >>> join_names(["rate", "ssim", "psnr"])
+    'rate,ssim,psnr'
     """
     text = ",".join(names)
-    if len(text) <= limit:
+    if len(text) <= TAG_LIMIT:
         return text
-    return text[: text.rfind(",", 0, limit - 1) + 1] + _MORE
+    return text[: text.rfind(",", 0, TAG_LIMIT - 1) + 1] + _MORE
 
 
 def split_names(text: str) -> tuple[tuple[str, ...], bool]:
@@ -93,7 +93,7 @@ def history_of(text: str) -> tuple[dict[str, float], ...]:
 
 
 def epoch_of(row: Mapping[str, object]) -> int:
-    """The epoch of a history row. Raises TrackingError if it has none or it is no whole number >= 0."""
+    """The epoch of a history row. Raises TrackingError if it has none, or one that is not a whole number >= 0."""
     value = row.get(EPOCH)
     if value is None or isinstance(value, bool) or (number := as_number(EPOCH, value)) != int(number) or number < 0:
         raise TrackingError(f"a history row needs a whole number {EPOCH!r}, and has {value!r}: {dict(row)}.")

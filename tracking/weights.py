@@ -45,8 +45,8 @@ class KeptCell:
 def kept(store: Store, keys: Iterable[str], study: str | None = None) -> dict[str, KeptCell]:
     """The trained cells among ``keys`` whose tags say that weights are kept, however they were measured, if they were.
 
-    In the order asked. study: where to look first. The weights themselves are not read. A cell whose training run was
-    deleted in MLflow, or whose history is lost, is not among them.
+    In the order of ``keys``. study: where to look first. The weights themselves are not read. A cell whose training
+    run was deleted in MLflow, or whose history is lost, is not among them.
     """
     wanted = list(dict.fromkeys(keys))
     holders: dict[str, Run] = {}

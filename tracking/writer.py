@@ -168,8 +168,8 @@ class StudyWriter:
             return
         try:
             self.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
-        except TrackingError as lost:
-            error.add_note(str(lost))  # the first error is the one to show
+        except TrackingError as not_closed:
+            error.add_note(str(not_closed))  # the first error is the one to show
 
     def _child(self, name: str, tags: Mapping[str, str]) -> str:
         run = self.store.client.create_run(

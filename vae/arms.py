@@ -10,16 +10,17 @@ from typing import Any
 
 from vae.errors import UserError, not_one_of
 from vae.factors import Factor, Scope, Value, factor, factors, no_option, same_value
+from vae.objectives import REDUCTIONS, effective_beta
 from vae.training.settings import Training
 
-NAMED = ("loss", "reduction", "beta")  # what the label of every arm says
+NAMED = ("loss", "reduction", "beta")  # the factors that the label of every arm shows
 
 
 @dataclass(frozen=True, init=False, repr=False)
 class Arm:
     """A value of every factor that its model family has. What is not given has its default.
 
-    Factors go by their names in a study's grid; as keyword the part behind the dot will do.
+    Factors have their names in a study's grid; as a keyword, the part after the dot is enough.
 
     >>> arm = Arm("mae", beta=2, latents=5)
     >>> arm.beta, arm["model.latents"], arm["training.learning_rate"]
@@ -53,8 +54,8 @@ class Arm:
     def of(cls, settings: Mapping[str, Any], *, recorded: bool = False) -> Arm:
         """The arm of a mapping from factors' names to values.
 
-        recorded: the values were checked when they were recorded, and are taken as they are: a loss of one's own need
-        not be at hand to be reported on.
+        recorded: the values were checked when they were recorded, and are not checked again: a report on a user's own
+        loss does not need to import it.
         """
         arm = cls.__new__(cls)
         arm._set(settings, recorded=recorded)
@@ -120,7 +121,7 @@ class Arm:
         given = {**changes, **_named(settings)}
         known, family = factors(), given.get("model.family", self["model.family"])
         kept = {name: value for name, value in self.items if known[name].applies(family)}
-        # A recorded arm may name a loss that is not at hand: only what changes is checked.
+        # A recorded arm may name a loss that cannot be imported now: only what changes is checked.
         checked = {name: known[name].check(value) if name in known else value for name, value in given.items()}
         return Arm.of({**kept, **checked}, recorded=True)
 
@@ -136,8 +137,6 @@ class Arm:
 
     def effective_beta(self, pixels: int) -> float:
         """The weight of KL when both terms are summed, for images of that many pixels; see `vae.objectives`."""
-        from vae.objectives import effective_beta
-
         batch, latents = int(self["training.batch_size"]), int(self["model.latents"])
         return effective_beta(self.reduction, self.beta, batch=batch, pixels=pixels, latents=latents)
 
@@ -166,7 +165,7 @@ def _unknown(name: str, given: Mapping[str, Any]) -> UserError:
 
 
 def same_arm(one: Arm, other: Arm) -> bool:
-    """Whether two arms are one and the same, their numbers to rounding."""
+    """Whether all settings of two arms are equal, numbers to rounding."""
     return one == other or (
         one.settings.keys() == other.settings.keys()
         and all(same_value(value, other[name]) for name, value in one.items)
@@ -198,18 +197,33 @@ def varied(arms: Iterable[Arm]) -> tuple[str, ...]:
 
 
 def same_objective(beta_eff: Mapping[Arm, float]) -> list[tuple[Arm, ...]]:
-    """Groups of arms that differ in name only: equal in everything but reduction and beta, and of equal beta_eff.
+    """Groups of arms whose objectives are equal up to one factor for all steps, and that differ in nothing else.
+
+    They have equal beta_eff, and are equal in everything but reduction and beta. Where a factor of the loss, or the
+    size of the last batch, changes what is learnt, the reductions must also agree in that (`_scaling`).
 
     >>> arms = [Arm(beta=2), Arm(reduction="batch-mean", beta=2), Arm()]
     >>> [[arm.label() for arm in group] for group in same_objective({arm: arm.effective_beta(9) for arm in arms})]
     [['bce-sum-b2', 'bce-batch-mean-b2']]
     """
-    groups: list[tuple[Arm, list[Arm]]] = []
+    groups: dict[object, list[tuple[Arm, list[Arm]]]] = {}  # what `_scaling` gives -> (twin, the arms that have it)
     for arm, weight in beta_eff.items():
-        twin = sum_twin(arm, weight)
-        group = next((members for other, members in groups if same_arm(twin, other)), None)
+        twin, alike = sum_twin(arm, weight), groups.setdefault(_scaling(arm), [])
+        group = next((members for other, members in alike if same_arm(twin, other)), None)
         if group is None:
-            groups.append((twin, [arm]))
+            alike.append((twin, [arm]))
         else:
             group.append(arm)
-    return [tuple(members) for _, members in groups if len(members) > 1]
+    return [tuple(members) for alike in groups.values() for _, members in alike if len(members) > 1]
+
+
+def _scaling(arm: Arm) -> tuple[object, ...]:
+    """What must agree, besides beta_eff, for the objectives of two arms to be equal up to one factor for all steps.
+
+    Where a smaller last batch is kept: how the divisor of each term grows with the number of images. Under `sum` the
+    gradient of that batch is smaller, under `mean` it is not, and under `mean-recon` that batch has a smaller beta_eff.
+    Where weights decay: the reduction, because the decay is added to the gradient of the loss as it is.
+    """
+    batch_size, kept = arm["training.batch_size"], arm["training.last_batch"] == "keep"
+    divisors = REDUCTIONS[arm.reduction](batch_size, 1, 1) if kept else None
+    return divisors, arm.reduction if arm["training.weight_decay"] else None

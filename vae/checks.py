@@ -9,7 +9,7 @@ from vae.errors import UserError
 
 
 def is_whole(value: object, *, least: int) -> TypeGuard[int]:
-    """Whether value is an int, `least` or more. True is no 1, and 2.0 is no 2.
+    """Whether value is an int, `least` or more. True does not count as 1, nor 2.0 as 2.
 
     >>> is_whole(2, least=1), is_whole(2.0, least=1), is_whole(True, least=1)
     (True, False, False)

@@ -29,7 +29,7 @@ Check = Callable[[Loss, bool], str]
 
 @dataclass(frozen=True)
 class Finding:
-    """One property: its name, whether it holds, and what was seen where it does not."""
+    """One property: its name, whether it holds, and what was measured where it does not."""
 
     name: str
     passed: bool
@@ -49,7 +49,7 @@ def check_loss(name: str) -> list[Finding]:
     for title, check in CHECKS.items():
         try:
             wrong = check(tested, own)
-        except Exception as error:  # a user's function may raise anything: that is what is being asked
+        except Exception as error:  # a user's function may raise anything: that is what is tested
             lines = str(error).splitlines() or [""]
             wrong = f"{type(error).__name__}: {lines[0]}"
         findings.append(Finding(title, not wrong, wrong))

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 
 class UserError(ValueError):
-    """A mistake in what was asked for: its message is shown as it is, without a traceback."""
+    """A mistake in what a person gave: its message is shown as it is, without a traceback."""
 
 
 def closest(value: object, allowed: Iterable[object]) -> str:
-    """The likely intention, as the tail of a message; empty when nothing is near.
+    """The likely intention, as the end of a message; empty where no value is similar.
 
     >>> closest("msee", ["bce", "mae", "mse"])
     " Did you mean 'mse'?"

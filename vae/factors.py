@@ -20,18 +20,16 @@ from difflib import SequenceMatcher
 from enum import StrEnum
 from functools import cache, partial
 from types import MappingProxyType
-from typing import Any, get_args, get_origin
+from typing import Any, get_type_hints
 
 from vae.checks import finite_number, whole_number
 from vae.errors import UserError, closest, not_one_of
+from vae.kinds import NONE as NONE  # this and Value: other packages import them from here
+from vae.kinds import Value as Value
+from vae.kinds import canonical, checked, kind_of, not_none
 from vae.objectives import REDUCTIONS
 from vae.posteriors import POSTERIORS, USUAL
 from vae.training.settings import Training
-
-Value = str | float | int | bool | tuple[Any, ...] | None
-
-
-NONE = "none"  # how a file writes None, which TOML lacks
 
 
 class Scope(StrEnum):
@@ -47,6 +45,7 @@ class Factor:
     """One setting in which arms may differ.
 
     name: as in a study's grid, "beta" or "model.latents". title: words for a column.
+    kind: the type of its values, see `vae.kinds`.
     check: any value -> the value in its canonical type; UserError for one that is not allowed.
     label: value -> its part of an arm's label. phrase: value -> words for a sentence.
     families: of a model option, the default in each family that has the option; None where every arm has the factor.
@@ -55,6 +54,7 @@ class Factor:
     name: str
     scope: Scope
     default: Value
+    kind: Any
     title: str
     check: Callable[[Any], Value]
     label: Callable[[Any], str]
@@ -63,7 +63,7 @@ class Factor:
 
     @property
     def key(self) -> str:
-        """The name behind the dot: `latents` of `model.latents`."""
+        """The part of the name after the dot: `latents` of `model.latents`."""
         return self.name.rpartition(".")[2]
 
     def applies(self, family: object) -> bool:
@@ -75,17 +75,8 @@ class Factor:
         return self.default if self.families is None else self.families[str(family)]
 
     def canonical(self, value: Any) -> Value:
-        """The value in its own type, not checked: a recorded value may be of code that is no longer there."""
-        if isinstance(value, list | tuple):
-            return _as_tuple(value)
-        if isinstance(self.default, bool):
-            return bool(value)
-        if isinstance(self.default, int):
-            return int(value)
-        if isinstance(self.default, float) or self.scope is Scope.OPTIMISER:
-            return None if value is None else float(value)
-        unchanged: Value = value
-        return unchanged
+        """The value in its own type, not checked: a recorded value may be one that today's code does not allow."""
+        return canonical(self.kind, value)
 
     def text(self, value: Value) -> str:
         """The value as text, which `parse` reads back.
@@ -105,16 +96,18 @@ class Factor:
         """
         if not text:
             return None
-        return text if isinstance(self.default, str) else self.canonical(json.loads(text))
-
-
-def _as_tuple(value: Any) -> Value:
-    """Lists within lists as tuples, which can be compared and hashed."""
-    return tuple(map(_as_tuple, value)) if isinstance(value, list | tuple) else value
+        if not_none(self.kind) is str:
+            return text
+        try:
+            return self.canonical(json.loads(text))
+        except json.JSONDecodeError:
+            if self.kind is not Any:
+                raise
+            return text
 
 
 def same_value(one: object, other: object) -> bool:
-    """Whether two values are one setting: numbers to rounding, everything else as it is.
+    """Whether two values are one setting: numbers that agree to rounding, other values that are equal.
 
     >>> same_value(3.92, 0.1 * 784 / 20), same_value(True, 1), same_value((400,), (400,))
     (True, False, True)
@@ -138,7 +131,7 @@ def factors() -> Mapping[str, Factor]:
 
 
 def factor(name: str) -> Factor:
-    """The factor of that name; the part behind the dot will do.
+    """The factor of that name; the part after the dot is enough.
 
     >>> factor("latents").name
     'model.latents'
@@ -156,19 +149,21 @@ def factor(name: str) -> Factor:
 
 
 def no_option(name: str, family: str) -> UserError:
-    """The error for a model option that the family does not have: a slip in some key, or else an option of another
-    family, for which this family's nearest is named, however far that is."""
+    """The error for a model option that the family does not have, with a likely intention.
+
+    That is a model setting with a similar name, or else the family's option with the least different name.
+    """
     options = [factor.key for factor in factors().values() if factor.families is not None and factor.applies(family)]
-    slip = closest(name, ["family", "latents", "conditional", *options])
+    similar = closest(name, ["family", "latents", "conditional", *options])
     nearest = max(options, key=lambda option: SequenceMatcher(None, name, option).ratio(), default="")
-    hint = slip or (nearest and f" Did you mean {nearest!r}?")
-    return UserError(f"{name} is no option of family={family!r}.{hint}")
+    hint = similar or (nearest and f" Did you mean {nearest!r}?")
+    return UserError(f"{name} is not an option of family={family!r}.{hint}")
 
 
 @cache
 def _registry(families: tuple[tuple[str, type], ...]) -> Mapping[str, Factor]:
-    every = (*_OBJECTIVE, *_model_factors(families), *_options(families), *_training_factors())
-    return MappingProxyType({factor.name: factor for factor in every})
+    in_order = (*_OBJECTIVE, *_model_factors(families), *_options(families), *_training_factors())
+    return MappingProxyType({factor.name: factor for factor in in_order})
 
 
 def _member(name: str, allowed: Sequence[str], value: Any) -> Value:
@@ -197,10 +192,10 @@ def _spread_in_words(name: str) -> str:
 _reduction = partial(_member, "reduction", tuple(REDUCTIONS))
 _posterior = partial(_member, "posterior", tuple(POSTERIORS))
 _OBJECTIVE = (
-    Factor("loss", Scope.OBJECTIVE, "bce", "loss", _loss, str, str),
-    Factor("reduction", Scope.OBJECTIVE, "sum", "reduction", _reduction, str, "‘{}’".format),
-    Factor("beta", Scope.OBJECTIVE, 1.0, "β", _beta, "b{:g}".format, "beta {:g}".format),
-    Factor("posterior", Scope.OBJECTIVE, USUAL, "posterior", _posterior, str, _spread_in_words),
+    Factor("loss", Scope.OBJECTIVE, "bce", str, "loss", _loss, str, str),
+    Factor("reduction", Scope.OBJECTIVE, "sum", str, "reduction", _reduction, str, "‘{}’".format),
+    Factor("beta", Scope.OBJECTIVE, 1.0, float, "β", _beta, "b{:g}".format, "beta {:g}".format),
+    Factor("posterior", Scope.OBJECTIVE, USUAL, str, "posterior", _posterior, str, _spread_in_words),
 )
 
 # name -> (scope, title, label, phrase) of the fields of `Training`
@@ -230,13 +225,15 @@ _TRAINING: Mapping[str, tuple[Scope, str, Callable[[Any], str], Callable[[Any], 
 
 
 def _training_factors() -> list[Factor]:
+    kinds = get_type_hints(Training)
     return [
         Factor(
             f"training.{field.name}",
             scope,
             getattr(Training, field.name),
+            kinds[field.name],
             title,
-            partial(_setting, field.name),
+            partial(_setting, field.name, kinds[field.name]),
             label,
             phrase,
         )
@@ -245,21 +242,20 @@ def _training_factors() -> list[Factor]:
     ]
 
 
-def _setting(name: str, value: Any) -> Value:
+def _setting(name: str, kind: Any, value: Any) -> Value:
     if value == NONE and getattr(Training, name) is None:
         return None
-    checked = getattr(Training(**{name: value}), name)
-    return float(checked) if _TRAINING[name][0] is Scope.OPTIMISER and checked is not None else checked
+    return canonical(kind, getattr(Training(**{name: value}), name))
 
 
 def _model_factors(families: Sequence[tuple[str, type]]) -> list[Factor]:
     names = [name for name, _ in families]
     family, latents = partial(_member, "family", names), partial(whole_number, "latents", least=1)
-    conditional = partial(_typed, "conditional", bool)
+    conditional, shape = partial(checked, "conditional", bool), Scope.SHAPE
     return [
-        Factor("model.family", Scope.SHAPE, names[0], "model family", family, str, "family {}".format),
-        Factor("model.latents", Scope.SHAPE, 20, "latents", latents, "latents{}".format, _latents_phrase),
-        Factor("model.conditional", Scope.SHAPE, False, "conditional", conditional, _conditional_label, _labels_phrase),
+        Factor("model.family", shape, names[0], str, "model family", family, str, "family {}".format),
+        Factor("model.latents", shape, 20, int, "latents", latents, "latents{}".format, _latents_phrase),
+        Factor("model.conditional", shape, False, bool, "conditional", conditional, _conditional_label, _labels_phrase),
     ]
 
 
@@ -277,55 +273,58 @@ def _labels_phrase(value: bool) -> str:
 
 def _options(families: Sequence[tuple[str, type]]) -> list[Factor]:
     """A factor for each option of each family: the keyword-only arguments of its constructor, with their types."""
-    defaults: dict[str, dict[str, Value]] = {}
-    types: dict[str, Any] = {}
+    of_families: dict[str, dict[str, inspect.Parameter]] = {}
     for family, build in families:
         for option in inspect.signature(build, eval_str=True).parameters.values():
             if option.kind is option.KEYWORD_ONLY:
-                default = tuple(option.default) if isinstance(option.default, list | tuple) else option.default
-                defaults.setdefault(option.name, {})[family] = default
-                types[option.name] = option.annotation
-    return [
-        Factor(
-            f"model.{name}",
-            Scope.SHAPE,
-            next(iter(of_family.values())),
-            name.replace("_", " "),
-            partial(_typed, name, types[name]),
-            partial(_option_label, name),
-            partial(_option_phrase, name),
-            MappingProxyType(of_family),
-        )
-        for name, of_family in defaults.items()
-    ]
+                of_families.setdefault(option.name, {})[family] = option
+    return [_option(name, options) for name, options in of_families.items()]
+
+
+def _option(name: str, options: Mapping[str, inspect.Parameter]) -> Factor:
+    """The factor of an option. options: family -> the argument of its constructor."""
+    family, first = next(iter(options.items()))
+    kind = _kind(first)
+    for other, option in options.items():
+        if option.default is option.empty:
+            raise UserError(f"option {name!r} of family={other!r} has no default: give it one in the family's class")
+        if _kind(option) != kind:
+            raise UserError(
+                f"option {name!r} is {_written(first)} in family={family!r} and {_written(option)} in "
+                f"family={other!r}: give it one type in both, or another name in one of them"
+            )
+    defaults = {of: canonical(kind, option.default) for of, option in options.items()}
+    return Factor(
+        f"model.{name}",
+        Scope.SHAPE,
+        defaults[family],
+        kind,
+        name.replace("_", " "),
+        partial(checked, name, kind),
+        partial(_option_label, name),
+        partial(_option_phrase, name),
+        MappingProxyType(defaults),
+    )
+
+
+def _kind(option: inspect.Parameter) -> Any:
+    """The type of an option as a factor has it; without an annotation, the type of its default."""
+    return kind_of(type(option.default) if option.annotation is option.empty else option.annotation)
+
+
+def _written(option: inspect.Parameter) -> str:
+    """The type of an option as its family writes it."""
+    annotated = option.annotation is not option.empty
+    return inspect.formatannotation(option.annotation if annotated else type(option.default))
 
 
 def _option_label(name: str, value: Any) -> str:
     if isinstance(value, tuple):
         return f"{name}{'x'.join(map(str, value))}"
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return f"{name}{value:g}" if number else f"{name}-{value}"
+    return f"{name}{value:g}" if number else f"{name}-{NONE if value is None else value}"
 
 
 def _option_phrase(name: str, value: Any) -> str:
-    return f"{name.replace('_', ' ')} {', '.join(map(str, value)) if isinstance(value, tuple) else value}"
-
-
-def _typed(name: str, wanted: Any, value: Any) -> Value:
-    """The value of an option as its annotation says; lists become tuples. What the value may be beyond its type, the
-    constructor checks."""
-    origin, arguments = get_origin(wanted), get_args(wanted)
-    if origin is not None and isinstance(origin, type) and issubclass(origin, Sequence):
-        if not isinstance(value, list | tuple):
-            raise UserError(f"{name}={value!r}: input should be a list")
-        wanted_item = arguments[0] if arguments else Any
-        if wanted_item is int and not all(isinstance(item, int) and not isinstance(item, bool) for item in value):
-            raise UserError(f"{name}={value!r}: input should be a valid integer")
-        return tuple(_typed(name, wanted_item, item) for item in value)
-    expected = {bool: "a valid boolean", int: "a valid integer", float: "a valid number", str: "a valid string"}
-    if wanted in expected:
-        number = isinstance(value, int | float) if wanted is float else isinstance(value, wanted)
-        if not number or (wanted is not bool and isinstance(value, bool)):
-            raise UserError(f"{name}={value!r}: input should be {expected[wanted]}")
-        return float(value) if wanted is float else value
-    return _as_tuple(value)
+    words = ", ".join(map(str, value)) if isinstance(value, tuple) else NONE if value is None else value
+    return f"{name.replace('_', ' ')} {words}"

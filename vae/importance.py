@@ -7,8 +7,8 @@ With z_k = mean + e^(logvar/2) eps_k drawn from the posterior q, and w_k = p(x |
     ESS = (Σ w)² / Σ w²        ln(ESS / K) is 0 where q is the true posterior, −ln K where one draw has all the weight
 
 Burda, Grosse & Salakhutdinov (2016). Images are decoded in float32 as the model does, weights averaged in float64.
-Noise is drawn image by image from the generator that is passed in, so the result does not depend on the memory used,
-and models given equal generators are compared on equal noise.
+Noise is drawn image by image from the generator that is passed in. So the result does not depend on how many images
+are decoded at once, and models given equal generators are compared on equal noise.
 """
 
 from __future__ import annotations
@@ -57,7 +57,6 @@ def iwae(
     labels: Tensor | None = None,
     nll: Nll = bernoulli_nll,
     binarise: bool = True,
-    budget: int | None = None,
 ) -> Importance:
     """The importance-weighted bound L_K with K = `samples` draws per image.
 
@@ -65,7 +64,7 @@ def iwae(
     number, so that the gap can be computed from the two halves. labels: (images, ...) of a conditional model.
     nll: of :mod:`vae.likelihoods`. binarise: draw b ~ Bernoulli(x) once per image and score b, because to a Bernoulli
     grey values are probabilities, not observations; pass False with a density of grey values.
-    budget: bytes of decoded logits at once; None: what suits the device. Raises UserError, naming the argument.
+    Raises UserError, naming the argument.
 
     >>> half = torch.zeros(3, 2)
     >>> bound = iwae(lambda z, y: z.repeat(1, 4), half, half, torch.ones(3, 8), samples=4,
@@ -76,15 +75,12 @@ def iwae(
     _check(mean, logvar, x, labels)
     if samples != 1 and (samples < 2 or samples % 2):
         raise UserError(f"samples={samples!r} must be 1 or an even number: the gap compares two halves")
-    budget = budget_on(x.device) if budget is None else budget
-    if budget < 1:
-        raise UserError(f"budget={budget!r} must be a number of bytes, 1 or more; None takes what suits the device")
     x = x.flatten(1)
     if binarise:
         check_unit_range("x", x)
         x = torch.bernoulli(x.to(generator.device), generator=generator).to(x.device, x.dtype)
     parts = []
-    rows = max(1, budget // (4 * x.shape[-1]))  # decoded images, in float32
+    rows = max(1, budget_on(x.device) // (4 * x.shape[-1]))  # decoded images, in float32
     step = max(1, rows // samples)
     with torch.no_grad():
         for start in range(0, len(x), step):

@@ -155,9 +155,9 @@ def fit_laplace(mean: Tensor, x: Tensor) -> Tensor:
 def fit_logistic(mean: Tensor, x: Tensor) -> Tensor:
     """The scale under which :func:`logistic_nll` of the images is least. Shapes as :func:`fit_gaussian`.
 
-    Within [1e-4, 10]: a bound is the answer where the images are matched exactly. Some hundred images do. The cost is
-    convex in 1/scale (Pratt 1981), so it is least where its slope is 0: found by Newton's steps in ln(1/scale), and by
-    bisection where such a step would leave the bracket.
+    Within [1e-4, 10]: a bound is the answer where the images are matched exactly. Some hundred images are enough. The
+    cost is convex in 1/scale (Pratt 1981), so its minimum is where its slope is 0. It is computed by Newton's steps in
+    ln(1/scale), and by bisection where such a step would leave the bracket.
 
     >>> x = torch.rand(50, 6, generator=torch.Generator().manual_seed(0))
     >>> bool(fit_logistic(x.roll(1, 0), x) > fit_logistic(x + 0.01 * x.roll(1, 0), x))
@@ -205,7 +205,7 @@ def check_unit_range(name: str, x: Tensor) -> None:
 
 
 def _softplus(t: Tensor) -> Tensor:
-    """ln(1 + e^t), right to an ulp of max(1, |t|), with its gradient; here 5 times faster than log1p's."""
+    """ln(1 + e^t), exact to an ulp of max(1, |t|), with its gradient; here 5 times faster than log1p's."""
     return torch.where(t > 80, t, torch.log(1 + torch.exp(t.clamp_max(81))))  # e^81 is finite in float32
 
 
@@ -250,7 +250,7 @@ def _log(value: float | Tensor) -> float | Tensor:
 
 
 def _aligned(name: str, prediction: Tensor, x: Tensor, *, images: bool = False) -> tuple[Tensor, Tensor]:
-    """Both in one float dtype and one shape. Raises UserError for what is no pair of (*, D)."""
+    """Both in one float dtype and one shape. Raises UserError unless they are a pair of (*, D)."""
     wanted = "(*, images, D)" if images else "(*, D)"
     for label, value in ((name, prediction), ("x", x)):
         if not value.is_floating_point():

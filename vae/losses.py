@@ -44,7 +44,7 @@ class Loss:
     mean: Callable[[Tensor], Tensor] = torch.sigmoid
 
     def autograd(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The gradient as autograd finds it; the logits stay as they are."""
+        """The gradient by autograd; the logits stay as they are."""
         with torch.enable_grad():
             leaf = logits.detach().requires_grad_(True)
             (gradient,) = torch.autograd.grad(self.distortion(leaf, targets).sum(), leaf)

@@ -6,7 +6,7 @@ A family is a class with ``image_shape``, ``latents`` and ``classes`` as its fir
     decode(z (B, L), y)            -> logits (B, *image_shape)
 
 ``spread`` is read as a log variance or a log standard deviation by the arm's posterior (see `vae.posteriors`). A family
-with another kind of code, such as a discrete one, brings its own posterior: it has the methods of
+with another kind of code, such as a discrete one, has its own posterior: it has the methods of
 `vae.posteriors.OwnPosterior`, and ``encode`` then returns whatever tensors these read.
 ``y`` is (B,) class numbers for a conditional model (``classes`` > 0) and None otherwise. Its keyword-only arguments,
 with their types, are what a study file may set in ``[model]``. To add a family: write its class, add one line to
@@ -194,7 +194,7 @@ FAMILIES: Mapping[str, type[nn.Module]] = MappingProxyType({"mlp": VAE, "conv": 
 class Reconstructor(nn.Module):
     """A trained model as a function of images alone: x (B, *image_shape) -> their reconstructions in [0, 1].
 
-    Decoded from the posterior mean. What a model registry wants: one input, one output. mean: logits -> mean image, of
+    Decoded from the posterior mean. What a model registry needs: one input, one output. mean: logits -> mean image, of
     the loss that it was trained with (`Loss.mean`). posterior: of its arm.
 
     >>> Reconstructor(VAE((8, 8), 2, hidden=(4,)))(torch.zeros(3, 8, 8)).shape

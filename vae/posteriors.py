@@ -5,7 +5,7 @@ An encoder's outputs are a tuple of tensors. `Gaussian` reads them as a mean m a
     z = m + e^(a s) ε        R = ½ Σ (m² + e^(q s) − 1 − q s)
 
 R is the KL divergence of what is sampled where q = 2a. The "0.5 mul" variants differ in these factors alone
-(`POSTERIORS`). A model with another kind of code brings its own posterior: it has the methods of `OwnPosterior`, which
+(`POSTERIORS`). A model with another kind of code has its own posterior: it has the methods of `OwnPosterior`, which
 are called instead (`posterior_of`). The formulas stand nowhere else.
 """
 
@@ -55,7 +55,7 @@ POSTERIORS: Mapping[str, Reading] = MappingProxyType(
     {
         # The paper: s is a log variance, the 0.5 takes the root.
         "half-logvar": Reading(0.5, 1.0, "std = exp(s/2)"),
-        # The slip: the 0.5 is forgotten, the KL term still reads s as a log variance.
+        # The mistake: the 0.5 is left out, while the KL term still reads s as a log variance.
         "full-logvar": Reading(1.0, 1.0, "std = exp(s) with the KL term unchanged"),
         # Consistent without the 0.5: s is a log standard deviation.
         "log-std": Reading(1.0, 2.0, "std = exp(s) with the KL term to match"),
@@ -66,7 +66,7 @@ USUAL = "half-logvar"
 
 @runtime_checkable
 class OwnPosterior(Protocol):
-    """A model that brings its own posterior: training calls the first two methods, measuring all.
+    """A model that has its own posterior: training calls the first two methods, measuring all.
 
     outputs: of `encode`, for some images. noise: standard normal, (images, latents).
     """
@@ -145,7 +145,7 @@ class Gaussian:
 
 
 class Draw:
-    """One draw of a Gaussian posterior, its divergence, and the gradients of both. Spends its own memory.
+    """One draw of a Gaussian posterior, its divergence, and the gradients of both. Overwrites its own tensors.
 
     z: (arms, images, latents).
     """
@@ -177,5 +177,5 @@ class Draw:
 
 
 def posterior_of(model: nn.Module, name: str) -> Gaussian | OwnPosterior:
-    """A model's own posterior where it brings one, else the Gaussian of that name."""
+    """A model's own posterior where it has one, else the Gaussian of that name."""
     return model if isinstance(model, OwnPosterior) else Gaussian.of(name)

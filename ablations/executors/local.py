@@ -1,7 +1,7 @@
 """Stacks one after the other, in this process.
 
 A failure is data. A stack that raises is cut in two and each half is tried again, until the cells at fault stand
-alone; they come out as failed results with their reason, and every other cell as if they had never been there.
+alone; they become failed results with their reason, and the results of all other cells are as without them.
 """
 
 from __future__ import annotations
@@ -60,23 +60,23 @@ class Local:
 
     def _run(self, cells: Sequence[Cell]) -> Iterator[Event]:
         """Train and measure the cells of one stack; isolate the ones that make it raise."""
-        left, reason = list(cells), ""
+        remaining, reason = list(cells), ""
         try:
             for event in self._train_and_measure(cells):
                 if isinstance(event, CellResult):
-                    left.remove(event.cell)
+                    remaining.remove(event.cell)
                 yield event
-        except (Exception, SystemExit) as error:  # a loss of one's own may do anything
+        except (Exception, SystemExit) as error:  # a user's own loss may do anything
             reason = _reason(error)
-        # Only here, where the error and its traceback are gone, is the failed stack's memory free for the next ones.
+        # Only here, after the error and its traceback are gone, can the memory of the failed stack be freed.
         if not reason:
             return
         _free_memory(self._setup.device)
-        if len(cells) == 1 and left:
-            yield CellResult(left[0], failure=reason)
+        if len(cells) == 1 and remaining:
+            yield CellResult(remaining[0], failure=reason)
             return
-        middle = (len(left) + 1) // 2
-        for half in filter(None, (left[:middle], left[middle:])):
+        middle = (len(remaining) + 1) // 2
+        for half in filter(None, (remaining[:middle], remaining[middle:])):
             yield from self._run(half)
 
     def _train_and_measure(self, cells: Sequence[Cell]) -> Iterator[Event]:
@@ -136,7 +136,7 @@ def shared_hashes(stack: Stack, count: int) -> dict[str, str]:
 
 
 def _free_memory(device: torch.device) -> None:
-    """The memory of a failed stack: what frames and errors that point at each other still hold, and a GPU's cache."""
+    """Free what frames and errors that refer to each other still hold of a failed stack, and a GPU's cache."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()

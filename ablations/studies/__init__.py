@@ -1,4 +1,7 @@
-"""The bundled studies, and how a study file is found and read. Imports nothing heavy: mistakes are told at once."""
+"""The bundled studies, and how a study file is found and read.
+
+Imports nothing heavy, so that a mistake is reported at once.
+"""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def test_every_row_is_timed_and_compared(result: dict[str, object]) -> None:
     assert rows["stack"]["of_ceiling"] <= rows["stack"]["of_bmm_ceiling"]
 
 
-def test_the_machine_and_the_setting_are_told(result: dict[str, object]) -> None:
+def test_the_machine_and_the_setting_are_written(result: dict[str, object]) -> None:
     machine = result["machine"]
     assert isinstance(machine, dict)
     assert machine["network"] == "64-128-8"
@@ -45,9 +45,9 @@ def test_the_machine_and_the_setting_are_told(result: dict[str, object]) -> None
 
 
 def test_ssim_is_timed_against_scikit_image(result: dict[str, object]) -> None:
-    alike = result["ssim_images_per_second"]
-    assert isinstance(alike, dict)
-    assert alike["batched"] > alike["scikit_image"] > 0
+    ssim_rates = result["ssim_images_per_second"]
+    assert isinstance(ssim_rates, dict)
+    assert ssim_rates["batched"] > ssim_rates["scikit_image"] > 0
 
 
 def test_it_runs_where_only_torch_and_torchvision_are_installed(tmp_path: Path) -> None:
@@ -71,11 +71,11 @@ sys.exit(bench.main(["--quick", "--data-dir", "nowhere", "--arms", "1", "--json"
 
 
 def test_the_eleven_products_of_a_step() -> None:
-    """The notes' network: three products a layer, none towards the images; 420 million operations."""
+    """The notes' network: three products a layer, two in the first; 420 million operations."""
     setting = bench.Setting(bench.made_up(3), 400, 20, 128, 1, torch.device("cpu"))
-    factors = bench.operands(setting, 1, torch.float32)
-    assert len(factors) == 11
-    assert sum(2 * a.shape[1] * a.shape[2] * b.shape[2] for a, b in factors) == 419_840_000
+    pairs = bench.operands(setting, torch.float32)
+    assert len(pairs) == 11
+    assert sum(2 * a.shape[1] * a.shape[2] * b.shape[2] for a, b in pairs) == 419_840_000
 
 
 def test_no_clock_runs_while_operands_are_made_or_work_is_waiting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,11 +28,12 @@ from tests.study_samples import TABLE
 from tests.tracking_samples import local_store
 from tracking.reader import read_history, read_pictures
 from tracking.schema import WEIGHTS
-from tracking.store import Store
+from tracking.store import Store, local_folder
 from tracking.weights import kept
 from vae.metrics import catalogue
 
 CPU = torch.device("cpu")
+BEST = {"storage": {"weights": "best"}}
 OTHER = {"evaluation": TABLE["evaluation"] | {"iwae_images": 5, "iwae_samples": 4, "generated": 20}}
 
 
@@ -46,8 +47,8 @@ class Results(NamedTuple):
 def assert_equal(results: Results, expected: Results, *, alone: bool = False) -> None:
     """Equal to the last bit; alone: to rounding, where arms of one of them trained alone."""
     rtol, unlike = (1e-4, ["pictures"]) if alone else (0, [])
-    for frame, other in zip(results, expected):
-        frame, other = (each.drop(columns=unlike, errors="ignore") for each in (frame, other))
+    for pair in zip(results, expected):
+        frame, other = (table.drop(columns=unlike, errors="ignore") for table in pair)
         pd.testing.assert_frame_equal(frame, other, rtol=rtol, atol=0)
 
 
@@ -164,15 +165,70 @@ def test_a_cell_whose_weights_cannot_be_read_is_trained(
 
 
 def test_weights_of_the_best_seed_only(lab: Lab) -> None:
-    best = {"storage": {"weights": "best"}}
-    lab.run(lab.plan(**best))
-    frame = lab.results(lab.plan(**best)).cells
-    plan = lab.plan(**best, **OTHER)
-    lowest = frame.loc[frame.groupby("arm")["neg_elbo"].idxmin(), ["arm", "seed"]].itertuples(index=False)
-    assert {(cell.arm_label, cell.seed) for cell in plan.to_measure} == set(map(tuple, lowest))
+    lab.run(lab.plan(**BEST))
+    assert held_seeds(lab, **BEST) == best_seeds(lab, **BEST)
+    plan = lab.plan(**BEST, **OTHER)
     assert Counter(cell.arm_label for cell in plan.to_train) == {"bce-sum-b1": 1, "mae-sum-b1": 1}
     assert lab.run(plan).done == 4
-    assert lab.plan(**best, **OTHER).pending == ()
+    assert lab.plan(**BEST, **OTHER).pending == ()
+
+
+def held_seeds(lab: Lab, **changes: Any) -> set[tuple[str, int]]:
+    """(arm, seed) of the cells whose weights the store holds; every file of weights is one of theirs."""
+    plan, folder = lab.plan(**changes), local_folder(str(lab.store.artifacts))
+    held = kept(lab.store, plan.keys.values(), "small")
+    assert folder is not None
+    assert len(held) == len(list(folder.rglob(WEIGHTS)))
+    return {(cell.arm_label, cell.seed) for cell, key in plan.keys.items() if key in held}
+
+
+def best_seeds(lab: Lab, **changes: Any) -> set[tuple[str, int]]:
+    """(arm, seed) of the lowest −ELBO."""
+    frame = lab.results(lab.plan(**changes)).cells
+    lowest = frame.loc[frame.groupby("arm")["neg_elbo"].idxmin(), ["arm", "seed"]]
+    return set(map(tuple, lowest.itertuples(index=False)))
+
+
+@pytest.mark.parametrize("order", [("0-1", "2-3"), ("2-3", "0-1"), ("0", "0-3"), ("3", "0-3")])
+def test_the_best_seed_is_the_best_of_all_runs_of_the_study(lab: Lab, order: tuple[str, str]) -> None:
+    """In either order, so that of each arm the best seed is once in the first run and once in the second."""
+    for seeds in order:
+        lab.run(lab.plan(**BEST, seeds=seeds))
+    assert held_seeds(lab, **BEST, seeds="0-3") == best_seeds(lab, **BEST, seeds="0-3")
+
+
+def test_a_run_that_is_stopped_has_kept_the_best_of_what_it_finished(lab: Lab) -> None:
+    class Stopped(Local):
+        def train(self, cells: Sequence[Cell]) -> Iterator[Event]:
+            results = 0
+            for event in super().train(cells):
+                yield event
+                results += isinstance(event, CellResult)
+                if results == 3:
+                    raise KeyboardInterrupt
+
+    assert lab.run(lab.plan(**BEST), Stopped).interrupted
+    assert len(held_seeds(lab, **BEST)) == 2
+    lab.run(lab.plan(**BEST))
+    assert held_seeds(lab, **BEST) == best_seeds(lab, **BEST)
+
+
+def test_weights_that_were_kept_of_all_cells_are_not_deleted(lab: Lab) -> None:
+    lab.run(lab.plan())
+    lab.run(lab.plan(**BEST, seeds="0-3"))
+    all_kept = {(cell.arm_label, cell.seed) for cell in lab.plan().cells}
+    assert held_seeds(lab, **BEST, seeds="0-3") == all_kept | best_seeds(lab, **BEST, seeds="0-3")
+
+
+def test_the_best_seed_is_trained_and_kept_again_where_its_file_is_damaged(lab: Lab) -> None:
+    lab.run(lab.plan(**BEST))
+    for path in lab.weights(lab.plan(**BEST, **OTHER)).values():
+        path.write_bytes(b"")
+    plan = lab.plan(**BEST, **OTHER)
+    assert len(plan.to_train) == 4
+    lab.run(plan)
+    assert held_seeds(lab, **BEST) == best_seeds(lab, **BEST)
+    assert lab.plan(**BEST, evaluation=OTHER["evaluation"] | {"generated": 21}).to_measure
 
 
 def test_no_weights_at_all(lab: Lab) -> None:

@@ -107,13 +107,13 @@ def test_a_diverged_arm_has_no_scores_and_the_others_keep_theirs(stack, images):
 
 
 @given(st.integers(0, 9000), st.integers(1, 10**9))
-def test_parts_are_all_images_in_order_none_of_them_small_or_large(count, each):
-    measured = measures.parts(count, each)
+def test_parts_are_all_images_in_order_and_no_part_is_small_or_large(count, bytes_each):
+    measured = measures.parts(count, bytes_each)
     assert [i for part in measured for i in (part.start, part.stop)][1:-1:2] == [part.start for part in measured][1:]
     assert (measured[0].start, measured[-1].stop) == (0, count) if count else measured == []
     for part in measured:
         size = part.stop - part.start
-        assert size * each <= 2 * measures.AT_ONCE or size < 2 * measures.EVEN
+        assert size * bytes_each <= 2 * measures.AT_ONCE or size < 2 * measures.EVEN
         assert size >= measures.EVEN or count % measures.CHUNK == size
 
 
@@ -132,7 +132,7 @@ def test_a_cell_measured_in_parts_reads_the_same_to_the_last_bit(stack, cache, a
 
 
 def test_a_gpu_measures_in_full_float32(stack, images, evaluator, monkeypatch):
-    """Scores and metrics, while the switches are as training leaves them; told by those that a GPU would obey."""
+    """Scores and metrics, while the switches are as training leaves them; seen by those that a GPU would obey."""
     seen, inside = [], evaluation.exact_products
     monkeypatch.setattr(evaluation, "exact_products", lambda device: inside(torch.device("cuda")))
     forward, decode = evaluation.Engine.forward, measures.TrainedModel.logits

@@ -1,4 +1,4 @@
-"""Where a stack runs: failures are data, and the cells beside them come out as if nothing had happened."""
+"""Where a stack runs: failures are data, and the results of the other cells are as without them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ def cells_of(setup: Setup, *arms: Arm) -> list[Cell]:
     """Cells of seed 0, with the objectives of these arms."""
     base = setup.study.base
     objectives = ({name: arm[name] for name in ("loss", "reduction", "beta", "posterior")} for arm in arms)
-    return [Cell(base.replace(each), 0, arm_label=base.replace(each).label(base)) for each in objectives]
+    placed = [base.replace(objective) for objective in objectives]
+    return [Cell(arm, 0, arm_label=arm.label(base)) for arm in placed]
 
 
 def test_events_come_epoch_by_epoch_and_one_result_for_every_cell(plan, setup):
@@ -97,12 +98,12 @@ def test_a_failed_stack_is_dead_before_its_halves_are_tried(setup, results, monk
     made, alive, cut_off = [], [], Stack.select
 
     def watched(stack: Stack) -> Stack:
-        made.extend(weakref.ref(each) for each in (stack, *stack.parameters.values()))
+        made.extend(weakref.ref(thing) for thing in (stack, *stack.parameters.values()))
         return stack
 
     class Watching(Setup):
         def new_stack(self, cells):
-            alive.append(sum(each() is not None for each in made))
+            alive.append(sum(reference() is not None for reference in made))
             return watched(super().new_stack(cells))
 
     monkeypatch.setattr(Stack, "select", lambda stack, arms: watched(cut_off(stack, arms)))
@@ -127,7 +128,7 @@ def test_a_few_labelled_pictures_are_measured_by_what_a_few_can_tell(tmp_path, c
     monkeypatch.setattr(generation, "trained_classifier", quick)
     source = np.random.default_rng(0)
     arrays = {name: source.random((count, 9, 8)) for name, count in (("train", 40), ("test", 2))}
-    labels = {f"{name}_labels": np.arange(len(each)) % 2 for name, each in arrays.items()}
+    labels = {f"{name}_labels": np.arange(len(array)) % 2 for name, array in arrays.items()}
     np.savez(tmp_path / "few.npz", **arrays, **labels)
     table = TABLE | {"dataset": str(tmp_path / "few.npz"), "images": {}, "seeds": "0"}
     few = planning.prepare(checked(table | {"evaluation": {"generated": generated, "iwae_samples": 2}}, "few"))
@@ -190,6 +191,9 @@ def test_an_estimate_is_a_time_and_nothing_left_takes_none(plan, setup, monkeypa
     assert estimate.seconds_left(half, setup) > 0
     assert estimate.seconds_left(replace(plan, done=frozenset(plan.cells)), setup) == 0
     monkeypatch.setattr(estimate, "_probe", lambda plan, setup, cells: (10.0, 1.0))
-    assert estimate.seconds_left(plan, setup) == 44
+    tracking = 4 * estimate.TRACKING_CELL + 2 * estimate.TRACKING_ARM
+    assert estimate.seconds_left(plan, setup) == pytest.approx(44 + tracking)
     kept = dict.fromkeys(plan.cells[:3])
-    assert estimate.seconds_left(replace(plan, kept=kept), setup) == 10 + 4  # kept weights are only measured
+    assert estimate.seconds_left(replace(plan, kept=kept), setup) == pytest.approx(
+        10 + 4 + tracking
+    )  # kept weights are only measured

@@ -151,7 +151,7 @@ def test_the_report_is_whole_and_escapes_what_a_file_says(lab):
     assert "Small &lt;b&gt;but&lt;/b&gt; real" in page
     assert "<i>larger</i>" not in page
     verdicts = json.loads((out / "verdicts.json").read_text())["verdicts"]
-    assert [each["claim"]["id"] for each in verdicts] == ["mae-sharper"]
+    assert [verdict["claim"]["id"] for verdict in verdicts] == ["mae-sharper"]
     assert verdicts[0]["verdict"] == "insufficient data"
     assert (out / "report.md").read_text().startswith("# ")
     assert {path.suffix for path in (out / "figures").iterdir()} == {".png", ".svg"}
@@ -327,7 +327,8 @@ def test_other_evaluation_settings_are_measured_and_nothing_is_trained(shapes):
     assert "4 cells without kept weights: ablate run shapes.toml trains them." in done.stdout
     assert not (shapes / "again").exists()  # a report of a part takes the place of none
     again = ablate(shapes, "measure", *other, "--out", "again")
-    assert "Everything was done already; nothing was trained." in again.stdout
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "All 8 cells are measured already; nothing was measured." in again.stdout
     before, after = rows(shapes, "out/shapes"), rows(shapes, "again")
     assert [row["ssim"] for row in after] == [row["ssim"] for row in before]
     assert [row["neg_iwae"] for row in after] != [row["neg_iwae"] for row in before]
@@ -337,8 +338,9 @@ def test_measuring_without_any_weights_opens_no_run_and_says_so(shapes):
     report = (shapes / "out/shapes/report.html").read_bytes()
     runs = ablate(shapes, "status").stdout
     done = ablate(shapes, "measure", "shapes.toml", "--seeds", "7-8")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "8 cells without kept weights: ablate run shapes.toml trains them." in done.stdout
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "nothing was measured: 8 cells without results cannot be, because they were never trained" in done.stderr
+    assert "ablate run shapes.toml trains them" in done.stderr
     assert ablate(shapes, "status").stdout == runs
     assert (shapes / "out/shapes/report.html").read_bytes() == report
 

@@ -1,4 +1,4 @@
-"""What a person is told while a study runs: in plain lines where nobody looks on."""
+"""What is printed while a study runs: plain lines where the output is not a terminal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def lines_of(monkeypatch: pytest.MonkeyPatch, *events: Event) -> list[str]:
     return console.file.getvalue().splitlines()
 
 
-def test_each_kind_of_event_is_a_plain_line_and_a_failure_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_kind_of_event_is_a_plain_line_and_a_failure_is_printed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = lines_of(
         monkeypatch,
         Preparing(),

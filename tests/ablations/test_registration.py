@@ -53,7 +53,7 @@ def test_looks_are_kept_with_the_run_and_told_once(tmp_path: Path) -> None:
     remember(store, study_info(store, "one"), [0, 1], "xyz")
     assert looks_of(study_info(store, "one")) == first  # the same again is no news, and does not move the first look
     remember(store, study_info(store, "one"), [0, 1, 2], "xyz")
-    assert [each.seeds for each in looks_of(study_info(store, "one"))] == [(0, 1), (0, 1, 2)]
+    assert [look.seeds for look in looks_of(study_info(store, "one"))] == [(0, 1), (0, 1, 2)]
     runs = studies(store)
     assert fixed_at(runs, "abc") == min(run.started for run in runs)  # whatever study had them first
     assert fixed_at(runs, "abc") < fixed_at(runs, "xyz")

@@ -82,8 +82,8 @@ class Hand:
     @cached_property
     def samples(self) -> Array:
         z = self.noise("prior", SETTINGS.generated, self.model.latents)
-        asked = torch.arange(len(z)) % 10 if self.model.classes else None
-        return self.picture(self.decode(z, asked))
+        classes = torch.arange(len(z)) % 10 if self.model.classes else None
+        return self.picture(self.decode(z, classes))
 
     @cached_property
     def rates(self) -> Array:
@@ -100,10 +100,10 @@ class Hand:
             v.sum((1, 2)).mean() for v in (-xlogy(x, mu) - xlogy(1 - x, 1 - mu), (mu - x) ** 2, abs(mu - x))
         )
         log_c = np.log(abs(own)) - np.log(np.tanh(abs(own) / 2))
-        yardstick = minimize_scalar(
+        log_scale = minimize_scalar(
             lambda s: grey_levels(fitted, held, np.exp(s)).mean(), bounds=(-9, 2), method="bounded"
         )
-        nats = grey_levels(mu, x, np.exp(yardstick.x)) + self.rates
+        nats = grey_levels(mu, x, np.exp(log_scale.x)) + self.rates
         return {
             "rate": self.rates.mean(),
             "bce": bce,
@@ -184,8 +184,8 @@ class Hand:
         order = torch.randperm(len(labels), generator=streams.generator(self.images.name, 0, "evaluation/real"))
         features = real.features[order[: SETTINGS.generated]]
         shares = np.bincount(drawn.classes.numpy(), minlength=10) / len(drawn.classes)
-        asked = torch.arange(len(drawn.classes)) % 10
-        by_class = {"class_accuracy": float((drawn.classes == asked).double().mean())} if self.model.classes else {}
+        classes = torch.arange(len(drawn.classes)) % 10
+        by_class = {"class_accuracy": float((drawn.classes == classes).double().mean())} if self.model.classes else {}
         return by_class | {
             "legibility": float((recon.classes == labels).double().mean()),
             "legibility_original": float((real.classes == labels).double().mean()),
@@ -247,7 +247,7 @@ def compare(stack: Stack, arm: int, images: vae.ImageData, cache: Path) -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("arm", range(len(ARMS)), ids=[each.label() for each in ARMS])
+@pytest.mark.parametrize("arm", range(len(ARMS)), ids=[arm.label() for arm in ARMS])
 def test_a_row_is_what_it_is_by_hand(arm: int, images: vae.ImageData, cache: Path) -> None:
     stack = trained(images, ARMS)
     compare(stack, arm, images, cache)

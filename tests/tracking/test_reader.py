@@ -53,7 +53,7 @@ def test_the_frame_is_tidy_and_exact(store: Store, study: str, writer: StudyWrit
         writer.write_cell(record)
     frame = read_cells(store, ["r3", "r1", "r2"], study, parsers={"batch_size": int, "absent": float})
     assert tuple(frame.columns) == (*LEADING_COLUMNS, "rate", "ssim", "psnr", *OTHER_COLUMNS, "batch_size", "absent")
-    assert frame["key"].tolist() == ["r3", "r1", "r2"]  # as asked
+    assert frame["key"].tolist() == ["r3", "r1", "r2"]  # in the order of the keys
     assert frame["beta"].tolist() == [4.0, 0.1, 1.0]
     assert frame["beta_eff"].tolist() == [4 * 39.2, 0.1 * 39.2, 39.2]
     assert frame["seed"].tolist() == [0, 2, 3]
@@ -162,7 +162,7 @@ def test_an_unknown_status_or_a_foreign_cell_is_refused(store: Store, writer: St
         read_cells(store, ["foreign"])
     for name, value in (fields() | {"beta": "strong"}).items():
         store.client.log_param(run.info.run_id, name, value)
-    with pytest.raises(TrackingError, match="has beta='strong', which is no float"):
+    with pytest.raises(TrackingError, match="has beta='strong', which is not of type float"):
         read_cells(store, ["foreign"])
     store.client.delete_run(run.info.run_id)
 

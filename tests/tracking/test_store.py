@@ -325,7 +325,7 @@ def test_a_store_that_another_process_made_first_is_kept(tmp_path: Path) -> None
     path = tmp_path / "mlflow.db"
     for content, kept in ((b"runs of somebody else", True), (b"", False)):
         path.write_bytes(content)
-        sqlite.create(path, "tracking_uri='sqlite:///mlflow.db'")  # which it found missing, a moment ago
+        sqlite.create(path, "tracking_uri='sqlite:///mlflow.db'")  # which was missing a moment ago
         assert (path.read_bytes() == content) == kept
     assert path.read_bytes().startswith(b"SQLite format 3")
 

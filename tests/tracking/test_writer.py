@@ -296,7 +296,9 @@ def test_a_model_is_loadable_by_run_id_with_its_signature(store: Store, writer: 
     st.integers(20, 60),
 )
 def test_names_are_cut_between_names_and_the_cut_is_known(names: list[str], limit: int) -> None:
-    text = join_names(names, limit)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tracking.values.TAG_LIMIT", limit)
+        text = join_names(names)
     kept, whole = split_names(text)
     assert len(text) <= limit
     assert list(kept) == names[: len(kept)]

@@ -145,8 +145,8 @@ def test_varied_names_factors_of_one_family_too_in_their_order() -> None:
     ("settings", "message"),
     [
         ({"bta": 1}, r"factor='bta' is not one of .* Did you mean 'beta'\?"),
-        ({"channels": (3,)}, r"channels is no option of family='mlp'\. Did you mean 'hidden'\?"),
-        ({"family": "conv", "hidden": (3,)}, r"hidden is no option of family='conv'\. Did you mean 'channels'\?"),
+        ({"channels": (3,)}, r"channels is not an option of family='mlp'\. Did you mean 'hidden'\?"),
+        ({"family": "conv", "hidden": (3,)}, r"hidden is not an option of family='conv'\. Did you mean 'channels'\?"),
         ({"family": "convv"}, r"family='convv' is not one of \['mlp', 'conv'\]\. Did you mean 'conv'\?"),
     ],
 )
@@ -162,7 +162,7 @@ def test_what_no_factor_is_called_is_refused(settings: dict[str, Any], message: 
     ("settings", "message"),
     [
         ({"betta": 1}, r"factor='betta' is not one of .* Did you mean 'beta'\?"),
-        ({"model.latent": 1}, r"latent is no option of family='mlp'\. Did you mean 'latents'\?"),
+        ({"model.latent": 1}, r"latent is not an option of family='mlp'\. Did you mean 'latents'\?"),
         ({"training.epoch": 1}, r"factor='training.epoch' is not one of .* Did you mean 'training.epochs'\?"),
         ({"beta": "1"}, r"beta='1' must be a finite number"),
     ],
@@ -241,10 +241,10 @@ def test_an_arm_and_its_sum_twin_have_one_effective_beta(arm: Arm, pixels: int) 
 
 
 def test_arms_are_found_where_their_numbers_agree_to_rounding() -> None:
-    asked = Arm("mse", beta=3.92)
+    arm = Arm("mse", beta=3.92)
     near = Arm("mse", beta=0.1 * 784 / 20)
-    assert near != asked
-    assert same_arm(near, asked)
-    assert find(asked, [Arm("mse"), near, asked]) is near
-    assert find(asked, [Arm("mse", beta=3.93), Arm("bce", beta=3.92), Arm("mse", beta=3.92, latents=3)]) is None
+    assert near != arm
+    assert same_arm(near, arm)
+    assert find(arm, [Arm("mse"), near, arm]) is near
+    assert find(arm, [Arm("mse", beta=3.93), Arm("bce", beta=3.92), Arm("mse", beta=3.92, latents=3)]) is None
     assert not same_arm(Arm(), Arm(family="conv"))

@@ -1,4 +1,4 @@
-"""The check that users run on losses of their own: sound losses pass, and each mistake is found by its own property."""
+"""The check that users run on losses of their own: correct losses pass, and each mistake fails one property."""
 
 from __future__ import annotations
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from inspect import formatannotation
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -109,7 +111,7 @@ def test_a_shape_factor_changes_what_is_trained(name: str) -> None:
     """Its weights, or of `log_every`, which only decides what is logged, the records."""
     (base, *others) = (alone(arm) for arm in arms_of(name))
     for stack, records in others:
-        shapes = [{name: value.shape for name, value in each.parameters.items()} for each in (stack, base[0])]
+        shapes = [{name: value.shape for name, value in one.parameters.items()} for one in (stack, base[0])]
         same_weights = shapes[0] == shapes[1] and stack.dtype == base[0].dtype and identical(stack, [0], base[0], [0])
         assert same_weights == (name == "training.log_every")
         assert [record.distortion for record in records] != [record.distortion for record in base[1]]
@@ -198,7 +200,7 @@ def test_labels_and_phrases_tell_the_values_apart(name: str) -> None:
 
 
 @every_factor
-def test_the_part_behind_the_dot_will_do(name: str) -> None:
+def test_the_part_after_the_dot_is_enough(name: str) -> None:
     assert factor(name) is factor(factor(name).key) is factors()[name]
 
 
@@ -231,7 +233,7 @@ def test_an_unknown_factor_is_named_with_the_nearest(name: str, nearest: str) ->
         ("model.latents", 0, r"latents=0 must be a whole number, 1 or more"),
         ("model.latents", 2.0, r"latents=2.0 must be a whole number"),
         ("model.conditional", 1, r"conditional=1: input should be a valid boolean"),
-        ("model.hidden", 400, r"hidden=400: input should be a list"),
+        ("model.hidden", 400, r"hidden=400 must be a list, such as \[16\]"),
         ("model.hidden", [400, "200"], r"hidden=\[400, '200'\]: input should be a valid integer"),
         ("model.hidden", [True], r"hidden=\[True\]: input should be a valid integer"),
         ("training.epochs", 2.5, r"epochs=2.5 must be a whole number, 1 or more"),
@@ -269,6 +271,107 @@ def test_an_option_of_a_family_is_a_factor_with_its_type(monkeypatch: pytest.Mon
     assert (of.scope, of.parse(of.text(arm["model.widths"]))) == (Scope.SHAPE, ((5,), (6, 7)))
     with pytest.raises(UserError, match=r"depth='3': input should be a valid integer"):
         Arm(family="own", depth="3")
+
+
+def family_with(annotation: Any, default: Any = None) -> type[nn.Module]:
+    """A model family with one option, `own`, of that type."""
+
+    class Family(VAE):
+        def __init__(
+            self, image_shape: Any = (8, 8), latents: int = 2, classes: int = 0, *, own: Any = default
+        ) -> None:
+            super().__init__(image_shape, latents, classes)
+
+    Family.__init__.__annotations__["own"] = annotation
+    return Family
+
+
+PLAIN_TYPES: dict[Any, st.SearchStrategy[Any]] = {
+    bool: st.booleans(),
+    int: st.integers(-(10**6), 10**6),
+    float: st.one_of(st.integers(-9, 9), st.floats(allow_nan=False, allow_infinity=False)),
+    str: st.text(min_size=1).filter(lambda text: text != "none"),
+    Sequence[int]: st.lists(st.integers(), min_size=1),
+    tuple[tuple[float, ...], ...]: st.lists(st.lists(st.integers(-9, 9))),
+}
+
+
+def as_own(annotation: Any) -> Factor:
+    """The factor of an option of that type."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vae.models.FAMILIES", {**FAMILIES, "own": family_with(annotation)})
+        return factor("model.own")
+
+
+@pytest.mark.parametrize("plain", PLAIN_TYPES, ids=str)
+@given(data=st.data())
+def test_an_option_that_may_be_none_takes_its_other_values_as_its_plain_type_does(
+    plain: Any, data: st.DataObject
+) -> None:
+    usual, optional, value = as_own(plain), as_own(plain | None), data.draw(PLAIN_TYPES[plain])
+    expected = usual.check(value)
+    recorded = float(value) if plain is int else value  # pandas makes floats of whole numbers beside a NaN
+    for result in (
+        optional.check(value), optional.canonical(recorded), optional.parse(optional.text(expected)),
+    ):  # fmt: skip
+        assert (result, type(result)) == (expected, type(expected))
+    assert optional.text(optional.canonical(recorded)) == usual.text(expected)
+
+
+@pytest.mark.parametrize("plain", PLAIN_TYPES, ids=str)
+def test_none_stays_none_where_the_type_allows_it_and_is_refused_elsewhere(plain: Any) -> None:
+    of = as_own(plain | None)
+    assert [of.check(None), of.check("none"), of.canonical(None), of.parse(of.text(None))] == [None] * 4
+    assert (of.label(None), of.phrase(None)) == ("own-none", "own none")
+    with pytest.raises(UserError, match=r"own=None"):
+        as_own(plain).check(None)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "message"),
+    [
+        (int | None, 1.0, r"own=1.0: input should be a valid integer, or 'none'$"),
+        (float | None, "fast", r"own='fast': input should be a valid number, or 'none'$"),
+        (Literal["relu", "tanh"], 3, r"own=3: input should be a valid string$"),
+        (list[float], 3, r"own=3 must be a list$"),
+    ],
+    ids=str,
+)
+def test_a_value_of_another_type_is_named(annotation: Any, value: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        as_own(annotation).check(value)
+
+
+TYPES = [*PLAIN_TYPES, *(plain | None for plain in PLAIN_TYPES)]
+
+
+@pytest.mark.parametrize("first", TYPES, ids=str)
+def test_an_option_of_two_families_has_one_type(first: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for second in TYPES:
+        families = {**FAMILIES, "one": family_with(first), "two": family_with(second)}
+        monkeypatch.setattr("vae.models.FAMILIES", families)
+        if first == second:
+            assert factor("model.own").families == {"one": None, "two": None}
+            continue
+        with pytest.raises(UserError) as caught:
+            Arm(family="one")
+        parts = [f"option 'own' is {formatannotation(first)} in family='one'", f" and {formatannotation(second)} in "]
+        assert all(part in str(caught.value) for part in [*parts, "family='two': give it one type in both"])
+        assert "\n" not in str(caught.value)
+
+
+def test_types_that_hold_the_same_values_are_one_type_and_each_family_keeps_its_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    families = {"one": family_with(Sequence[float], [1]), "two": family_with(tuple[float, ...], (2.5,))}
+    monkeypatch.setattr("vae.models.FAMILIES", {**FAMILIES, **families})
+    assert (Arm(family="one")["model.own"], Arm(family="two")["model.own"]) == ((1.0,), (2.5,))
+
+
+def test_an_option_without_a_default_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vae.models.FAMILIES", {**FAMILIES, "own": family_with(int, inspect.Parameter.empty)})
+    with pytest.raises(UserError, match=r"option 'own' of family='own' has no default"):
+        Arm()
 
 
 @given(st.floats(1e-6, 1e6), st.floats(-1e-10, 1e-10))

@@ -45,51 +45,51 @@ def labels(classes: int) -> Tensor | None:
 @every_shape
 @conditional_or_not
 def test_shapes(family: str, shape: tuple[int, ...], classes: int) -> None:
-    each, y = model(family, shape, classes), labels(classes)
-    mean, spread = each.encode(torch.rand(IMAGES, *shape), y)
+    net, y = model(family, shape, classes), labels(classes)
+    mean, spread = net.encode(torch.rand(IMAGES, *shape), y)
     assert mean.shape == spread.shape == (IMAGES, LATENTS)
-    assert each.decode(mean, y).shape == (IMAGES, *shape)
-    assert (each.image_shape, each.latents, each.classes) == (shape, LATENTS, classes)
+    assert net.decode(mean, y).shape == (IMAGES, *shape)
+    assert (net.image_shape, net.latents, net.classes) == (shape, LATENTS, classes)
 
 
 @every_family
 @conditional_or_not
 def test_images_do_not_influence_each_other(family: str, classes: int) -> None:
-    each, y, x = model(family, (8, 8), classes).double(), labels(classes), torch.rand(IMAGES, 8, 8).double()
+    net, y, x = model(family, (8, 8), classes).double(), labels(classes), torch.rand(IMAGES, 8, 8).double()
     order = torch.tensor([3, 1, 4, 0, 2])
-    mean, spread = each.encode(x, y)
-    moved = each.encode(x[order], None if y is None else y[order])
+    mean, spread = net.encode(x, y)
+    moved = net.encode(x[order], None if y is None else y[order])
     torch.testing.assert_close((mean[order], spread[order]), moved, rtol=1e-12, atol=1e-12)
-    decoded = each.decode(mean, y)
-    torch.testing.assert_close(decoded[2:3], each.decode(mean[2:3], None if y is None else y[2:3]))
+    decoded = net.decode(mean, y)
+    torch.testing.assert_close(decoded[2:3], net.decode(mean[2:3], None if y is None else y[2:3]))
 
 
 @every_family
 def test_labels_enter_the_encoder_and_the_decoder(family: str) -> None:
-    each = model(family, (8, 8), CLASSES)
+    net = model(family, (8, 8), CLASSES)
     x, one, other = torch.rand(IMAGES, 8, 8), torch.zeros(IMAGES).long(), torch.ones(IMAGES).long()
-    mean, spread = each.encode(x, one)
-    mean_other, spread_other = each.encode(x, other)
+    mean, spread = net.encode(x, one)
+    mean_other, spread_other = net.encode(x, other)
     assert not torch.equal(mean, mean_other)
     assert not torch.equal(spread, spread_other)
-    assert not torch.equal(each.decode(mean, one), each.decode(mean, other))
+    assert not torch.equal(net.decode(mean, one), net.decode(mean, other))
 
 
 @every_family
 def test_every_weight_learns(family: str) -> None:
-    each, y = model(family, (8, 8), CLASSES), labels(CLASSES)
-    mean, spread = each.encode(torch.rand(IMAGES, 8, 8), y)
-    each.decode(mean + spread, y).square().sum().backward()
-    assert all(value.grad is not None and bool(value.grad.any()) for value in each.parameters())
+    net, y = model(family, (8, 8), CLASSES), labels(CLASSES)
+    mean, spread = net.encode(torch.rand(IMAGES, 8, 8), y)
+    net.decode(mean + spread, y).square().sum().backward()
+    assert all(value.grad is not None and bool(value.grad.any()) for value in net.parameters())
 
 
 @every_family
 def test_a_conditional_model_asks_for_labels(family: str) -> None:
-    each = model(family, (8, 8), CLASSES)
+    net = model(family, (8, 8), CLASSES)
     with pytest.raises(UserError, match="a conditional model of 4 classes needs labels y"):
-        each.encode(torch.rand(IMAGES, 8, 8))
+        net.encode(torch.rand(IMAGES, 8, 8))
     with pytest.raises(UserError, match="a conditional model of 4 classes needs labels y"):
-        each.decode(torch.rand(IMAGES, LATENTS))
+        net.decode(torch.rand(IMAGES, LATENTS))
 
 
 def test_the_notes_network_has_its_known_size() -> None:
@@ -97,8 +97,8 @@ def test_the_notes_network_has_its_known_size() -> None:
 
 
 def test_hidden_layers_are_mirrored() -> None:
-    each = VAE((4, 5), 3, hidden=(11, 7))
-    widths = {name: tuple(value.shape) for name, value in each.named_parameters() if name.endswith("weight")}
+    net = VAE((4, 5), 3, hidden=(11, 7))
+    widths = {name: tuple(value.shape) for name, value in net.named_parameters() if name.endswith("weight")}
     assert widths == {
         "encoder.0.weight": (11, 20),
         "encoder.1.weight": (7, 11),
@@ -133,9 +133,9 @@ def test_a_conditional_arm_needs_labelled_images() -> None:
 
 @given(st.integers(4, 40), st.integers(4, 40))
 def test_convolutions_take_any_sides(height: int, width: int) -> None:
-    each = ConvVAE((height, width), 2, channels=(2, 3))
-    mean, _ = each.encode(torch.rand(2, height, width))
-    assert each.decode(mean).shape == (2, height, width)
+    net = ConvVAE((height, width), 2, channels=(2, 3))
+    mean, _ = net.encode(torch.rand(2, height, width))
+    assert net.decode(mean).shape == (2, height, width)
 
 
 def test_labels_are_appended() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -13,6 +16,7 @@ from vae.arms import same_objective, sum_twin
 from vae.losses import LOSSES
 from vae.objectives import REDUCTIONS, effective_beta, objective, term_weights
 from vae.training.autograd import Autograd, Weighting
+from vae.training.fit import batches
 from vae.training.fused import Fused
 
 
@@ -92,6 +96,30 @@ def test_an_arm_has_the_objective_of_its_sum_twin_and_of_no_other_arm(
     arms = [arm, *others, twin]
     groups = same_objective({one: one.effective_beta(pixels) for one in arms})
     assert groups == ([(arm, twin)] if arm != twin else [])
+
+
+@pytest.mark.parametrize("settings", [{"last_batch": "keep"}, {"last_batch": "drop"}, {"weight_decay": 0.1}], ids=str)
+def test_arms_have_the_same_objective_where_all_their_gradients_differ_by_one_factor(settings: dict[str, Any]) -> None:
+    """All steps of one epoch, whose last batch is smaller if it is kept; weight decay is a part of the gradient."""
+    count, batch, shape, latents = 14, 6, (3, 5), 4
+    settings = {"batch_size": batch, "latents": latents, "precision": "float64"} | settings
+    arms = [Arm("mse", reduction=reduction, beta=0.3, **settings) for reduction in REDUCTIONS]
+    arms += [Arm("mse", reduction="mean-recon", beta=0.3 / (batch * latents), **settings)]  # beta_eff of the mean arm
+    arms = list(dict.fromkeys([*arms, *(sum_twin(arm, arm.effective_beta(15)) for arm in arms)]))
+    stack = Stack.create(lambda: VAE(shape, latents, hidden=(7,)), arms, dataset="identity", seed=0)
+    engine, decay = Autograd(stack), arms[0].training.weight_decay
+    x, noise = torch.rand(count, *shape, dtype=torch.float64), torch.randn(count, latents, dtype=torch.float64)
+    steps = []
+    for start, end in batches(count, batch, arms[0].training.last_batch):
+        engine.step(x[start:end], noise[start:end], None, Weighting.of(stack, end - start))
+        steps += [(gradients(engine)[name] + decay * engine.named[name]).flatten(1) for name in engine.named]
+    directions = torch.nn.functional.normalize(torch.cat(steps, dim=1), dim=1).detach()  # (arms, steps · weights)
+    groups = same_objective({arm: arm.effective_beta(15) for arm in arms})
+    grouped = [set(pair) for group in groups for pair in combinations(group, 2)]
+    for (i, one), (j, other) in combinations(enumerate(arms), 2):
+        parallel = bool((directions[i] - directions[j]).abs().max() < 1e-9)
+        # With weight decay only arms of one reduction are said to be the same, even if another has equal factors.
+        assert ({one, other} in grouped) == (parallel and not decay), (one, other)
 
 
 def test_objective_sums_over_images_and_keeps_arms_apart() -> None:

@@ -274,7 +274,7 @@ def test_it_is_measured_without_what_only_a_gaussian_has(own: str, digits: Image
 
 @every_own
 def test_another_reading_of_a_gaussians_spread_is_refused(own: str) -> None:
-    with pytest.raises(UserError, match=r"posterior='log-std' says how .* and model \w+ brings its own posterior"):
+    with pytest.raises(UserError, match=r"posterior='log-std' says how .* and model \w+ has its own posterior"):
         Stack.create(OWN[own], [Arm(), Arm(posterior="log-std")], dataset="digits", seed=0)
 
 

@@ -1,6 +1,6 @@
 """Data sets as tensors in memory: fixed splits, a digest of the contents, no randomness of any kind.
 
-`load` knows four names (digits, mnist, fashion-mnist, kmnist) and, for a user's own images, a folder of pictures or
+`load` takes four names (digits, mnist, fashion-mnist, kmnist) and, for a user's own images, a folder of pictures or
 an .npz file (`vae.datasets.folder`, `vae.datasets.npz`). Everything is read once; training reads no file.
 """
 

@@ -77,7 +77,7 @@ def unit(pixels: Tensor) -> Tensor:
 
 
 def recolour(pixels: Tensor, colour: bool) -> Tensor:
-    """Grey (N, H, W) or colour (N, 3, H, W) pixels made what is asked for.
+    """Grey (N, H, W) or colour (N, 3, H, W) pixels in colour, or in grey.
 
     Colour becomes grey by ITU-R 601-2 luma, .299 R + .587 G + .114 B; levels in Pillow's own integer arithmetic, so
     that a folder and an array of the same pictures agree. Grey becomes three equal channels.

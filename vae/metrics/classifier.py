@@ -1,6 +1,6 @@
 """The classifier: one small convolutional network per data set, trained once, shared by every cell.
 
-It tells which class a reconstruction or sample is read as (legibility), and where it lies in a space of features (KID,
+It gives the class that a reconstruction or sample is read as (legibility), and its place in a space of features (KID,
 Fréchet distance, coverage). No weights are downloaded: it is trained on the training split, from a fixed seed, on
 images lightly blurred, dimmed and moved, so that it still reads a slightly blurred digit. It reads 99.1 % of MNIST's
 test set and 99 % of scikit-learn's digits.
@@ -109,7 +109,7 @@ def trained_classifier(
 
     images: (N, H, W) or (N, C, H, W) in [0, 1], the training split. labels: (N,) whole numbers from 0.
     digest: of the dataset's contents; it names the random streams and the cached file. cache: a folder, made
-    where missing; None trains anew. recipe: the usual one if None. A cached file that cannot be read is replaced.
+    where missing; None trains every time. recipe: the usual one if None. A cached file that cannot be read is replaced.
     Raises UserError.
 
     >>> images = torch.rand(40, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from vae.errors import UserError
 
-NEIGHBOURS = 5  # of coverage, whose authors recommend so many
+NEIGHBOURS = 5  # of coverage, recommended by its authors
 
 # Entries of a matrix held at once: 4 MB, which fits in a CPU's cache; an accelerator is fastest with large launches.
 _BLOCK_ON_CPU = 1 << 19
@@ -32,7 +32,7 @@ _BLOCK_ELSEWHERE = 1 << 24
 def legibility(read: Tensor, labels: Tensor) -> float:
     """Share of images that the classifier reads as their label, in [0, 1].
 
-    read, labels: (N,) whole numbers. For samples of a conditional model, labels are the classes asked for.
+    read, labels: (N,) whole numbers. For samples of a conditional model, labels are the requested classes.
 
     >>> legibility(torch.tensor([3, 1, 4, 1]), torch.tensor([3, 1, 4, 5]))
     0.75
@@ -166,7 +166,7 @@ def _blocks(x: Tensor, columns: int) -> Iterator[slice]:
 
 
 def _pair(real: Tensor, generated: Tensor, *, least: int) -> tuple[Tensor, Tensor]:
-    """Both in float64. Raises UserError for what is no pair of feature matrices."""
+    """Both in float64. Raises UserError unless both are matrices of features."""
     for name, value in (("real", real), ("generated", generated)):
         shown, wrong = f"{name} is {tuple(value.shape)} of {value.dtype}", ~value.isfinite()
         if value.ndim != 2 or not value.is_floating_point():

@@ -69,7 +69,7 @@ def pieces(*images: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 
 def measuring_device(image: Tensor) -> torch.device:
-    """Where an image is measured: on its own device, or on the CPU where that has no float64, as Apple's has not."""
+    """Where an image is measured: on its own device, or on the CPU where that has no float64, such as Apple's."""
     return torch.device("cpu") if image.device.type == "mps" else image.device
 
 

@@ -1,7 +1,7 @@
 """One digit, damaged in five ways, and what each metric reads: `python -m vae.metrics.picture OUT.png`.
 
 Draws the figure of README.md from the MNIST test set under $ABLATE_DATA. A cell's tint shows how far its reading
-lies from the untouched digit's, as a share of the largest such distance in its row.
+is from the untouched digit's, as a share of the largest such distance in its row.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def _gaussian(side: int, sigma: float) -> Tensor:
 
 
 def main(arguments: list[str]) -> None:
-    """OUT.png: where the picture goes."""
+    """OUT.png: the file that is written."""
     from vae.datasets.load import load
 
     if len(arguments) != 1:

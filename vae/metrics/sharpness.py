@@ -1,7 +1,7 @@
 """How sharp an image is: acutance, the blur it stands for in pixels, and what else changed at its edges.
 
-Acutance is the mean gradient, weighted by the gradient, over the range: Higgins & Jones (1952) and Perrin (1960) in
-two dimensions, and in linear intensity where theirs is in density. Contrast and the length of the edges do not matter.
+Acutance is the mean gradient, weighted by the gradient, over the range: Higgins & Jones (1952) and Perrin (1960), but
+in two dimensions, and of linear intensity instead of density. Contrast and the length of the edges do not matter.
 
 An ideal edge relates it to a blur. A step blurred by a Gaussian of sigma px, averaged over each pixel and
 differenced, has a gradient profile of spread s = √(sigma² + 1/6), cut at t of the range at ±X:

@@ -59,7 +59,7 @@ class Adam:
         tensor([-0.1000,  0.2000])
         """
         used = [i for i, leaf in enumerate(self._leaves) if leaf.grad is not None]
-        # The kernel reads memory as it lies, whatever the strides say.
+        # The kernel reads memory in its order and ignores strides.
         gradients = [leaf.grad.contiguous() for leaf in self._leaves if leaf.grad is not None]
         for (settings, arms), steps in zip(self._runs, self._steps):
             adam(

@@ -50,7 +50,7 @@ class Weighting:
 class StepValues:
     """The values of one step, (arms,) each.
 
-    distortion (None when not asked for) and rate: means over the batch, nats per image. finite_check: not finite where
+    distortion (None where not requested) and rate: means over the batch, nats per image. finite_check: not finite where
     the arm's rate or the gradient of anything but a matrix is not; it has no other meaning.
     """
 
@@ -72,11 +72,11 @@ class Gradients(Protocol):
     def step(
         self, x: Tensor, noise: Tensor, y: Tensor | None, weighting: Weighting, *, distortion: bool = True
     ) -> StepValues:
-        """Sets the gradients of recon · Σ distortion + kl · Σ rate; values of the distortion only when asked for."""
+        """Sets the gradients of recon · Σ distortion + kl · Σ rate; values of the distortion only where requested."""
         ...
 
     def release(self) -> None:
-        """Free all memory but the weights'; the next step takes it anew."""
+        """Free all memory but the weights'; the next step allocates it again."""
         ...
 
 

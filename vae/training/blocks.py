@@ -76,31 +76,31 @@ class Block:
         self._frozen = self._mask()
 
     @property
-    def alive(self) -> bool:
-        """Whether any arm of it still trains."""
+    def trains(self) -> bool:
+        """Whether any of its arms has not diverged."""
         return len(self._stack.diverged) < len(self.arms)
 
     @torch.no_grad()
     def epoch(self, batches: Batches, stopped: Event) -> Trace:
-        """One pass over the batches; no step waits for a number, so a GPU runs ahead. Freezes arms that diverge."""
+        """One pass over the batches; no step waits for a number of a GPU. Freezes arms that diverge."""
         weightings = {size: Weighting.of(self._stack, size) for size in {end - start for start, end in batches.plan}}
-        every, values = self._stack.training.log_every, []
+        log_every, values = self._stack.training.log_every, []
         for number, (x, noise, y) in enumerate(batches):
             if stopped.is_set():
                 raise InterruptedError("the rest of the stack has stopped")
-            logged = number % every == 0
+            logged = number % log_every == 0
             values.append(self._gradients.step(x, noise, y, weightings[len(x)], distortion=logged))
             self._update()
         self._gradients.release()
         distortions = torch.stack([step.distortion for step in values if step.distortion is not None])  # (logged, k)
         finite_checks = torch.stack([step.finite_check for step in values])  # (steps, k)
-        finite_checks[::every] += distortions
+        finite_checks[::log_every] += distortions
         diverging = {arm: (batches.epoch, step) for arm, step in self._diverging(finite_checks).items()}
         for arm, when in diverging.items():
             self._freeze(arm, when)
         rate = torch.stack([step.rate for step in values]).mean(0)  # (k,)
-        newly = {self.arms[arm]: when for arm, when in diverging.items()}
-        return Trace(distortions.mean(0).cpu(), rate.cpu(), newly)
+        diverged = {self.arms[arm]: when for arm, when in diverging.items()}
+        return Trace(distortions.mean(0).cpu(), rate.cpu(), diverged)
 
     def store(self, stack: Stack) -> None:
         """Copy the weights into the stack that this block was cut from."""
@@ -122,8 +122,9 @@ class Block:
         wrong = ~torch.isfinite(finite_checks)
         weights = torch.stack([torch.isfinite(leaf).flatten(1).all(-1) for leaf in self._gradients.leaves]).all(0)
         wrong[-1] |= ~weights
-        first, ever = wrong.int().argmax(0).tolist(), wrong.any(0).tolist()
-        return {arm: first[arm] + 1 for arm in range(len(ever)) if ever[arm] and arm not in self._stack.diverged}
+        first, diverged = wrong.int().argmax(0).tolist(), wrong.any(0).tolist()
+        arms = [arm for arm in range(len(diverged)) if diverged[arm] and arm not in self._stack.diverged]
+        return {arm: first[arm] + 1 for arm in arms}
 
     def _freeze(self, arm: int, when: tuple[int, int]) -> None:
         """Set an arm to zero: it stays in its place, so that the others compute exactly as before."""
@@ -176,7 +177,7 @@ def cut(stack: Stack) -> list[list[int]]:
     losses = [loss for loss, _ in kinds]
     arms = sorted(range(len(stack)), key=lambda arm: (losses.index(losses[arm]), kinds.index(kinds[arm])))
     count = -(-len(arms) // width(stack))
-    if stack.device.type == "cpu":  # as many for one core as for the next
+    if stack.device.type == "cpu":  # every core gets as many blocks
         count = min(len(arms), count + -count % torch.get_num_threads())
     edges = [len(arms) * i // count for i in range(count + 1)]
     return [arms[start:end] for start, end in pairwise(edges)]
@@ -207,5 +208,5 @@ def threads_of(template: nn.Module) -> int | None:
 
 
 def weights_of(template: nn.Module) -> int:
-    """How many numbers one arm learns."""
+    """How many weights one arm has."""
     return sum(value.numel() for value in template.parameters())

@@ -1,4 +1,4 @@
-"""Training as a generator of epoch records. It imports no tracker: the caller listens to the records.
+"""Training as a generator of epoch records. It imports no tracker: the caller records what it yields.
 
 Everything random comes from named streams, one per epoch, drawn on the CPU before the epoch starts. An arm whose
 numbers stop being finite is frozen and reported; the other arms compute what they would have computed without it, to
@@ -67,7 +67,8 @@ def epoch_noise(stack: Stack, epoch: int, count: int) -> Tensor:
 def fit(stack: Stack, images: ImageData) -> Iterator[EpochRecord]:
     """Train all arms of a stack, in place, as their training factors say, yielding a record after every epoch.
 
-    The stack's weights are those of the last finished epoch whenever a record is yielded, or the iteration left.
+    Whenever a record is yielded, and when the iteration ends early, the stack's weights are those of the last finished
+    epoch.
 
     >>> import vae
     >>> data = vae.load("digits")
@@ -107,16 +108,16 @@ def _check(stack: Stack, images: ImageData, plan: Sequence[tuple[int, int]]) -> 
 
 
 def _epoch(stack: Stack, blocks: Sequence[Block], data: Batches, started: float) -> EpochRecord:
-    alive = [block for block in blocks if block.alive]
+    training = [block for block in blocks if block.trains]
     with tensor_cores(stack.device):
-        traces = side_by_side([partial(block.epoch, data) for block in alive], most=threads_of(stack.template))
+        traces = side_by_side([partial(block.epoch, data) for block in training], most=threads_of(stack.template))
     distortion, rate = torch.full((2, len(stack)), torch.nan, dtype=stack.dtype)  # (arms,) each
-    newly: dict[int, tuple[int, int]] = {}
-    for block, trace in zip(alive, traces):
+    diverged_now: dict[int, tuple[int, int]] = {}
+    for block, trace in zip(training, traces):
         distortion[list(block.arms)], rate[list(block.arms)] = trace.distortion, trace.rate
-        newly |= trace.diverged
+        diverged_now |= trace.diverged
         block.store(stack)
-    stack.diverged.update(newly)
+    stack.diverged.update(diverged_now)
     diverged = list(stack.diverged)
     distortion[diverged] = rate[diverged] = torch.nan
-    return EpochRecord(data.epoch, distortion, rate, newly, time.perf_counter() - started)
+    return EpochRecord(data.epoch, distortion, rate, diverged_now, time.perf_counter() - started)

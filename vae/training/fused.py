@@ -1,4 +1,4 @@
-"""The gradients of a stack of ``VAE``s by hand: what autograd finds, without its detours.
+"""The gradients of a stack of ``VAE``s by hand: the numbers of autograd, in fewer operations.
 
 For one arm, with weights c of the distortion and k of the rate (``vae.objectives``):
 
@@ -35,7 +35,7 @@ class Fused:
         self._stack = stack
         self._runs = loss_runs(stack)
         self._posterior = Gaussian(*stack.spread_factors())
-        self._where: dict[str, tuple[Tensor, slice]] = {}  # a parameter's name: the leaf it lies in, and where
+        self._where: dict[str, tuple[Tensor, slice]] = {}  # a parameter's name: the leaf that holds it, and its rows
         depth = len(stack.template.encoder)  # type: ignore[arg-type]
         encoder = [(f"encoder.{i}",) for i in range(depth)]
         decoder = [(f"decoder.{i}",) for i in range(depth)]
@@ -69,11 +69,11 @@ class Fused:
         to_heads = draw.backward(to_z, weighting.kl[:, None, None], out=torch.empty_like(heads))
         _backward(self._encoder, to_heads)
         # What is not finite in an activation or its gradient reaches a bias's gradient. Only a weight's gradient can
-        # overflow without it; then that weight is lost, which the next step, or the epoch's end, sees.
+        # overflow without it; then the check of the next step, or of the end of the epoch, is not finite.
         return StepValues(values, rates, rates + self._biases.grad.sum(-1))  # type: ignore[union-attr]
 
     def release(self) -> None:
-        """Give back the memory of activations and of the matrices' gradients."""
+        """Free the memory of activations and of the matrices' gradients."""
         for layer in (*self._encoder, *self._decoder):
             layer.release()
 

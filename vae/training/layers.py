@@ -3,7 +3,7 @@
     y = [relu](h Wᵀ + b)        h (k, images, in), W (k, out, in), b (k, out)
     from dL/dy, masked where the ReLU gave 0:   dL/dW = dyᵀ h,   dL/db = Σ_images dy,   dL/dh = dy W
 
-Results go into memory that a layer keeps: allocating costs more than adding does. `affine` picks among
+Results go into memory that a layer keeps: allocating it takes longer than adding. `affine` picks among
 
     Affine          torch.bmm, any type and device
     OneDNNAffine    float32, one arm, a CPU with AVX-512: oneDNN's inner product, where torch.bmm takes the older
@@ -26,8 +26,8 @@ _ONEDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 
 class Affine:
-    """One layer. ``forward`` remembers what ``backward`` needs; ``backward`` sets the gradients of weight and bias:
-    ``weight.grad`` anew, that of the bias in the memory it was given, (k, out).
+    """One layer. ``forward`` keeps what ``backward`` needs; ``backward`` sets the gradients of weight and bias:
+    ``weight.grad``, that of the bias in the given tensor, (k, out).
 
     relu: whether the layer ends in one. first: nothing before it needs a gradient.
     """
@@ -84,7 +84,7 @@ class OneDNNAffine(Affine):
         return product(inputs[0], self.weight[0], self.bias[0], "relu" if self.relu else "none").unsqueeze(0)
 
     def _products(self, gradient: Tensor, inputs: Tensor) -> Tensor:
-        self.weight.grad = None  # so that the new one can lie where the last one lay, which the cache still holds
+        self.weight.grad = None  # so that the new one can take the memory of the last one, which is still in the cache
         self.weight.grad = product(gradient[0].T, inputs[0].T).unsqueeze(0)
         return gradient if self.first else product(gradient[0], self.weight[0].T).unsqueeze(0)
 
@@ -104,7 +104,7 @@ def has_onednn(device: torch.device) -> bool:
 
 
 class BFloat16Affine(Affine):
-    """Layers with a ReLU hand bfloat16 on to the next one; the others, which end a network, return float32."""
+    """Layers with a ReLU pass bfloat16 to the next one; the others, which end a network, return float32."""
 
     def _transform(self, inputs: Tensor) -> Tensor:
         shape = (inputs.shape[1], self.weight.shape[1])

@@ -34,7 +34,7 @@ TEMPORARIES = 3  # tensors of the size of a batch's activations that live at the
 LIBRARIES = 32 * 2**20  # what torch's routines set aside for themselves at their first call
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 USES = ("/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory/memory.usage_in_bytes")
-# Of what is in use, the pages of files that the system frees as soon as memory is asked for.
+# Of what is in use, the pages of files that the system frees as soon as memory is needed.
 CACHES = (
     ("/sys/fs/cgroup/memory.stat", "inactive_file"),
     ("/sys/fs/cgroup/memory/memory.stat", "total_inactive_file"),

@@ -1,7 +1,7 @@
 """What a GPU may round in products of float32: TF32 while a stack trains, nothing while it is measured.
 
-torch keeps three switches for it, for the whole process: matrix products, cuDNN's convolutions (which take TF32 unless
-told otherwise), and whether sums of bfloat16 products may be kept in bfloat16 (which ours never are). Each context
+torch keeps three switches for it, for the whole process: matrix products, cuDNN's convolutions (in TF32 by
+default), and whether sums of bfloat16 products may be kept in bfloat16 (which ours never are). Each context
 restores them; on a CPU nothing is touched.
 """
 

@@ -1,7 +1,7 @@
 """A stack: models of one seed and one shape, their weights side by side along a leading axis, trained as one.
 
 Arms of a stack differ in objective and optimiser settings, which are *values*; the network is the same. Every arm
-starts from the same weights and sees the same images and noise, so a difference between arms is one of settings.
+starts from the same weights and gets the same images and noise, so a difference between arms is one of settings.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def _check_posteriors(template: nn.Module, arms: Sequence[Arm]) -> None:
     if other is not None and isinstance(template, OwnPosterior):
         raise UserError(
             f"posterior={other!r} says how the spread of a Gaussian is read, and "
-            f"model {type(template).__name__} brings its own posterior: leave it out"
+            f"model {type(template).__name__} has its own posterior: leave it out"
         )
 
 

@@ -23,7 +23,7 @@ CACHE_WHERE_UNKNOWN = 16 * 2**20
 
 
 def cache_bytes() -> int:
-    """The size of the cache that all cores share, or a modest guess where the system does not say."""
+    """The size of the cache that all cores share, or an assumed one where the system does not give it."""
     try:
         return os.sysconf("SC_LEVEL3_CACHE_SIZE") or CACHE_WHERE_UNKNOWN
     except (ValueError, OSError, AttributeError):
@@ -44,8 +44,8 @@ def give_back_freed_memory() -> None:
 def side_by_side(tasks: Sequence[Callable[[Event], Result]], most: int | None = None) -> list[Result]:
     """The results of all tasks, in their order. As many run at a time as torch has threads, sharing them evenly.
 
-    A task is called with an event; when it is set the task's result is no longer wanted, because another one raised
-    or a person interrupted, and it should return soon. What a task raises is raised here.
+    A task is called with an event. When it is set, the task should return soon: its result is not needed any more,
+    because another one raised or a person interrupted. What a task raises is raised here.
     most: threads that one task may have for its products.
 
     >>> side_by_side([lambda stopped, n=n: n * n for n in range(3)])

@@ -50,7 +50,7 @@ class Handler(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def mirror(tmp_path: Path, raw: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder served over HTTP, which torchvision is told to fetch KMNIST from."""
+    """A folder served over HTTP, as torchvision's only mirror of KMNIST."""
     archives = {f"{name}.gz": gzip.compress(contents, compresslevel=1, mtime=0) for name, contents in raw.items()}
     served = tmp_path / "served"
     store(served, archives)

@@ -30,8 +30,8 @@ def test_values_between_levels_stay_as_they_are() -> None:
 @given(hnp.arrays(np.uint8, (2, 5, 4, 3)))
 def test_grey_of_levels_is_pillows(colours: np.ndarray) -> None:
     ours = recolour(torch.from_numpy(colours).permute(0, 3, 1, 2), colour=False)
-    theirs = np.stack([np.asarray(Image.fromarray(picture).convert("L")) for picture in colours])
-    assert np.array_equal(ours.numpy(), theirs)
+    reference = np.stack([np.asarray(Image.fromarray(picture).convert("L")) for picture in colours])
+    assert np.array_equal(ours.numpy(), reference)
 
 
 def test_grey_of_floats_is_the_same_luma() -> None:
@@ -56,10 +56,10 @@ def test_resizing_agrees_with_torch(size: int, shape: tuple[int, ...]) -> None:
     """Both are antialiased triangle filters; Pillow's integer arithmetic rounds after each axis."""
     levels = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(1)).to(torch.uint8)
     planes = unit(levels) if len(shape) == 4 else unit(levels)[:, None]
-    theirs = torch.nn.functional.interpolate(planes, (size, size), mode="bilinear", antialias=True)
-    theirs = theirs.reshape(*shape[:-2], size, size)
-    assert (unit(resize(levels, size)) - theirs).abs().max() <= 1.01 / 255
-    assert (resize(unit(levels), size) - theirs).abs().max() <= 1e-5
+    reference = torch.nn.functional.interpolate(planes, (size, size), mode="bilinear", antialias=True)
+    reference = reference.reshape(*shape[:-2], size, size)
+    assert (unit(resize(levels, size)) - reference).abs().max() <= 1.01 / 255
+    assert (resize(unit(levels), size) - reference).abs().max() <= 1e-5
 
 
 def test_resizing_to_what_it_is_changes_nothing() -> None:

@@ -140,7 +140,7 @@ def test_an_entry_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         CATALOGUE["ssim"].unit = "dB"  # type: ignore[misc]
     with pytest.raises(TypeError, match="does not support item assignment"):
-        CATALOGUE["mine"] = CATALOGUE["ssim"]  # type: ignore[index]
+        CATALOGUE["new"] = CATALOGUE["ssim"]  # type: ignore[index]
 
 
 def measured(x: Tensor, y: Tensor) -> dict[str, float]:

@@ -48,8 +48,8 @@ def reference(x: Tensor, y: Tensor) -> Tensor:
     return torch.tensor([float(structural_similarity(a, b, **options)) for a, b in pairs], dtype=torch.float64)
 
 
-def agree(ours: Tensor, theirs: Tensor) -> None:
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-9)
+def agree(ours: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(ours, expected, rtol=0, atol=1e-9)
 
 
 # Parity with scikit-image.
@@ -161,8 +161,8 @@ def test_constant_pictures_differ_by_their_means_alone(seed: int, low: float, hi
 
 def test_psnr_is_scikit_images() -> None:
     x, y = uniform(6, 5, 8), noised(uniform(6, 5, 8), 0.1)
-    theirs = [peak_signal_noise_ratio(a, b, data_range=1) for a, b in zip(x.numpy(), y.numpy())]
-    assert psnr(x, y).tolist() == pytest.approx(theirs, abs=1e-9)
+    expected = [peak_signal_noise_ratio(a, b, data_range=1) for a, b in zip(x.numpy(), y.numpy())]
+    assert psnr(x, y).tolist() == pytest.approx(expected, abs=1e-9)
     assert psnr_of_mean(x, y).item() == pytest.approx(peak_signal_noise_ratio(x.numpy(), y.numpy(), data_range=1))
 
 

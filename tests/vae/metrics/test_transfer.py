@@ -26,7 +26,7 @@ def mnist_test_images(mnist_root: Path) -> Tensor:
 
 
 def texture(*shape: int, seed: int = 0) -> Tensor:
-    """Flat spectrum, and room on both sides of the range for what a Fourier blur overshoots."""
+    """Flat spectrum, and values so far from 0 and 1 that a Fourier blur, which overshoots, stays in the range."""
     return 0.2 + 0.6 * uniform(*shape, seed=seed)
 
 

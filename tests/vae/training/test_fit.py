@@ -128,7 +128,8 @@ def test_an_arm_is_trained_as_torch_would_train_it() -> None:
     ids=str,
 )
 def test_a_reduction_takes_the_path_of_its_sum_only_when_the_epsilon_is_scaled_too(arm: Arm) -> None:
-    """Adam forgets a global scale but for its epsilon: 32 steps on real digits, distance relative to the way gone."""
+    """A global scale changes Adam's steps only through its epsilon: 32 steps on real digits, distances relative to the
+    length of the path."""
     digits = vae.load("digits", size=16, train=512)
     arm = arm.replace(latents=8, batch_size=128, epochs=8, precision="float64")
     scale, _ = term_weights(arm.reduction, arm.beta, batch=128, pixels=256, latents=8)
