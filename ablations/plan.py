@@ -17,6 +17,8 @@ from ablations.study import Study
 from reports.claims.load import load_claims
 from reports.claims.model import Claim
 from reports.claims.needs import needed_arms
+from reports.claims.references import References
+from reports.claims.resolve import needs_references, resolve
 from tracking.weights import KeptCell
 from vae.arms import Arm, same_objective, varied
 from vae.building import build
@@ -116,22 +118,39 @@ def _one_of_each_shape(arms: Iterable[Arm]) -> dict[object, Arm]:
     return {arm.shape: arm for arm in arms}
 
 
-def prepare(study: Study, *, data_dir: Path | None = None) -> Plan:
+def prepare(
+    study: Study, *, data_dir: Path | None = None, cache: Path | None = None, device: torch.device | None = None
+) -> Plan:
     """Read the data and the claims, check them against the study, and list the cells.
 
+    Claims whose margins are shares, or whose numbers are predicted, are resolved on the images. What is computed of the
+    images for that, on this device, is kept in `cache`, where given, as the classifiers are.
     Raises UserError for anything that would stop a run later: images, labels, batch size, claims.
     """
     claims = load_claims(*study.claims, metrics=CATALOGUE)
     with _naming(study):
         images = load(study.dataset, data_dir, **study.images.model_dump())
     plan = Plan(study, images, claims, grid.expand(study))
+    shapes = _one_of_each_shape(plan.arms)
+    with _naming(study):  # before anything is computed of the images, which may take minutes
+        for arm in shapes.values():
+            _check(arm, images)
+    if needs_references(claims):
+        claims = resolve(claims, _references(plan, cache, device or torch.device("cpu")), base=study.base)
     extra = needed_arms(claims, study.arms, base=study.base, effective_beta=plan.beta_eff)
-    plan = replace(plan, cells=grid.expand(study, extra))
+    plan = replace(plan, claims=claims, cells=grid.expand(study, extra))
     with _naming(study):
         _check_labels(plan)
-        for arm in _one_of_each_shape(plan.arms).values():
-            _check(arm, images)
+        for shape, arm in _one_of_each_shape(plan.arms).items():
+            if shape not in shapes:
+                _check(arm, images)
     return plan
+
+
+def _references(plan: Plan, cache: Path | None, device: torch.device) -> References:
+    from ablations.references import references_of  # with the classifiers, which most plans do not need
+
+    return references_of(plan.images, plan.study.evaluation, cache=cache, device=device)
 
 
 def _check_labels(plan: Plan) -> None:

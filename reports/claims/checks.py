@@ -6,6 +6,7 @@ time. `run_check(name)` gives its `Finding`; a claim of kind `fact` or `identity
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -172,7 +173,7 @@ def gradient_of_the_bound() -> Finding:
     """Is the gradient of `sum` at beta 1 that of the paper's bound, and the gradient of `mean` at beta 1 not?
 
     The bound is eq. 10 of Kingma & Welling (2014), with one draw per image, written with torch's distributions. A
-    constant factor would not matter to where an optimiser goes, so `mean` is compared at the factor that fits best.
+    constant factor would not matter to where an optimiser goes, so of `mean` the direction is compared.
     """
     batch, latents, pixels = 13, 5, 784
     model, x = _model(hidden=17, latents=latents), _images(batch, "bound")
@@ -185,13 +186,12 @@ def gradient_of_the_bound() -> Finding:
     bound = gradient(-_bound(model, x, noise))
     total, mean = (gradient(_loss(model, x, noise, term="bce", reduction=name, beta=1)) for name in ("sum", "mean"))
     off_sum = float((total - bound).norm() / bound.norm())
-    fit = (mean @ bound) / (mean @ mean)
-    off_mean = float((fit * mean - bound).norm() / bound.norm())
+    angle = math.acos(min(1.0, float(mean @ bound / (mean.norm() * bound.norm()))))
     return Finding(
-        holds=off_sum <= IDENTITY_RTOL and off_mean > BREAK,
-        sentence=f"the gradient of ‘sum’ at beta 1 is that of the paper's bound to within {off_sum:.1g}; that of ‘mean’ "
-        f"at beta 1 is off by {off_mean:.2g} of its length, even at the factor that fits best",
-        numbers={"sum_off_by": off_sum, "mean_off_by": off_mean},
+        holds=off_sum <= IDENTITY_RTOL and angle > BREAK,
+        sentence=f"the gradient of ‘sum’ at beta 1 is that of the paper's bound to within {off_sum:.1g} (float64); "
+        f"that of ‘mean’ at beta 1 points {math.degrees(angle):.0f} degrees away from it",
+        numbers={"sum_off_by": off_sum, "mean_degrees_away": math.degrees(angle)},
         notes=(
             f"‘mean’ at beta 1 weighs KL by pixels / latents: {pixels / latents:g} times, on the {pixels} pixels and "
             f"{latents} latents of this check.",
@@ -205,9 +205,8 @@ def _bound(model: VAE, x: Tensor, noise: Tensor) -> Tensor:
     posterior = Normal(mean, logvar.mul(0.5).exp())
     z = posterior.loc + noise * posterior.scale
     images = Bernoulli(logits=model.decode(z).flatten(1), validate_args=False)  # grey pixels, as the notes' are
-    reconstruction = images.log_prob(x.flatten(1)).sum(-1)
-    divergence = kl_divergence(posterior, Normal(torch.zeros_like(mean), torch.ones_like(mean))).sum(-1)
-    return (reconstruction - divergence).sum()
+    reconstruction: Tensor = images.log_prob(x.flatten(1)).sum()  # type: ignore[no-untyped-call]
+    return reconstruction - kl_divergence(posterior, Normal(torch.zeros_like(mean), torch.ones_like(mean))).sum()
 
 
 def trajectories_equal() -> Finding:

@@ -222,14 +222,14 @@ def _with_legs(claim: Mapping[str, Any], file: str, margins: Mapping[str, Any]) 
     kind = {"kind": claim["kind"]} if "kind" in claim else {}
     legs = [own] if own else rest.get("leg")
     if isinstance(legs, list):
-        rest["leg"] = [_with_defaults({**kind, **leg}, margins, place) if isinstance(leg, dict) else leg for leg in legs]
+        rest["leg"] = [_with_margin({**kind, **leg}, margins, place) if isinstance(leg, dict) else leg for leg in legs]
     return rest
 
 
-def _with_defaults(leg: dict[str, Any], margins: Mapping[str, Any], place: str) -> dict[str, Any]:
+def _with_margin(leg: dict[str, Any], margins: Mapping[str, Any], place: str) -> dict[str, Any]:
     """The leg with the margin of its metric, where it has none of its own.
 
-    What only `reports.claims.resolve` fills in is refused: a file that is logged again would hold a number of old data.
+    What only `reports.claims.resolve` fills in is refused: numbers of a data set have no place in a file for many.
     """
     if "margin" in leg and "share" in leg:
         raise UserError(
@@ -238,8 +238,8 @@ def _with_defaults(leg: dict[str, Any], margins: Mapping[str, Any], place: str) 
         )
     if "reference" in leg and leg.get("prediction") in PREDICTIONS:
         raise UserError(
-            f"{place}: reference={leg['reference']!r} stands beside prediction={leg['prediction']!r}, which computes it "
-            "from the training images; leave it out, or use kind 'equivalent'"
+            f"{place}: reference={leg['reference']!r} stands beside prediction={leg['prediction']!r}, which computes "
+            "it from the training images; leave it out, or use kind 'equivalent'"
         )
     own = any(key in leg for key in ("margin", "share", "of"))
     return leg if own else leg | margins.get(str(leg.get("metric")), {})

@@ -1,10 +1,10 @@
 """Margins: in the metric's units, or as a share of a natural range of the data set.
 
-    margin = 0.02                                    units of the metric
-    share = 0.01, of = "floor to ceiling"            from the value of a model without latents to that of the originals
-    share = 0.05, of = "rate at beta 1"              the rate that a linear VAE spends at beta 1 under squared error, nats
-    share = 0.01, of = "chance to all"               from a class drawn at random to every class right
-    share = 0.25, of = "prediction"                  the predicted number; of claims of kind "predicted" alone
+    margin = 0.02                            units of the metric
+    share = 0.01, of = "floor to ceiling"    from the value of a model without latents to that of the originals
+    share = 0.05, of = "rate at beta 1"      the rate that a linear VAE spends at beta 1 under squared error, in nats
+    share = 0.01, of = "chance to all"       from a class drawn at random to every class right
+    share = 0.25, of = "prediction"          the predicted number; of claims of kind "predicted" alone
 
 Shares become units when a study is planned (`reports.claims.resolve`).
 """
@@ -31,7 +31,9 @@ def check_form(margin: float | None, share: float | None, of: str) -> None:
     vae.errors.UserError: margin=0.1 and share=0.2: give one, a margin in the metric's units or a share of a range
     """
     if margin is not None and share is not None:
-        raise UserError(f"margin={margin:g} and share={share:g}: give one, a margin in the metric's units or a share of a range")
+        raise UserError(
+            f"margin={margin:g} and share={share:g}: give one, a margin in the metric's units or a share of a range"
+        )
     if share is not None and not of:
         raise UserError(f"of is missing: share={share:g} needs the range that it is a share of, one of {list(RANGES)}")
     if share is None and of:
@@ -46,7 +48,9 @@ def check_range(of: str, metric: str, *, predicted: bool) -> None:
     vae.errors.UserError: of='rate at beta 1' is in nats, and ssim is not; was 'floor to ceiling' meant?
     """
     if of == PREDICTION and not predicted:
-        raise UserError(f"of={of!r}: only a claim of kind 'predicted' has a prediction; was {FLOOR_TO_CEILING!r} meant?")
+        raise UserError(
+            f"of={of!r}: only a claim of kind 'predicted' has a prediction; was {FLOOR_TO_CEILING!r} meant?"
+        )
     known = CATALOGUE.get(metric)
     if known is None:
         return

@@ -112,7 +112,7 @@ class Leg(Strict):
         """Refuse what the kind forbids, and what it needs and lacks."""
         kind = f"kind={self.kind.name!r}"
         given = {key for key, value in self if value is not None and value is not False and value != ""}  # 0 is given
-        given |= {"margin"} & set(kind.needs) if self.share is not None else set()
+        given |= {"margin"} & set(self.kind.needs) if self.share is not None else set()
         lacking = next((key for key in self.kind.needs if key not in given), None)
         if lacking is not None:
             hint = f" (or a table [margins.{self.metric}])" if lacking in ("margin", "reason") else ""
@@ -251,7 +251,9 @@ class Claim(Strict):
         if len(self.readings) > 1 and "" in self.readings:
             without = next(i for i, leg in enumerate(self.legs) if not leg.reading)
             named = [reading for reading in self.readings if reading]
-            raise UserError(f"leg {without + 1} has no reading, and others have: name its reading, such as {named[0]!r}")
+            raise UserError(
+                f"leg {without + 1} has no reading, and others have: name its reading, such as {named[0]!r}"
+            )
         for reading in self.readings:
             if not any(leg.counted for leg in self.legs if leg.reading == reading):
                 raise UserError(f"reading={reading!r}: every leg of it has counted=false; nothing would decide it")

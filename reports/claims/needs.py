@@ -20,9 +20,9 @@ def needed_arms(claims: Sequence[Claim], arms: Sequence[Arm], *, base: Arm, effe
     beta_eff on the study's images.
 
     First the arms that are named; then, where a curve over beta is needed (a trend, a comparison at equal rate, a tuned
-    arm) and there are fewer than two betas, the claim's own betas; around a predicted beta, those beside it; then the `sum` twin of every arm that a twin
-    comparison matches, of those just added too. Raises UserError as `check_base` does, and for a predicted beta that is
-    no number yet.
+    arm) and there are fewer than two betas, the claim's own betas; those around a predicted beta; then the `sum` twin
+    of every arm that a twin comparison matches, of those just added too. Raises UserError as `check_base` does, and for
+    a predicted beta that is no number yet.
     """
     check_base(claims, base)
     known = list(arms)
@@ -68,7 +68,9 @@ def _around_predicted(claim: Claim, base: Arm) -> list[Arm]:
     for leg in claim.legs:
         if leg.kind.measure is Measure.CROSSING and leg.a is not None:
             if leg.reference is None:
-                raise UserError(f"claim {claim.id!r}: prediction={leg.prediction!r} is no number yet; resolve the claims")
+                raise UserError(
+                    f"claim {claim.id!r}: prediction={leg.prediction!r} is no number yet; resolve the claims"
+                )
             arms += [base.replace(leg.a.settings, beta=beta) for beta in betas_around(leg.reference)]
     return arms
 

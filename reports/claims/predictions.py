@@ -91,10 +91,8 @@ def check_predicted(name: str, metric: str, a: Selector) -> None:
     if metric != prediction.metric:
         raise UserError(f"metric={metric!r}: prediction={name!r} is of metric={prediction.metric!r}")
     if a.loss != "mse" or a.reduction != "sum":
-        raise UserError(
-            f"a={a.to_dict()}: prediction={name!r} is of the loss 'mse' with reduction 'sum', whose variance is beta / 2"
-        )
-    if not POSTERIORS[a.settings.get("posterior", USUAL)].consistent:
+        raise UserError(f"a={a.to_dict()}: prediction={name!r} is of the loss 'mse' with reduction 'sum'")
+    if not POSTERIORS[str(a.settings.get("posterior", USUAL))].consistent:
         raise UserError(f"a={a.to_dict()}: prediction={name!r} is of a posterior whose KL is that of what it samples")
     if prediction.open_beta and a != a.at_any_beta:
         raise UserError(f"a={a.to_dict()}: prediction={name!r} is a beta, so leave beta open")

@@ -66,7 +66,9 @@ def _predicted(leg: Leg, references: References, base: Arm) -> float:
         raise UserError(f"a is missing: prediction={leg.prediction!r} is of an arm")
     prediction, arm = PREDICTIONS[leg.prediction], _arms(leg, references, base)[0]
     if not any(value > 0 for value in references.eigenvalues):
-        raise UserError(f"prediction={leg.prediction!r}: the training images do not differ, so there is nothing to predict")
+        raise UserError(
+            f"prediction={leg.prediction!r}: the training images do not differ, so there is nothing to predict"
+        )
     if arm.get("model.conditional"):
         raise UserError(f"prediction={leg.prediction!r} is of models without labels: set model.conditional = false")
     beta_eff = arm.effective_beta(references.pixels)

@@ -85,6 +85,8 @@ def common_rates(curves: Iterable[Curve], rates: Sequence[float]) -> tuple[float
     >>> common_rates([low, high], [5, 10, 15])
     (10,)
     """
+    if not rates:
+        return ()
     reached = np.array([np.isfinite(curve.beta_at(rates)) for curve in curves]).reshape(-1, len(rates))
     return tuple(rate for rate, column in zip(rates, reached.T) if column.all())
 
@@ -144,8 +146,9 @@ def matched(
 ) -> tuple[dict[int, tuple[float, float]], tuple[float, ...]]:
     """Both metrics at equal rate, averaged over the rates inside a seed.
 
-    first, second: seed -> curve. shares: in place of rates, of the common support of all these curves. Returns (seed -> (first, second), the rates used): the seeds that both have, at
-    the rates that all their curves reach; no seeds where there is no such rate.
+    first, second: seed -> curve. shares: in place of rates, of the common support of the curves of all seeds that both
+    have. Returns (seed -> (first, second), the rates used): those seeds, at the rates that all their curves reach; no
+    seeds where there is no such rate.
 
     >>> a, b = Curve((1, 4), (20, 10), (0.8, 0.6)), Curve((1, 4), (30, 10), (0.9, 0.5))
     >>> values, used = matched({0: a}, {0: b}, [5, 15, 20])

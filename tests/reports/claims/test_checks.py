@@ -10,6 +10,7 @@ import torch
 
 from reports.claims import checks
 from reports.claims.checks import CHECKS, Finding, run_check
+from vae.posteriors import rate
 
 
 def test_the_notes_checks_come_out_as_the_science_says() -> None:
@@ -18,6 +19,7 @@ def test_the_notes_checks_come_out_as_the_science_says() -> None:
         "sigmoid-range": False,
         "code-as-printed": False,
         "gradients-proportional": True,
+        "gradient-of-the-bound": True,
         "trajectories-equal": True,
     }
 
@@ -66,6 +68,17 @@ def test_trajectories_agree_with_scaled_eps_and_part_with_the_default() -> None:
     assert numbers["eps_scaled"] < 1e-12
     assert numbers["eps_default"] > 1e-3
     assert "the two part" in run_check("trajectories-equal").notes[0]
+
+
+def test_the_gradient_of_sum_is_that_of_the_bound_and_that_of_mean_is_not() -> None:
+    numbers = run_check("gradient-of-the-bound").numbers
+    assert numbers["sum_off_by"] <= 1e-12
+    assert 1 < numbers["mean_degrees_away"] < 180
+
+
+def test_a_sum_that_leaves_out_the_half_of_the_divergence_is_not_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "rate", lambda mean, logvar: 2 * rate(mean, logvar))
+    assert not checks.gradient_of_the_bound().holds
 
 
 def slightly_wrong(reduction: str, beta: float, *, batch: int, pixels: int, latents: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reports.claims.comparability import winner
 from reports.claims.kinds import KINDS
-from reports.claims.load import Claim, claims_from_json, claims_hash, load_claims, parse_claims
+from reports.claims.load import Claim, claims_from_json, claims_hash, load_claims, load_registration, parse_claims
 from reports.claims.needs import needed_arms
 from reports.claims.selectors import Selector
+from tests.claim_samples import resolved
 from vae.arms import Arm, same_arm, sum_twin
 from vae.errors import UserError
 from vae.factors import factor, factors, same_value
@@ -76,11 +79,43 @@ def test_the_notes_hold_all_ten_claims() -> None:
 
 
 def test_the_margins_are_the_ones_fixed_before_any_run() -> None:
-    legs = [leg for claim in load_claims("notes") for leg in claim.legs if leg.margin is not None]
-    margins = {leg.metric: leg.margin for leg in legs}
-    fixed = {"ssim": 0.005, "acutance_ratio": 0.02, "legibility": 0.003, "rate": 0.5, "neg_elbo": 0.5}
-    assert margins.items() >= fixed.items()
+    legs = [leg for claim in load_claims("notes") for leg in claim.legs if leg.metric]
+    shares = {leg.metric: (leg.share, leg.of) for leg in legs if leg.share is not None}
+    assert shares == {
+        "ssim": (0.01, "floor to ceiling"),
+        "ssim_inverted": (0.01, "floor to ceiling"),
+        "legibility": (0.003, "floor to ceiling"),
+        "kid": (0.01, "floor to ceiling"),
+        "frechet": (0.01, "floor to ceiling"),
+        "rate": (0.05, "rate at beta 1"),
+        "neg_elbo": (0.05, "rate at beta 1"),
+    }
+    assert {leg.metric: leg.margin for leg in legs if leg.margin is not None}["acutance_ratio"] == 0.02
     assert all(leg.reason for leg in legs)
+
+
+def test_no_counted_leg_of_the_notes_is_won_by_construction() -> None:
+    for claim in load_claims("notes"):
+        for leg in claim.legs:
+            if leg.counted and leg.a is not None and leg.b is not None:
+                a, b = (selector.arm(Arm(), mnist_beta) for selector in (leg.a, leg.b))
+                assert winner(leg.metric, a, b, mnist_beta(a), mnist_beta(b)) == "", (claim.id, leg.label)
+
+
+def test_the_notes_have_readings_where_their_words_have_two_senses() -> None:
+    readings = {claim.id: claim.readings for claim in load_claims("notes") if claim.readings != ("",)}
+    assert readings == {
+        "better-than-bce": ("reconstructions", "samples"),
+        "half-is-a-must": ("KL as written", "KL rewritten"),
+    }
+
+
+def test_the_predictions_name_their_source_and_no_number() -> None:
+    claims = load_claims("ppca")
+    assert [leg.prediction for claim in claims for leg in claim.legs] == ["ppca-rate"] * 2 + ["ppca-collapse-beta"]
+    assert [leg.kind.name for claim in claims for leg in claim.legs] == ["predicted"] * 2 + ["predicted-beta"]
+    assert all(leg.reference is None for claim in claims for leg in claim.legs)
+    assert all("Lucas et al. 2019, in our words" in claim.quote for claim in claims)
 
 
 def test_the_anchor_is_the_published_one() -> None:
@@ -105,7 +140,7 @@ def test_one_comparison_in_the_claim_is_one_leg() -> None:
 
 
 def test_logged_claims_come_back_the_same() -> None:
-    claims = load_claims("notes", "anchor")
+    claims = load_claims("notes", "anchor", "ppca")
     assert claims_from_json([claim.model_dump(mode="json") for claim in claims]) == claims
     with pytest.raises(UserError, match="cannot be read by this version"):
         claims_from_json([{"id": "old"}])
@@ -265,7 +300,7 @@ MISTAKES = {
     ),
     "Bernoulli bound across losses": (
         GOOD.replace("acutance_ratio", "neg_elbo").replace('"mse"', '"bce"'),
-        rf"{HERE}: metric='neg_elbo' is refused: neg_elbo is what the bce arms are trained on",
+        rf"{HERE}: metric='neg_elbo' is refused: neg_elbo is what the bce arms are trained on.* With counted=false",
     ),
     "a rate below nothing": (
         "[matched_rate]\nrates = [10, -5]\n" + GOOD,
@@ -299,7 +334,8 @@ def test_all_mistakes_of_a_file_are_told_at_once() -> None:
     [
         (
             "note",
-            r"claims='note' is neither a file nor one of the bundled \['anchor', 'notes'\]\. Did you mean 'notes'\?",
+            r"claims='note' is neither a file nor one of the bundled \['anchor', 'notes', 'ppca'\]\. "
+            r"Did you mean 'notes'\?",
         ),
         ("gone/mine.toml", "claims='gone/mine.toml' is neither a file"),
     ],
@@ -386,7 +422,7 @@ def test_tables_may_be_nested_and_numbers_are_the_same_to_rounding() -> None:
         ({"latents": 2}, r"unknown key 'latents' .* Did you mean 'model\.latents'\?"),
         ({"model.latents": 0}, "latents=0 must be a whole number, 1 or more"),
         ({"training.learning_rate": "fast"}, "learning_rate='fast' must be a finite number"),
-        ({"model.family": "mlp", "model.channels": [8]}, "channels is no option of family='mlp'"),
+        ({"model.family": "mlp", "model.channels": [8]}, "channels is not an option of family='mlp'"),
         ({"beta": True}, "beta=True must be a finite number"),
     ],
 )
@@ -401,6 +437,77 @@ def test_without_a_reduction_a_selector_names_the_sum_arm_and_in_twins_every_oth
     twin = GOOD.replace(B, "twin = true").replace(', reduction = "sum", beta = 1', "").replace("greater", "equivalent")
     (claim,) = parsed(twin)
     assert claim.legs[0].a == Selector.of({"loss": "mae"})
+
+
+# Shares, readings and registration.
+
+SHARE = 'share = 0.01\nof = "floor to ceiling"\n'
+
+
+def test_a_margin_may_be_a_share_for_a_metric_or_for_a_leg() -> None:
+    (of_metric,) = parsed(swap("margin = 0.02\n", SHARE))
+    (of_leg,) = parsed(swap(B, f'{B}\n{SHARE}reason = "two per cent"\n'))
+    assert of_metric == of_leg
+    assert (of_leg.legs[0].share, of_leg.legs[0].of, of_leg.legs[0].margin) == (0.01, "floor to ceiling", None)
+    with pytest.raises(UserError, match=r"share=0\.01 of 'floor to ceiling' is no number yet; resolve the claims"):
+        assert of_leg.legs[0].region
+
+
+def test_shares_of_the_support_take_the_place_of_rates() -> None:
+    (claim,) = parsed("[matched_rate]\nshares = [0.25, 0.75]\n" + GOOD)
+    assert (claim.shares, claim.rates) == ((0.25, 0.75), ())
+    (own,) = parsed("[matched_rate]\nshares = [0.25, 0.75]\nbetas = [1, 2]\n" + swap(B, f"{B}\nrates = [10]"))
+    assert (own.shares, own.rates, own.betas) == ((), (10,), (1, 2))
+    assert claims_from_json([each.model_dump(mode="json") for each in (claim, own)]) == (claim, own)
+
+
+def test_readings_are_in_their_order_and_a_comparison_may_stand_in_two() -> None:
+    head = GOOD[: GOOD.index("metric =")]
+    (claim,) = parsed(head + LEG + 'reading = "b"\n' + LEG + 'reading = "a"\n')
+    assert claim.readings == ("b", "a")
+    assert parsed(GOOD)[0].readings == ("",)
+
+
+def test_what_a_loss_wins_by_construction_may_be_shown() -> None:
+    text = GOOD[: GOOD.index("metric =")].replace("[margins.acutance_ratio]", "[margins.mse]") + LEG + LEG
+    text = text.replace("[margins.mse]", '[margins.acutance_ratio]\nmargin = 0.1\nreason = "x"\n[margins.mse]', 1)
+    text = text.replace('metric = "acutance_ratio"', 'metric = "mse"\ncounted = false', 1).replace('"bce"', '"mse"')
+    assert [leg.counted for leg in parsed(text)[0].legs] == [False, True]
+
+
+REGISTERED = '[registration]\nwhere = "https://osf.io/abcde"\nwhen = "2026-11-20"\n'
+
+
+def test_a_registration_is_read_and_is_no_part_of_the_claims(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text(GOOD + REGISTERED)
+    registration = load_registration(mine)
+    assert registration is not None
+    assert (registration.where, registration.when) == ("https://osf.io/abcde", date(2026, 11, 20))
+    assert claims_hash(load_claims(mine)) == claims_hash(parsed(GOOD))
+    mine.write_text(GOOD + REGISTERED.replace('"2026-11-20"', "2026-11-20"))
+    assert load_registration(mine) == registration
+    assert load_registration("notes") is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"https://osf.io/abcde"', '" "', r"where=' ' is blank"),
+        ('"https://osf.io/abcde"', '""', r"where=''"),
+        ('where = "https://osf.io/abcde"', "", "where is missing"),
+        ('"2026-11-20"', '"20.11.2026"', r"when='20\.11\.2026' must be a date: .* such as '2026-11-20'"),
+        ('"2026-11-20"', '"2026-13-20"', r"when='2026-13-20' must be a date"),
+        ('"2026-11-20"', "2026-11-20T10:00:00", r"when='2026-11-20 10:00:00' must be a date"),
+        ("where", 'who = "x"\nwhere', r"unknown key 'who' \(= 'x'\); allowed: \['where', 'when'\]"),
+    ],
+)
+def test_a_registration_that_is_none_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text(GOOD + REGISTERED.replace(old, new, 1))
+    for read in (load_claims, load_registration):
+        with pytest.raises(UserError, match=rf"^claims file mine\.toml, \[registration\]: {message}"):
+            read(mine)
 
 
 # Which arms claims pull into a plan.
@@ -456,7 +563,7 @@ def test_claims_of_other_factors_pull_those_arms() -> None:
 
 def test_a_claim_of_another_familys_option_is_refused_by_its_id() -> None:
     text = GOOD.replace(B, B.replace(" }", ', "model.channels" = [8, 16] }'))
-    message = "claim 'mae-sharper' does not suit this study: channels is no option of family='mlp'"
+    message = "claim 'mae-sharper' does not suit this study: channels is not an option of family='mlp'"
     with pytest.raises(UserError, match=message):
         needed_arms(parsed(text), [], base=Arm(), effective_beta=mnist_beta)
     (_, conv) = needed_arms(parsed(text), [], base=Arm(family="conv"), effective_beta=mnist_beta)
@@ -481,6 +588,14 @@ def test_what_is_pulled_is_enough_and_never_double(chosen: set[int]) -> None:
     everything = grid + arms
     assert not any(same_arm(a, b) for i, a in enumerate(everything) for b in everything[:i])
     assert needed(everything, "notes") == []
+
+
+def test_a_predicted_beta_pulls_the_arms_around_it() -> None:
+    (claim,) = [claim for claim in resolved("ppca") if claim.id == "ppca-collapse"]
+    arms = needed_arms([claim], [], base=Arm(), effective_beta=mnist_beta)
+    assert [arm.label() for arm in arms] == [f"mse-sum-b{beta:g}" for beta in (4.28, 5.99, 8.55, 12, 17.1)]
+    with pytest.raises(UserError, match=r"claim 'ppca-collapse': .* is no number yet"):
+        needed(GRID, "ppca")
 
 
 def test_a_metric_outside_the_catalogue_is_refused_in_the_bundled_file_too() -> None:

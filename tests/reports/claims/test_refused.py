@@ -30,6 +30,18 @@ def against(b: str, reduction: str = "sum", beta: str = "beta = 1") -> str:
 
 
 SAME = rf"{HERE}: a and b both name {{'loss': 'mae'.*nothing to compare\. Was another loss, .* or beta meant for b\?"
+PREDICTED = """
+[[claim]]
+id = "p"
+quote = "p"
+kind = "predicted"
+metric = "rate"
+prediction = "ppca-rate"
+a = { loss = "mse", beta = 1 }
+share = 0.25
+of = "prediction"
+reason = "x"
+"""
 FACT = '[[claim]]\nid = "f"\nquote = "f"\nkind = "fact"\ncheck = "sigmoid-range"\n'
 MISTAKES = {
     "an arm against itself": (
@@ -97,6 +109,124 @@ MISTAKES = {
         r"claim 'x': reference='105\.6': .*valid number\. Did you mean 105\.6\?",
     ),
     "a reference that is true": (swap(B, "reference = true"), rf"{HERE}: reference=True: .*valid number"),
+    "a margin and a share": (
+        swap(B, f'{B}\nmargin = 0.1\nshare = 0.01\nof = "floor to ceiling"\nreason = "x"'),
+        rf"{HERE}: margin=0\.1 and share=0\.01: give one, a margin in the metric's units or a share",
+    ),
+    "a margin and a share of a metric": (
+        swap("margin = 0.02", 'margin = 0.02\nshare = 0.01\nof = "floor to ceiling"'),
+        r"mine\.toml, \[margins\.acutance_ratio\]: margin=0\.02 and share=0\.01: give one",
+    ),
+    "a share of nothing": (
+        swap("margin = 0.02", "share = 0.01"),
+        r"\[margins\.acutance_ratio\]: of is missing: share=0\.01 needs the range .*'floor to ceiling'",
+    ),
+    "a range without a share": (
+        swap("margin = 0.02", 'of = "floor to ceiling"'),
+        r"\[margins\.acutance_ratio\]: share is missing: of='floor to ceiling' needs",
+    ),
+    "a share of an unknown range": (
+        swap("margin = 0.02", 'share = 0.01\nof = "floor to ceilings"'),
+        r"\[margins\.acutance_ratio\]: of='floor to ceilings' is not one of .*Did you mean 'floor to ceiling'\?",
+    ),
+    "a share in per cent": (
+        swap("margin = 0.02", 'share = 5\nof = "floor to ceiling"'),
+        r"\[margins\.acutance_ratio\]: share=5 must be a share, at most 1\. Was 0\.05 meant, 5 per cent\?",
+    ),
+    "a share of zero": (
+        swap("margin = 0.02", 'share = 0\nof = "floor to ceiling"'),
+        r"share=0 must be a finite number, above 0",
+    ),
+    "nats of a pure number": (
+        swap("margin = 0.02", 'share = 0.1\nof = "rate at beta 1"'),
+        rf"{HERE}: of='rate at beta 1' is in nats, and acutance_ratio is not; was 'floor to ceiling' meant\?",
+    ),
+    "classes of no classifier": (
+        swap("margin = 0.02", 'share = 0.1\nof = "chance to all"'),
+        rf"{HERE}: of='chance to all' is of classes read rightly, and acutance_ratio is not",
+    ),
+    "a picture's range of the latents": (
+        GOOD.replace("acutance_ratio", "rate").replace("margin = 0.02", 'share = 0.1\nof = "floor to ceiling"'),
+        rf"{HERE}: of='floor to ceiling': rate is of the latents, .* was 'rate at beta 1' meant\?",
+    ),
+    "a share of no prediction": (
+        swap("margin = 0.02", 'share = 0.1\nof = "prediction"'),
+        rf"{HERE}: of='prediction': only a claim of kind 'predicted' has a prediction; was 'floor to ceiling' meant\?",
+    ),
+    "rates and shares": (
+        swap(B, f"{B}\nrates = [10]\nshares = [0.5]"),
+        rf"{HERE}: rates=\[10\.0\] and shares=\[0\.5\]: give one",
+    ),
+    "rates and shares of a file": (
+        "[matched_rate]\nrates = [10]\nshares = [0.5]\n" + GOOD,
+        rf"{HERE}: rates=\[10\.0\] and shares=\[0\.5\]: give one",
+    ),
+    "a share of the support twice": (
+        swap(B, f"{B}\nshares = [0.5, 0.5]"),
+        rf"{HERE}: shares=\[0\.5, 0\.5\] holds 0\.5 twice",
+    ),
+    "the end of the support": (
+        swap(B, f"{B}\nshares = [0.5, 1]"),
+        rf"{HERE}: shares=1: input should be less than 1",
+    ),
+    "no rates": (swap(B, f"{B}\nrates = []"), rf"{HERE}: rates=\[\] and shares=\[\]: give one"),
+    "a leg without a reading": (
+        ONE_LEG + 'reading = "samples"\n' + LEG.replace('"bce"', '"mse"'),
+        rf"{HERE}: leg 2 has no reading, and others have: name its reading, such as 'samples'",
+    ),
+    "a reading that nothing decides": (
+        ONE_LEG + 'reading = "a"\n' + LEG.replace('"bce"', '"mse"') + 'reading = "b"\ncounted = false\n',
+        rf"{HERE}: reading='b': every leg of it has counted=false",
+    ),
+    "a blank reading": (ONE_LEG + 'reading = " "\n', rf"{HERE}: reading=' ' is blank"),
+    "a prediction of another kind": (
+        swap(B, f'{B}\nprediction = "ppca-rate"'),
+        rf"{HERE}: prediction='ppca-rate' has no meaning for kind='greater'",
+    ),
+    "a prediction without its name": (
+        PREDICTED.replace('prediction = "ppca-rate"\n', ""),
+        r"claim 'p': prediction is missing: kind='predicted' needs it",
+    ),
+    "an unknown prediction": (
+        PREDICTED.replace("ppca-rate", "pca-rate"),
+        r"claim 'p': prediction='pca-rate' is not one of .* Did you mean 'ppca-rate'\?",
+    ),
+    "a prediction of another metric": (
+        PREDICTED.replace('"rate"', '"ssim"').replace('of = "prediction"', 'of = "floor to ceiling"'),
+        r"claim 'p': metric='ssim': prediction='ppca-rate' is of metric='rate'",
+    ),
+    "a prediction of another loss": (
+        PREDICTED.replace('"mse"', '"bce"'),
+        r"claim 'p': a=.*'bce'.*: prediction='ppca-rate' is of the loss 'mse' with reduction 'sum'",
+    ),
+    "a prediction of another reduction": (
+        PREDICTED.replace('loss = "mse"', 'loss = "mse", reduction = "mean"'),
+        r"claim 'p': a=.*'mean'.*: prediction='ppca-rate' is of the loss 'mse' with reduction 'sum'",
+    ),
+    "a prediction of a posterior at fault": (
+        PREDICTED.replace("beta = 1", 'beta = 1, posterior = "full-logvar"'),
+        r"claim 'p': a=.*: prediction='ppca-rate' is of a posterior whose KL is that of what it samples",
+    ),
+    "a predicted rate at any beta": (
+        PREDICTED.replace(", beta = 1", ""),
+        r"claim 'p': a=.*: prediction='ppca-rate' is of one arm: name a beta above 0",
+    ),
+    "a predicted rate at beta 0": (
+        PREDICTED.replace("beta = 1", "beta = 0"),
+        r"claim 'p': a=.*: prediction='ppca-rate' is of one arm: name a beta above 0",
+    ),
+    "a predicted beta at a beta": (
+        PREDICTED.replace("ppca-rate", "ppca-collapse-beta").replace('share = 0.25\nof = "prediction"', "margin = 0.2"),
+        r"claim 'p': a=.*: prediction='ppca-collapse-beta' is a beta, so leave beta open",
+    ),
+    "a share of a predicted beta": (
+        PREDICTED.replace("ppca-rate", "ppca-collapse-beta").replace(", beta = 1", ""),
+        r"claim 'p': share=0\.25 of 'prediction': prediction='ppca-collapse-beta' is compared in ln beta",
+    ),
+    "a prediction with its number": (
+        PREDICTED + "reference = 10\n",
+        r"claim 'p': reference=10 stands beside prediction='ppca-rate', which computes it .*use kind 'equivalent'",
+    ),
     "a blank label": (ONE_LEG + 'label = " "\n', rf"{HERE}: label=' ' is blank; it must hold words"),
 }
 
@@ -118,6 +248,8 @@ def test_each_is_refused_with_what_was_meant(name: str) -> None:
         swap(B, 'b = { loss = "mae", reduction = "sum", beta = 1, posterior = "log-std" }'),
         swap(B, 'b = { loss = "mae", reduction = "sum", beta = "tuned", posterior = "log-std" }'),
         GOOD + LEGS + LEG + LEG + 'margin = 0.5\nreason = "coarser"\n',
+        PREDICTED,
+        PREDICTED.replace("beta = 1", "beta_eff = 1"),
     ],
 )
 def test_what_only_looks_the_same_is_let_through(text: str) -> None:
@@ -125,5 +257,5 @@ def test_what_only_looks_the_same_is_let_through(text: str) -> None:
 
 
 def test_logged_claims_pass_what_files_must_pass() -> None:
-    claims = load_claims("notes", "anchor") + parsed(against("beta = 2"))
+    claims = load_claims("notes", "anchor", "ppca") + parsed(against("beta = 2"))
     assert claims_from_json([claim.model_dump(mode="json") for claim in claims]) == claims

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.judging.curves import Curve, common_rates, curves_by_seed, matched
+from reports.judging.curves import (
+    Curve,
+    common_rates,
+    common_support,
+    crossing,
+    curves_by_seed,
+    matched,
+    rates_at,
+)
 
 BETAS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 RATES = [10.0, 15.0, 20.0, 25.0, 30.0]
@@ -119,3 +127,61 @@ def test_rows_that_no_curve_can_hold_are_skipped() -> None:
     bad = [(0, 0.0, 30.0, 0.9), (0, 2.0, math.nan, 0.7), (0, 3.0, 12.0, math.nan), (1, 1.0, 20.0, 0.8)]
     assert curves_by_seed([*good, *bad, (0, 1.0, 99.0, 0.1)]) == curves_by_seed(good)
     assert list(curves_by_seed(good)) == [0]
+
+
+def test_shares_are_of_the_rates_that_all_curves_reach() -> None:
+    assert common_support([curve(BCE), curve(MSE)]) == (8.8, 38.4)
+    assert rates_at([curve(BCE), curve(MSE)], [0.5]) == pytest.approx((23.6,))
+    pairs, used = matched({0: curve(BCE), 1: curve(BCE)}, {0: curve(MSE), 1: curve(MSE)}, (), [0.25, 0.5, 0.75])
+    assert used == pytest.approx((16.2, 23.6, 31.0))
+    assert pairs.keys() == {0, 1}
+
+
+def test_seeds_that_only_one_side_has_do_not_narrow_the_support() -> None:
+    narrow = Curve((1.0, 2.0), (20.0, 19.0), (0.0, 0.0))
+    _, used = matched({0: curve(BCE), 1: narrow}, {0: curve(MSE)}, (), [0.5])
+    assert used == pytest.approx((23.6,))
+
+
+def test_curves_that_share_no_rate_are_not_compared() -> None:
+    low, high = Curve((1.0, 2.0), (2.0, 1.0), (0.0, 0.0)), Curve((1.0, 2.0), (9.0, 2.0), (0.0, 0.0))
+    assert common_support([low, high]) is None
+    assert rates_at([low, high], [0.5]) == ()
+    assert matched({0: low}, {0: high}, (), [0.5]) == ({}, ())
+    assert common_support([]) is None
+
+
+@given(shares=st.lists(st.floats(0.01, 0.99), min_size=1, max_size=4, unique=True), scale=st.floats(0.01, 100))
+def test_shares_follow_the_scale_of_the_rates(shares: list[float], scale: float) -> None:
+    first, second = (tuple(rate * scale for rate in rates) for rates in (BCE, MSE))
+    _, used = matched({0: Curve(BETAS, first, first)}, {0: Curve(BETAS, second, second)}, (), shares)
+    assert used == pytest.approx([scale * (8.8 + share * 29.6) for share in shares])
+
+
+# Where the rate falls to a level.
+
+
+@given(at=st.floats(1.1, 30), level=st.floats(0.05, 3))
+def test_a_straight_rate_crosses_where_it_says(at: float, level: float) -> None:
+    points = [(beta, level - math.log(beta / at)) for beta in (0.5, 1.0, 7.0, 40.0)]
+    assert crossing(points[::-1], level) == pytest.approx(at, rel=1e-9)
+
+
+def test_a_rate_that_never_falls_to_the_level_or_never_leaves_it() -> None:
+    points = list(zip(BETAS, MSE))
+    assert crossing(points, 2.0) == math.inf
+    assert crossing(points, 40.0) == 0
+    assert crossing(points, 11.7) == pytest.approx(1.0)
+    assert math.isnan(crossing(points[:1], 5.0))
+    assert math.isnan(crossing([(1.0, math.nan), (0.0, 4.0), (2.0, 1.0)], 0.5))
+
+
+def test_noise_below_the_level_is_no_second_crossing_and_the_last_one_counts() -> None:
+    falling = [(1.0, 2.0), (2.0, 1.0), (4.0, 0.02), (8.0, 0.05), (16.0, 0.01)]
+    assert 2 < crossing(falling, 0.1) < 4
+    again = [(1.0, 2.0), (2.0, 0.05), (4.0, 0.2), (8.0, 0.01)]
+    assert 4 < crossing(again, 0.1) < 8
+
+
+def test_a_rate_that_stays_at_the_level_crosses_where_it_first_meets_it() -> None:
+    assert crossing([(1.0, 3.0), (2.0, 1.0), (4.0, 1.0), (8.0, 1.0)], 1.0) == pytest.approx(2.0)
