@@ -386,7 +386,7 @@ def test_tables_may_be_nested_and_numbers_are_the_same_to_rounding() -> None:
         ({"latents": 2}, r"unknown key 'latents' .* Did you mean 'model\.latents'\?"),
         ({"model.latents": 0}, "latents=0 must be a whole number, 1 or more"),
         ({"training.learning_rate": "fast"}, "learning_rate='fast' must be a finite number"),
-        ({"model.family": "mlp", "model.channels": [8]}, "channels is no option of family='mlp'"),
+        ({"model.family": "mlp", "model.channels": [8]}, "channels is not an option of family='mlp'"),
         ({"beta": True}, "beta=True must be a finite number"),
     ],
 )
@@ -456,7 +456,7 @@ def test_claims_of_other_factors_pull_those_arms() -> None:
 
 def test_a_claim_of_another_familys_option_is_refused_by_its_id() -> None:
     text = GOOD.replace(B, B.replace(" }", ', "model.channels" = [8, 16] }'))
-    message = "claim 'mae-sharper' does not suit this study: channels is no option of family='mlp'"
+    message = "claim 'mae-sharper' cannot be judged on this study: channels is not an option of family='mlp'"
     with pytest.raises(UserError, match=message):
         needed_arms(parsed(text), [], base=Arm(), effective_beta=mnist_beta)
     (_, conv) = needed_arms(parsed(text), [], base=Arm(family="conv"), effective_beta=mnist_beta)
