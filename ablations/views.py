@@ -31,7 +31,7 @@ def plan_summary(plan: Plan) -> str:
     """What the study is, how much of it is to be done, what arms share where not everything, and the disk it takes."""
     study, images = plan.study, plan.images
     pulled = sum(cell.origin == "claims" for cell in plan.cells) // len(study.seeds)
-    extra = f", {pulled} of them pulled by claims" if pulled else ""
+    extra = f", {pulled} of them added for claims" if pulled else ""
     shape = "×".join(map(str, images.image_shape))
     again = f"{len(plan.to_measure)} to measure again from kept weights, " if plan.to_measure else ""
     lines = [

@@ -198,13 +198,18 @@ _OBJECTIVE = (
     Factor("posterior", Scope.OBJECTIVE, USUAL, str, "posterior", _posterior, str, _spread_in_words),
 )
 
+
+def _last_batch(value: Any) -> str:
+    return f"the last partial batch {'kept' if value == 'keep' else 'dropped'}"
+
+
 # name -> (scope, title, label, phrase) of the fields of `Training`
 _TRAINING: Mapping[str, tuple[Scope, str, Callable[[Any], str], Callable[[Any], str]]] = MappingProxyType(
     {
         "epochs": (Scope.SHAPE, "epochs", "epochs{}".format, "{} epochs".format),
         "batch_size": (Scope.SHAPE, "batch size", "batch{}".format, "batches of {}".format),
         "learning_rate": (Scope.OPTIMISER, "learning rate", "lr{:g}".format, "learning rate {:g}".format),
-        "last_batch": (Scope.SHAPE, "last partial batch", "last-{}".format, "last partial batch: {}".format),
+        "last_batch": (Scope.SHAPE, "last partial batch", "last-{}".format, _last_batch),
         "weight_decay": (Scope.OPTIMISER, "weight decay", "wd{:g}".format, "weight decay {:g}".format),
         "clip_norm": (
             Scope.OPTIMISER,

@@ -271,7 +271,7 @@ def check_base(claims: Iterable[Claim], base: Arm) -> None:
             try:
                 selector.on(base)
             except UserError as error:
-                raise UserError(f"claim {claim.id!r} does not suit this study: {error}") from None
+                raise UserError(f"claim {claim.id!r} cannot be judged on this study: {error}") from None
 
 
 def _check_places(leg: Leg, places: tuple[str, ...]) -> None:

@@ -1,6 +1,6 @@
 """The words of claim kinds: the clause for an effect, what the margin makes of it, and the label of its axis.
 
-The numbers arrive as text, rounded in `reports.judging.sentences`: here is only how they are put.
+The numbers come as text, rounded in `reports.judging.sentences`; here are only the words around them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from reports.numbers import PURE, setting
 class EffectText:
     """An effect as text. opening: "With ‘sum’ at beta 1, the SSIM of MAE". other: the second arm, "MSE".
 
-    size: without its sign; signed: with it; both with their unit. interval: "95 % interval 0.8 to 1.2, 8 seeds", run
-    as the words "lower" and "higher" need; signed_interval: with signs. margin: with its unit; empty where it is 0.
+    size: without its sign; signed: with it; both with their unit. interval: "95 % interval 0.8 to 1.2, 8 seeds", of the
+    size, as "lower" and "higher" need it; signed_interval: with signs. margin: with its unit; empty where it is 0.
     direction: of a refutation, what it shows (`reports.judging.verdict.DIRECTIONS`); else empty.
     level, reference: of an arm that is compared with a number; reference is empty where that number is 0.
     """
@@ -43,7 +43,7 @@ def difference(effect: EffectText) -> str:
 
 
 def change(effect: EffectText) -> str:
-    """How much it differs, with its sign; of one arm beside a number, where it stands."""
+    """How much it differs, with its sign; of one arm compared with a number, its level."""
     if not effect.level:
         return f"{effect.opening} differs from that of {effect.other} by {effect.signed} ({effect.signed_interval})"
     way = "below" if effect.negative else "above"
@@ -68,7 +68,7 @@ def predicted_beta(effect: EffectText) -> str:
 def slope(effect: EffectText) -> str:
     """How steeply it falls or rises along beta."""
     way = "falls" if effect.negative else "rises"
-    return f"{effect.opening} {way} by {effect.size} each time beta grows e-fold ({effect.interval})"
+    return f"{effect.opening} {way} by {effect.size} per factor e in beta ({effect.interval})"
 
 
 def excess(effect: EffectText, supported: bool) -> str:

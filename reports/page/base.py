@@ -6,7 +6,7 @@ Frames have one column for each further factor that varies; a factor without a c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +14,7 @@ import pandas as pd
 
 from reports.numbers import listed
 from vae.arms import Arm
-from vae.factors import Factor, Value, factors, same_value
+from vae.factors import NONE, Factor, Value, factors, same_value
 
 ALWAYS_THERE: Final = ("loss", "reduction", "beta", "posterior")  # the factors of which every frame has columns
 
@@ -43,24 +43,10 @@ def value_of(entry: Any) -> Value:
     return None if isinstance(value, float) and value != value else value
 
 
-def arm_of(row: Mapping[Any, Any], base: Arm) -> Arm:
-    """The arm of a frame's row. Factors of which the row has no value have the base's."""
-    given = {name: value_of(row[name]) for name in factors() if name in row}
-    return base.replace({name: factors()[name].canonical(v) for name, v in given.items() if v is not None})
-
-
-def words(factor: Factor, value: Value) -> str:
-    """A factor's value in words.
-
-    >>> words(factors()["model.latents"], 2), words(factors()["training.clip_norm"], None)
-    ('2 latents', 'no clipping norm')
-    """
-    return f"no {factor.title}" if value is None else factor.phrase(value)
-
-
 def base_in_words(rows: pd.DataFrame, base: Arm) -> str:
-    """The base's values of the further factors, separated by commas; empty where there are no such factors."""
-    return ", ".join(words(factor, base.get(factor.name)) for factor in further_factors(rows))
+    """The base's values of the further factors that its model family has, separated by commas; empty without any."""
+    known = (factor for factor in further_factors(rows) if factor.name in base.settings)
+    return ", ".join(factor.phrase(base[factor.name]) for factor in known)
 
 
 def caption_clause(rows: pd.DataFrame, base: Arm) -> str:
@@ -90,25 +76,23 @@ def values_varied(rows: pd.DataFrame, base: Arm) -> list[tuple[str, str]]:
     """Each further factor and its values as label and text, for the list of facts."""
     facts = []
     for factor in further_factors(rows):
-        values = listed(factor.text(value) or "none" for value in distinct(rows, factor))
-        facts.append((f"{factor.title}, varied", f"{values} (base: {factor.text(base.get(factor.name)) or 'none'})"))
+        having = rows[rows["model.family"].map(factor.applies).astype(bool)] if "model.family" in rows else rows
+        values = in_text(factor, distinct(having, factor))
+        family = f"not an option of family {base['model.family']}"
+        usual = in_text(factor, [base[factor.name]]) if factor.name in base.settings else family
+        facts.append((f"{factor.title}, varied", f"{values} (base: {usual})"))
     return facts
+
+
+def in_text(factor: Factor, values: Iterable[Value]) -> str:
+    """Values of a factor as a study file has them, listed.
+
+    >>> in_text(factors()["model.latents"], [2, 10]), in_text(factors()["training.clip_norm"], [None])
+    ('2 and 10', 'none')
+    """
+    return listed(factor.text(value) or NONE for value in values)
 
 
 def distinct(rows: pd.DataFrame, factor: Factor) -> list[Value]:
     """The factor's values in these rows, each once, in the order of the frame."""
     return list(dict.fromkeys(value_of(entry) for entry in rows[factor.name]))
-
-
-def differences(first: Arm, second: Arm) -> list[str]:
-    """One sentence for each factor in which the bases of two studies differ.
-
-    >>> differences(Arm(latents=2), Arm(latents=5))
-    ['The studies differ in latents: 2 latents in the first, 5 latents in the second.']
-    """
-    return [
-        f"The studies differ in {factor.title}: {words(factor, first.get(name))} in the first, "
-        f"{words(factor, second.get(name))} in the second."
-        for name, factor in factors().items()
-        if not same_value(first.get(name), second.get(name))
-    ]

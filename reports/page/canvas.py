@@ -23,6 +23,7 @@ _STYLE: Final = {
     "figure.facecolor": colour("ground"),
     "figure.constrained_layout.use": True,
     "savefig.facecolor": colour("ground"),
+    "savefig.dpi": 150,
     "axes.facecolor": "none",
     "axes.edgecolor": colour("muted"),
     "axes.labelcolor": colour("ink"),
@@ -87,7 +88,7 @@ def legend(figure: Figure, losses: Sequence[str]) -> None:
 
 
 @drawn
-def rendered(figure: Figure, dpi: int = 150) -> tuple[str, bytes]:
+def rendered(figure: Figure) -> tuple[str, bytes]:
     """The figure as SVG text and as PNG, both without a date, so that equal figures give equal files.
 
     Coordinates in the SVG are cut to a hundredth of a point. The figure is laid out once, for both.
@@ -95,7 +96,7 @@ def rendered(figure: Figure, dpi: int = 150) -> tuple[str, bytes]:
     vector, raster = io.StringIO(), io.BytesIO()
     figure.savefig(vector, format="svg", metadata={"Date": None, "Creator": None})
     figure.set_layout_engine("none")
-    figure.savefig(raster, format="png", dpi=dpi, metadata={"Software": None})
+    figure.savefig(raster, format="png", metadata={"Software": None})
     # Inside tags only: the words between them, tick labels above all, are left as they are.
     short = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), vector.getvalue())
     return short, raster.getvalue()

@@ -1,4 +1,4 @@
-"""One claim as a reader meets it: the verdict that answers it, its comparisons, and the notes beside them.
+"""One claim as the page shows it: the verdict that answers it, its comparisons, and the notes beside them.
 
 Everything here is read from verdicts (`reports.judging.verdict.Verdict`); nothing is judged again.
 """
@@ -14,7 +14,7 @@ from typing import Final
 from reports.judging.verdict import INCONCLUSIVE, SUPPORTED, WORDS, Verdict
 
 MOST_DRAWN: Final = 8  # comparisons in the figure of one claim
-_SAYS_SEEDS: Final = re.compile(r"about [\d,]+ seeds", re.IGNORECASE)
+_NUMBER_OF_SEEDS: Final = re.compile(r"about [\d,]+ seeds", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ class ClaimSection:
 
     @property
     def seeds_needed(self) -> str:
-        """How many seeds would decide an inconclusive claim, where its sentence does not say it; empty otherwise."""
+        """How many seeds would decide an inconclusive claim; empty where its sentence gives the number."""
         seeds = self.answer.seeds_to_settle
-        if self.verdict != INCONCLUSIVE or not seeds or _SAYS_SEEDS.search(self.answer.sentence):
+        if self.verdict != INCONCLUSIVE or not seeds or _NUMBER_OF_SEEDS.search(self.answer.sentence):
             return ""
         return f"About {seeds} seeds would be enough to decide, if the effect and its spread stay as measured."
 

@@ -8,6 +8,7 @@ from typing import Final
 import pandas as pd
 
 from reports.claims.places import COMPUTED, MATCHED, NOMINAL, OVERALL
+from reports.judging.pairing import SHARED
 from reports.judging.verdict import INSUFFICIENT, Sensitivity, Verdict
 from reports.numbers import (
     MISSING,
@@ -31,6 +32,7 @@ _NUMBERS: Final = (
     "seeds_to_settle",
 )
 _EVERY_SETTING: Final = "at another level, at half or twice the margin, or when any one seed is left out"
+_MOST_NAMED: Final = 3  # comparisons in one sentence
 _NOT_COUNTED: Final = "beside: "
 PLACES: Final = {NOMINAL: "as named", MATCHED: "at equal rate", COMPUTED: "by computation", OVERALL: "overall"}
 
@@ -85,6 +87,30 @@ def names(singles: Sequence[Verdict]) -> list[str]:
     labels = [single.label if short.count(key) > 1 else key[0] for single, key in zip(singles, short)]
     labels = [described(label).label for label in labels]
     return [f"{label}, {PLACES[single.place]}" if matched else label for label, single in zip(labels, singles)]
+
+
+def shared_by_arms(section: ClaimSection) -> list[str]:
+    """What the arms of a seed share, by their logged hashes: one sentence, or one for each group of comparisons."""
+    paired = [single for single in section.comparisons if single.effect is not None and len(single.arms) > 1]
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for single, name in zip(paired, names(paired)):
+        groups.setdefault(single.shared, []).append(name)
+    sentences = []
+    for shared, labels in groups.items():
+        which = f"{len(labels)} of {len(paired)} comparisons"
+        if len(labels) <= _MOST_NAMED:
+            which = f"the comparison{'s' if len(labels) > 1 else ''} {listed(f'“{label}”' for label in labels)}"
+        opening = f"In {which}, the" if len(groups) > 1 else "The"
+        sentences.append(f"{opening} arms of a seed {_sharing(shared)}.")
+    return sentences
+
+
+def _sharing(shared: Sequence[str]) -> str:
+    """ "share batch order, but not initial weights or noise". shared: words of `reports.judging.pairing.SHARED`."""
+    others = " or ".join(word for word in SHARED.values() if word not in shared)
+    if not shared:
+        return f"share only their number, not {others}"
+    return f"share {listed(shared)}{f', but not {others}' if others else ''}"
 
 
 def _named(singles: Sequence[Verdict]) -> list[Entry]:

@@ -1,14 +1,13 @@
 """Two studies arm by arm: before and after a change, or one question on two data sets.
 
-The difference is second minus first, seed by seed. Where the cells of a seed began from the same weights and saw the
-same batches, pairing makes the intervals narrower; where only the number of the seed is the same (two data sets), the
-intervals are still valid, but pairing gains nothing, and the report says so. Intervals are not adjusted for their
-number, and no claim is judged.
+The difference is second minus first, seed by seed. The more a seed has in common in both studies, by the logged hashes,
+the narrower pairing makes the intervals; the page says how much that is. Intervals are not adjusted for their number,
+and no claim is judged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tomllib
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,51 +17,19 @@ from reports.judging.judge import headlines
 from reports.judging.verdict import Verdict
 from reports.numbers import MISSING, counted, decimals, listed, number, plus_minus, sentence_case
 from reports.page import prose
-from reports.page.base import differences
 from reports.page.claim_tables import verdict_entry
 from reports.page.effects import differences_plot
 from reports.page.evidence import Evidence
 from reports.page.files import csv, made, write
 from reports.page.html import rendered_html, rendered_markdown
+from reports.page.joined import Joined, without_common_value
 from reports.page.layout import Column, Entry, Table, by_columns, described, shown_unit
 from reports.page.report_figures import ReportFigure
-from reports.page.tables import SUMMARY, metrics_in, summary
-from tracking.schema import STATUS_DONE
+from reports.page.tables import metrics_in
+from vae.arms import NAMED
 from vae.metrics.catalogue import HEADLINE
 
-KEYS: Final = ("arm", "loss", "seed")
-HASHES: Final = ("init_hash", "order_hash")
 PLOTTED: Final = ("ssim", "acutance_ratio", "rate", "neg_elbo")
-DIFFERENCES: Final = ("arm", "loss", "metric", "n", "first", "second", *SUMMARY[1:], "same_start")
-
-
-def compare(first: pd.DataFrame, second: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """Paired differences, second minus first, of each arm that both frames have: one row per arm and metric.
-
-    first, second: frames of cells. metrics: columns of both. Columns: `DIFFERENCES`; n counts the seeds done in both
-    with that metric; first and second are means over these seeds; mean to high are as in `tables.arm_means`, of the
-    differences; same_start says whether all their seeds began alike.
-    """
-    columns = [*KEYS, *(h for h in HASHES if h in first.columns and h in second.columns), *metrics]
-    done = [frame.loc[frame["status"] == STATUS_DONE, columns] for frame in (first, second)]
-    both = done[0].merge(done[1], on=list(KEYS), suffixes=("_1", "_2"))
-    rows = [
-        {"arm": arm, "loss": loss, "metric": metric, **_difference(part, metric), "same_start": _same_start(part)}
-        for (arm, loss), part in both.groupby(["arm", "loss"], sort=False)
-        for metric in metrics
-    ]
-    return pd.DataFrame(rows, columns=list(DIFFERENCES))
-
-
-def _difference(part: pd.DataFrame, metric: str) -> dict[str, Any]:
-    pairs = part[[f"{metric}_1", f"{metric}_2"]].dropna()
-    before, after = pairs[f"{metric}_1"], pairs[f"{metric}_2"]
-    return {"first": before.mean(), "second": after.mean(), **summary(after - before)}
-
-
-def _same_start(part: pd.DataFrame) -> bool:
-    known = [h for h in HASHES if f"{h}_1" in part.columns]
-    return bool(known) and all((part[f"{h}_1"] == part[f"{h}_2"]).all() for h in known)
 
 
 def write_comparison(first: Evidence, second: Evidence, out: str | Path) -> Path:
@@ -74,29 +41,31 @@ def write_comparison(first: Evidence, second: Evidence, out: str | Path) -> Path
     common = [metric for metric in metrics_in(first.frame) if metric in metrics_in(second.frame)]
     if _differ_in_size(first, second):
         common = [metric for metric in common if not described(metric).depends_on_size]
-    rows = compare(first.frame, second.frame, common)
-    context = _context(first, second, rows)
+    joined = Joined.of(first, second)
+    rows = joined.differences(common)
+    context = _context(first, second, joined, rows)
     write(folder / "differences.csv", csv(rows))
     write(folder / "compare.md", rendered_markdown("compare.md.j2", context))
     write(folder / "compare.html", rendered_html("compare.html.j2", context))
     return folder / "compare.html"
 
 
-def _context(first: Evidence, second: Evidence, rows: pd.DataFrame) -> dict[str, Any]:
+def _context(first: Evidence, second: Evidence, joined: Joined, rows: pd.DataFrame) -> dict[str, Any]:
     return {
         "heading": f"{first.heading} against {second.heading}",
         "about": "",
         "notes": [
             *_data_notes(first, second),
-            *differences(first.base, second.base),
+            *_measuring_notes(first, second),
+            *_base_notes(first, second),
             *(f"{evidence.heading}: {note}" for evidence in (first, second) for note in evidence.notes),
         ],
-        "lead": _lead(first, second, rows),
-        "reading": _reading(rows),
+        "lead": _lead(first, second, len(joined.arms)),
+        "reading": _reading(joined),
         "verdicts": verdict_table(first, second),
         "differences": difference_table(rows),
         "figures": _figures(rows),
-        "unmatched": _unmatched(first, second),
+        "unmatched": joined.unmatched,
         "studies": study_table(first, second),
     }
 
@@ -115,6 +84,49 @@ def _data_notes(first: Evidence, second: Evidence) -> list[str]:
     return notes
 
 
+def _measuring_notes(first: Evidence, second: Evidence) -> list[str]:
+    """What a reader must know where the cells were not measured alike. With equal keys, every number was."""
+    keys = [_measuring_key(evidence) for evidence in (first, second)]
+    if keys[0] and keys[0] == keys[1]:
+        return []
+    settings = [tomllib.loads(evidence.study_file).get("evaluation", {}) for evidence in (first, second)]
+    differing = [
+        f"{name} ({settings[0][name]} in the first, {settings[1][name]} in the second)"
+        for name in settings[0]
+        if name in settings[1] and settings[0][name] != settings[1][name]
+    ]
+    if differing:
+        return [f"The evaluation settings differ in {listed(differing)}: a difference may come from them."]
+    if not all(keys):
+        return []
+    if not all(settings):
+        meaning = "Which evaluation settings or versions of metrics differ is not known"
+    elif first.environment.data_digest != second.environment.data_digest:
+        meaning = (
+            "The evaluation settings are the same; the keys depend on the images too, and may differ by them alone"
+        )
+    else:
+        meaning = "The evaluation settings are the same, so versions of metrics differ: a difference may come from them"
+    return [f"The measuring keys differ: {keys[0]} in the first, {keys[1]} in the second. {meaning}."]
+
+
+def _measuring_key(evidence: Evidence) -> str:
+    """What names how the study's cells are measured; empty where it was not recorded."""
+    return ", ".join(dict.fromkeys(evidence.planned["measures"])) if "measures" in evidence.planned.columns else ""
+
+
+def _base_notes(first: Evidence, second: Evidence) -> list[str]:
+    """What arms and claims mean where the studies' bases differ: one label, or one claim, may be of two arms."""
+    same_names = {name: first.base[name] for name in NAMED}  # every label and every claim gives these itself
+    differing = without_common_value([first.base], [second.base.replace(same_names)])
+    if not differing:
+        return []
+    return [
+        f"The bases of the studies differ in {listed(differing)}. Arms are named as in the first study; where a claim "
+        "leaves such a setting out, it has the value of each study’s own base."
+    ]
+
+
 def _differ_in_size(first: Evidence, second: Evidence) -> bool:
     sizes = {_size(first), _size(second)} - {None}
     return len(sizes) == 2
@@ -126,16 +138,18 @@ def _size(evidence: Evidence) -> tuple[int, ...] | None:
     return next(kept, None)
 
 
-def _lead(first: Evidence, second: Evidence, rows: pd.DataFrame) -> str:
-    arms = rows["arm"].nunique()
+def _lead(first: Evidence, second: Evidence, arms: int) -> str:
     before, after = _answers(first), _answers(second)
     shared = [claim for claim in before if claim in after]
     changed = [claim for claim in shared if before[claim].verdict != after[claim].verdict]
-    common = f"{counted(arms, 'arm')} {'is' if arms == 1 else 'are'} in both studies."
+    common = f"{counted(arms, 'arm') if arms else 'No arm'} {'are' if arms > 1 else 'is'} in both studies."
     if not shared:
         return common
-    same = f"Of {counted(len(shared), 'claim')} judged in both, {len(shared) - len(changed)} have the same verdict"
-    return f"{common} {same}{f'; {listed(changed)} changed' if changed else ''}."
+    same = len(shared) - len(changed)
+    agreeing = (
+        f"Of {counted(len(shared), 'claim')} judged in both, {same} {'has' if same == 1 else 'have'} the same verdict"
+    )
+    return f"{common} {agreeing}{f'; {listed(changed)} changed' if changed else ''}."
 
 
 def _answers(evidence: Evidence) -> dict[str, Verdict]:
@@ -143,18 +157,12 @@ def _answers(evidence: Evidence) -> dict[str, Verdict]:
     return {verdict.claim.id: verdict for verdict in headlines(evidence.verdicts)}
 
 
-def _reading(rows: pd.DataFrame) -> str:
-    starts = rows.drop_duplicates("arm")["same_start"]
-    if starts.empty:
-        return "The studies have no arm in common, so there is nothing to compare."
-    paired = (
-        "Seeds are paired: they began from the same weights and saw the same batches."
-        if starts.all()
-        else "Only the numbers of the seeds are the same, not weights or batches: pairing them changes nothing."
-    )
+def _reading(joined: Joined) -> str:
+    if not joined.arms:
+        return f"There is nothing to compare: {joined.why_empty}."
     return (
-        f"Second study minus first, mean over seeds ± 95 % interval. {paired} The intervals are not adjusted for "
-        "their number: where nothing differs, about 5 in 100 exclude zero by chance. No claim is judged here."
+        f"Second study minus first, mean over seeds ± 95 % interval. {joined.pairing} The intervals are not adjusted "
+        "for their number: where nothing differs, about 5 in 100 exclude zero by chance. No claim is judged here."
     )
 
 
@@ -183,7 +191,7 @@ def _signed(mean: float, half: float, places: int) -> Entry:
 def verdict_table(first: Evidence, second: Evidence) -> Table:
     """The claims of both studies and their verdicts."""
     sides = {"first": _answers(first), "second": _answers(second)}
-    claims = [verdict.claim for verdict in headlines((*first.verdicts, *second.verdicts))]
+    claims = {verdict.claim.id: verdict.claim for side in sides.values() for verdict in side.values()}.values()
     parts = [(Column("claim"), [Entry(f"“{claim.quote}”") for claim in claims])]
     for title, side in sides.items():
         entries = [verdict_entry(side[c.id].verdict) if c.id in side else Entry(MISSING) for c in claims]
@@ -199,13 +207,6 @@ def study_table(first: Evidence, second: Evidence) -> Table:
     for title, side in sides.items():
         parts.append((Column(title), [Entry(side.get(label, MISSING)) for label in labels]))
     return by_columns("Provenance of both.", parts, "studies")
-
-
-def _unmatched(first: Evidence, second: Evidence) -> list[str]:
-    """The arms that only one of the studies has, by name."""
-    before, after = dict.fromkeys(first.done["arm"]), dict.fromkeys(second.done["arm"])
-    only = {"first": [a for a in before if a not in after], "second": [a for a in after if a not in before]}
-    return [f"Only in the {which}: {listed(arms)}." for which, arms in only.items() if arms]
 
 
 def _figures(rows: pd.DataFrame) -> list[ReportFigure]:

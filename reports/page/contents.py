@@ -11,7 +11,7 @@ from reports.claims.model import RATES
 from reports.page import layout, objectives, prose, tables
 from reports.page.base import at_base, caption_clause, further_factors, without_base
 from reports.page.claim_sections import ClaimSection, claim_sections, tally
-from reports.page.claim_tables import comparison_table, firmness, sensitivity_table, verdict_table
+from reports.page.claim_tables import comparison_table, firmness, sensitivity_table, shared_by_arms, verdict_table
 from reports.page.evidence import Evidence
 from reports.page.layout import SETTINGS, Table
 from reports.page.pictures import strips
@@ -43,6 +43,7 @@ def contents_of(evidence: Evidence, means: pd.DataFrame) -> dict[str, Any]:
         "unsettled": prose.unsettled(evidence),
         "reconstructions": reconstructions,
         "samples": samples,
+        "by_class": prose.by_class(evidence),
         "figures": figures,
         "of": lambda section: [figure for figure in figures if figure.section == section],
         "effects": {figure.name: figure for figure in figures if figure.section == "effect"},
@@ -65,13 +66,14 @@ def _of_claims(sections: Sequence[ClaimSection]) -> dict[str, Any]:
         "comparisons": {section.id: comparison_table(section) for section in measured},
         "sensitivities": {section.id: sensitivity_table(section) for section in measured},
         "firmness": firmness,
+        "shared_by_arms": shared_by_arms,
         "homes": homes,
     }
 
 
 def _of_arms(evidence: Evidence, means: pd.DataFrame) -> dict[str, Any]:
     metrics = tuple(dict.fromkeys(means["metric"]))
-    shared = tables.shared_objectives(means, evidence.base)
+    shared = tables.shared_objectives(evidence.done, evidence.base)
     arms = layout.arm_table(means, metrics, shared)
     base_means, clause = at_base(means, evidence.base), caption_clause(means, evidence.base)
     return {

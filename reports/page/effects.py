@@ -106,7 +106,7 @@ def _limits(group: Sequence[_Comparison]) -> tuple[float, float]:
 def differences_plot(rows: pd.DataFrame, metric: str) -> Figure:
     """One metric's differences between two studies, one arm per line: mean, 95 % interval, and a line at zero.
 
-    rows: columns arm, loss, mean, low, high, as `compare.compare` gives them.
+    rows: columns arm, loss, mean, low, high, as `joined.Joined.differences` gives them.
     """
     figure = Figure(figsize=(6.4, 0.24 * len(rows) + 0.9), layout="constrained")
     ax = figure.subplots()

@@ -8,7 +8,7 @@ has its unit, and every loss its one colour, marker and dash. Cells and means ar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,8 @@ from reports.page.layout import described, titled
 from reports.page.palette import colour, mark
 from reports.page.tables import SUMMARY, on_grid, summary
 from vae.factors import Factor
+
+CURVE_POINTS: Final = 41  # of a curve against the rate
 
 
 def losses_in(rows: pd.DataFrame) -> list[str]:
@@ -117,7 +119,7 @@ def metric_against_effective_beta(means: pd.DataFrame, metric: str) -> Figure:
     return figure
 
 
-def rate_curves(cells: pd.DataFrame, metric: str, points: int = 41) -> pd.DataFrame:
+def rate_curves(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
     """A metric against the rate with a band over seeds, by loss: columns loss, rate, n, mean, sd, half, low, high.
 
     cells: done, of any reduction. Each seed's `sum` arms make a curve over beta (`reports.judging.curves`), which is
@@ -132,7 +134,7 @@ def rate_curves(cells: pd.DataFrame, metric: str, points: int = 41) -> pd.DataFr
         high = min((max(curve.rate) for curve in lines), default=0.0)
         if low >= high:
             continue
-        rates = np.linspace(low, high, points)
+        rates = np.linspace(low, high, CURVE_POINTS)
         values = np.stack([curve.at(rates.tolist()) for curve in lines])  # (seeds, points)
         reached = np.isfinite(values).all(axis=0)
         rows += [

@@ -1,4 +1,4 @@
-"""Files written whole: beside their place first, then moved there, so that a reader never meets half of one."""
+"""Files are written under another name and then renamed, so that no reader opens an unfinished one."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from vae.factors import Factor
 from vae.metrics.catalogue import CATALOGUE, Metric
 
 SETTINGS: Final = "settings"
+ORIGIN: Final = "grid: an arm of the study’s grid; claims: added for claims"
 BETA_EFF: Final = "weight of the KL term when both terms are summed"
 
 
@@ -113,7 +114,7 @@ def _setting_columns(arms: pd.DataFrame, shared: Iterable[Sequence[str]]) -> lis
         (Column("β", numeric=True, group=SETTINGS), [Entry(setting(b), b) for b in arms["beta"]]),
         (Column("posterior", group=SETTINGS), [Entry(posterior) for posterior in arms["posterior"]]),
         *(_factor_column(factor, arms) for factor in further_factors(arms)),
-        (Column("asked for by", group=SETTINGS), [Entry(origin) for origin in arms["origin"]]),
+        (Column("origin", group=SETTINGS, about=ORIGIN), [Entry(origin) for origin in arms["origin"]]),
         (Column("same objective as", group=SETTINGS, about=about), [Entry(twins.get(a, MISSING)) for a in arms["arm"]]),
     ]
 

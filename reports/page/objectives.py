@@ -45,7 +45,7 @@ def at_rates(cells: pd.DataFrame, rates: Sequence[float]) -> tuple[pd.DataFrame,
 
     cells: done, one row each. Empty where fewer than two losses have curves, or they share none of the rates.
     """
-    # The arms that claims add may lie too close to their neighbours.
+    # The betas of arms added for claims may be too close to others.
     cells = cells[(cells["reduction"] == "sum") & (cells["origin"] == "grid")]
     measured = [metric for metric in OBJECTIVES if metric in cells.columns]
     curves = {

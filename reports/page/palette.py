@@ -1,6 +1,6 @@
 """Colours, marks and dashes: one per loss everywhere, one per verdict, each in a light and a dark tone.
 
-Hues are those of Okabe and Ito (2008), told apart under every common colour blindness; each loss also has its
+Hues are those of Okabe and Ito (2008), which differ under every common colour blindness; each loss also has its
 own marker and dash and each verdict its own word and sign, so that colour is never the only cue. Verdicts are not
 green and red: supported is not praise, and refuted is not an alarm.
 

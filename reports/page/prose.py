@@ -122,6 +122,15 @@ def unsettled(evidence: Evidence) -> str:
     )
 
 
+def by_class(evidence: Evidence) -> str:
+    """That samples are drawn by class, and of which arms; empty where no arm is conditional."""
+    if not evidence.classes:
+        return ""
+    name = "model.conditional"
+    which = "Samples of arms with labels" if name in evidence.frame.columns else "Samples"
+    return f"{which} are drawn by class: the {evidence.classes} classes in turn, from left to right."
+
+
 def left_out(evidence: Evidence, shown: int) -> str:
     """What a reader must know of a grid of pictures that does not show every arm; empty where it does."""
     arms = evidence.done["arm"].nunique()

@@ -11,8 +11,9 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from reports.judging.cells import Cells
 from reports.judging.statistics import estimate
-from reports.page.base import arm_of, further_factors
+from reports.page.base import further_factors
 from tracking import schema
 from vae.arms import Arm, same_objective
 from vae.factors import factors
@@ -59,15 +60,19 @@ def summary(values: pd.Series) -> dict[str, float]:
     return dict(zip(SUMMARY, (over.n, over.mean, over.sd, over.high - over.mean, over.low, over.high)))
 
 
-def shared_objectives(means: pd.DataFrame, base: Arm) -> list[list[str]]:
-    """The names of the arms in each group that `vae.arms.same_objective` makes, for the logged beta_eff."""
-    rows = {arm_of(row, base): row for row in means.drop_duplicates("arm").to_dict("records")}
-    groups = same_objective({arm: row["beta_eff"] for arm, row in rows.items()})
-    return [[rows[arm]["arm"] for arm in group] for group in groups]
+def shared_objectives(done: pd.DataFrame, base: Arm) -> list[list[str]]:
+    """The labels of the arms in each group that `vae.arms.same_objective` makes, for the logged beta_eff.
+
+    done: the cells that are done, one row each.
+    """
+    cells = Cells(done, base=base)
+    weights = {arm: cells.beta_eff(arm) for arm in cells.rows}
+    groups = same_objective({arm: weight for arm, weight in weights.items() if weight is not None})
+    return [[cells.label(arm) for arm in group] for group in groups]
 
 
 def on_grid(means: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The rows of one metric whose arms the study's own grid asks for: those that claims added are left out."""
+    """The rows of one metric whose arms are of the study's own grid: those added for claims are left out."""
     return means[(means["metric"] == metric) & (means["origin"] == "grid")]
 
 

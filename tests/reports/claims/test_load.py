@@ -563,7 +563,7 @@ def test_claims_of_other_factors_pull_those_arms() -> None:
 
 def test_a_claim_of_another_familys_option_is_refused_by_its_id() -> None:
     text = GOOD.replace(B, B.replace(" }", ', "model.channels" = [8, 16] }'))
-    message = "claim 'mae-sharper' does not suit this study: channels is not an option of family='mlp'"
+    message = "claim 'mae-sharper' cannot be judged on this study: channels is not an option of family='mlp'"
     with pytest.raises(UserError, match=message):
         needed_arms(parsed(text), [], base=Arm(), effective_beta=mnist_beta)
     (_, conv) = needed_arms(parsed(text), [], base=Arm(family="conv"), effective_beta=mnist_beta)

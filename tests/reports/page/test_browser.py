@@ -31,12 +31,12 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> ReportPaths:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     """Chromium that logs its console and every request, and may not resolve any name."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     driver = shutil.which("chromedriver")
-    if not found or not driver:
+    if not chromium or not driver:
         pytest.skip("no chromium with chromedriver here (Debian: apt-get install chromium chromium-driver)")
     options = webdriver.ChromeOptions()
-    options.binary_location = found
+    options.binary_location = chromium
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"):
         options.add_argument(argument)
     options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND")
@@ -96,9 +96,9 @@ def test_no_error_and_no_request_leaves_the_page(browser: webdriver.Chrome, repo
     console = [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
     assert console == []
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-    assert report.html.as_uri() in asked
-    assert [url[:80] for url in asked if not url.startswith("data:") and url != report.html.as_uri()] == []
+    requested = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    assert report.html.as_uri() in requested
+    assert [url[:80] for url in requested if not url.startswith("data:") and url != report.html.as_uri()] == []
 
 
 def test_every_picture_loads(page: webdriver.Chrome) -> None:

@@ -35,7 +35,7 @@ def means(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def svg(figure: Figure) -> str:
-    return canvas.rendered(figure, dpi=20)[0]
+    return canvas.rendered(figure)[0]
 
 
 def lines_of(figure: Figure, tone: str) -> list[mpl.lines.Line2D]:
@@ -152,8 +152,8 @@ def test_the_same_figure_gives_the_same_file_and_leaves_nothing_behind(
     before = dict(mpl.rcParams)
     draw = DRAWINGS.get(name, lambda frame, means: draw_effect(frame))
     figure = draw(frame, means)
-    files = canvas.rendered(figure, dpi=20)
-    assert files == canvas.rendered(draw(frame, means), dpi=20)
+    files = canvas.rendered(figure)
+    assert files == canvas.rendered(draw(frame, means))
     assert all(ax.get_xlabel().split(" (")[0] in files[0] for ax in figure.axes)
     assert pyplot.get_fignums() == []
     assert dict(mpl.rcParams) == before
@@ -174,7 +174,7 @@ def test_ticks_are_written_in_full(frame: pd.DataFrame) -> None:
 
 def test_a_rate_curve_passes_through_the_arms(frame: pd.DataFrame, means: pd.DataFrame) -> None:
     one = frame[frame["seed"] == 0]
-    curve = figures.rate_curves(one, "ssim", points=201)
+    curve = figures.rate_curves(one, "ssim")
     part = curve[curve["loss"] == "bce"]
     arm = one[one["arm"] == "bce-sum-b1"].iloc[0]
     assert np.interp(arm["rate"], part["rate"], part["mean"]) == pytest.approx(arm["ssim"], abs=2e-4)

@@ -21,10 +21,11 @@ from reports.judging.verdict import INCONCLUSIVE, SCHEMA, SCHEMA_VERSION, SUPPOR
 from reports.page import report_figures
 from reports.page.build import ReportPaths, build
 from reports.page.claim_sections import claim_sections
-from reports.page.claim_tables import firmness, names
+from reports.page.claim_tables import firmness, names, shared_by_arms
 from reports.page.compare import write_comparison
 from reports.page.evidence import Environment, Evidence
 from reports.page.palette import VERDICT_SIGNS
+from reports.page.prose import by_class
 from tests import report_samples as samples
 from tests import verdict_samples
 from tests.paths import GOLDEN
@@ -326,29 +327,31 @@ def test_a_figure_shows_the_comparisons_closest_to_another_verdict(evidence: Evi
 def test_the_seeds_that_would_decide_are_given_once(evidence: Evidence) -> None:
     leg = verdict_samples.compared(evidence.frame, "ssim", ("mse-sum-b1", "mse-sum-b4"), 0.1)
     opened = replace(leg, verdict=INCONCLUSIVE, seeds_to_settle=14, sentence="One of two parts is open.")
-    told = replace(opened, sentence="Not yet told apart from the margin; about 12 seeds would settle it.")
+    numbered = replace(opened, sentence="Too near the margin; about 12 seeds would be needed to decide.")
     assert [section.seeds_needed[:14] for section in claim_sections([opened])] == ["About 14 seeds"]
-    assert [section.seeds_needed for section in (*claim_sections([told]), *claim_sections([leg]))] == ["", ""]
+    assert [section.seeds_needed for section in (*claim_sections([numbered]), *claim_sections([leg]))] == ["", ""]
 
 
-def test_two_studies_side_by_side(evidence: Evidence, tmp_path: Path) -> None:
-    first, *others = evidence.verdicts
-    fewer = evidence.frame[evidence.frame["arm"] != "bce-sum-b2"]
-    later = replace(
-        evidence,
-        title="After the change",
-        frame=fewer,
-        verdicts=(replace(first, verdict=INCONCLUSIVE), *others),
-        base=Arm(latents=10),
-    )
-    path = write_comparison(evidence, later, tmp_path)
-    text = " ".join(Page(path.read_text(encoding="utf-8")).text)
-    assert "23 arms are in both studies. Of 7 claims judged in both, 6 have the same verdict" in text
-    assert "better-than-bce changed" in text
-    assert "Only in the first: bce-sum-b2." in text
-    assert "began from the same weights" in text
-    assert "The studies differ in latents: 20 latents in the first, 10 latents in the second." in text
-    assert len(pd.read_csv(tmp_path / "differences.csv")["arm"].unique()) == 23
+def test_what_the_arms_of_a_seed_share_is_a_sentence_of_the_claim(evidence: Evidence) -> None:
+    section = claim_sections(evidence.verdicts)[0]
+    sentence = "The arms of a seed share initial weights, batch order and noise."
+    assert shared_by_arms(section) == [sentence]
+    legs = section.comparisons
+    assert len(legs) == 4
+    some = tuple(replace(leg, legs=(), shared=shared) for leg, shared in zip(legs, [("batch order",)] * 3 + [()]))
+    (mixed,) = claim_sections([replace(section.answer, legs=some)])
+    labels = names(some)
+    assert shared_by_arms(mixed) == [
+        f"In the comparisons “{labels[0]}”, “{labels[1]}” and “{labels[2]}”, the arms of a seed share batch order, "
+        "but not initial weights or noise.",
+        f"In the comparison “{labels[3]}”, the arms of a seed share only their number, "
+        "not initial weights or batch order or noise.",
+    ]
+
+
+def test_a_claim_without_two_arms_to_pair_shares_nothing(evidence: Evidence) -> None:
+    sections = {section.id: section for section in claim_sections(evidence.verdicts)}
+    assert shared_by_arms(sections["sigmoid-range"]) == shared_by_arms(sections["half-is-a-must"]) == []
 
 
 # A study that varies more than loss, reduction, beta and posterior
@@ -400,6 +403,21 @@ def test_where_no_arm_has_the_base_nothing_is_drawn_against_beta_and_the_page_sa
     text = paths.markdown.read_text(encoding="utf-8")
     assert "No arm of the grid has the settings of the study’s base (5 latents, without labels)" in text
     assert not [path for path in paths.figures.iterdir() if re.search("against-(beta|rate)|training", path.name)]
+
+
+@pytest.mark.parametrize(
+    ("latents_only", "sentence"),
+    [
+        (False, "Samples of arms with labels are drawn by class: the 10 classes in turn"),
+        (True, "Samples are drawn by class: the 10 classes in turn"),
+    ],
+)
+def test_samples_are_drawn_by_class_where_arms_have_labels(latents_only: bool, sentence: str) -> None:
+    evidence = samples.further_study(seeds=1, classes=10)
+    if latents_only:
+        evidence = replace(evidence, frame=evidence.frame.drop(columns="model.conditional"))
+    assert by_class(evidence).startswith(sentence)
+    assert by_class(replace(evidence, classes=0)) == ""
 
 
 def test_a_study_of_the_usual_factors_names_no_base(report: ReportPaths) -> None:

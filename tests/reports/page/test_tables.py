@@ -16,8 +16,7 @@ from scipy import stats
 from reports import numbers as rounding
 from reports.claims.comparability import refusal
 from reports.page import layout, objectives, tables
-from reports.page.base import at_base, caption_clause, without_base
-from reports.page.compare import compare
+from reports.page.base import at_base, base_in_words, caption_clause, values_varied, without_base
 from reports.page.layout import Column, Entry, Table
 from reports.page.markup import latex, markdown
 from tests import report_samples as samples
@@ -97,10 +96,10 @@ def test_arms_share_an_objective_within_one_loss_only() -> None:
     # beta_eff of mean is 39.2 beta, and 39.2 beta / 39.2 differs from beta by rounding.
     twin = 4.0 / 39.2
     frame = samples.cells(seeds=2, betas=(1.0, 4.0), claimed=[Arm("bce", reduction="mean", beta=twin)])
-    means = tables.arm_means(pd.concat([frame, samples.cells(("mse",), ("sum",), (39.2,), seeds=2)]))
-    shared = tables.shared_objectives(means, Arm())
+    frame = pd.concat([frame, samples.cells(("mse",), ("sum",), (39.2,), seeds=2)])
+    shared = tables.shared_objectives(frame, Arm())
     assert shared == [["bce-sum-b4", f"bce-mean-b{twin:g}"], ["mse-mean-b1", "mse-sum-b39.2"]]
-    table = layout.arm_table(means, [], shared)
+    table = layout.arm_table(tables.arm_means(frame), [], shared)
     place = [column.title for column in table.columns].index("same objective as")
     same = {line[0].text: line[place].text for line in table.rows}
     assert (same["bce-sum-b4"], same[f"bce-mean-b{twin:g}"]) == (f"bce-mean-b{twin:g}", "bce-sum-b4")
@@ -130,7 +129,7 @@ def test_rows_at_the_base_are_those_of_the_study_without_the_other_arms() -> Non
 
 def test_arms_that_differ_in_a_further_factor_have_not_the_same_objective() -> None:
     whole = samples.cells(("bce",), ("sum",), (1.0, 4.0), 2, further=samples.FURTHER)
-    assert tables.shared_objectives(tables.arm_means(whole), Arm()) == []
+    assert tables.shared_objectives(whole, Arm()) == []
 
 
 def test_factors_are_settings_and_not_metrics() -> None:
@@ -150,6 +149,25 @@ def test_the_caption_names_the_base_and_the_page_says_where_no_arm_has_it() -> N
     claimed = samples.cells(("bce",), ("sum",), (1.0,), 2, claimed=[Arm("bce", latents=5)], further=samples.FURTHER)
     assert "of the study’s base (5 latents, without labels)" in without_base(claimed, Arm(latents=5))
     assert "of the study’s base (posterior log-std)" in without_base(usual, Arm(posterior="log-std"))
+
+
+def families() -> pd.DataFrame:
+    """Arms of two model families, with the options that one of them lacks: None where they do not apply."""
+    arms = [Arm(hidden=(400,)), Arm(hidden=(200,)), Arm(family="conv", channels=(8, 16)), Arm(family="conv")]
+    frame = samples.cells(("bce",), ("sum",), (1.0,), 1, claimed=arms[1:])
+    for name in ("model.family", "model.hidden", "model.channels"):
+        frame[name] = pd.Series([arm.get(name) for arm in arms], dtype=object)
+    return frame
+
+
+def test_an_option_that_a_family_lacks_is_not_named() -> None:
+    assert base_in_words(families(), Arm()) == "family mlp, hidden 400"
+    assert base_in_words(families(), Arm(family="conv")) == "family conv, channels 32, 64"
+    assert values_varied(families(), Arm()) == [
+        ("model family, varied", "mlp and conv (base: mlp)"),
+        ("hidden, varied", "[400] and [200] (base: [400])"),
+        ("channels, varied", "[8, 16] and [32, 64] (base: not an option of family mlp)"),
+    ]
 
 
 # The gate
@@ -278,33 +296,6 @@ def test_csv_files_carry_full_precision(means: pd.DataFrame) -> None:
     numbers = tables.grid(means, "ssim")
     read = pd.read_csv(io.StringIO(numbers.to_csv(index=False)))
     pd.testing.assert_frame_equal(read, numbers, check_exact=True)
-
-
-# Two studies
-
-
-def test_differences_of_two_studies_are_paired_by_seed(frame: pd.DataFrame) -> None:
-    rng = np.random.default_rng(3)
-    later = frame.assign(ssim=frame["ssim"] + 0.01 + 0.002 * rng.standard_normal(len(frame)))
-    later = later.sample(frac=1, random_state=1)
-    difference = compare(frame, later, ["ssim"]).set_index("arm").loc["bce-sum-b1"]
-    by_seed = [cells[cells["arm"] == "bce-sum-b1"].set_index("seed")["ssim"] for cells in (frame, later)]
-    expected = stats.ttest_rel(by_seed[1], by_seed[0].reindex(by_seed[1].index)).confidence_interval(0.95)
-    assert [difference["low"], difference["high"]] == pytest.approx([expected.low, expected.high], rel=1e-9)
-    assert difference["same_start"]
-    assert difference["mean"] == pytest.approx(difference["second"] - difference["first"])
-
-
-def test_seeds_that_share_only_their_number_have_no_common_start(frame: pd.DataFrame) -> None:
-    differences = compare(frame, frame.assign(init_hash="other"), ["rate"])
-    assert not differences["same_start"].any()
-    assert (differences["mean"] == 0).all()
-
-
-def test_a_cell_that_failed_in_one_study_is_in_no_pair(frame: pd.DataFrame) -> None:
-    differences = compare(frame, frame, ["rate"]).set_index("arm")
-    assert differences.loc["mae-sum-b4", "n"] == 3
-    assert differences.loc["mae-sum-b1", "n"] == 4
 
 
 def test_an_unknown_metric_is_described_by_its_name() -> None:
