@@ -70,6 +70,11 @@ class Factor:
         """Whether arms of that model family have this factor."""
         return self.families is None or family in self.families
 
+    @property
+    def may_be_none(self) -> bool:
+        """Whether None is one of its values, and not the sign of an arm whose family lacks it."""
+        return self.families is None and not_none(self.kind) is not self.kind
+
     def default_in(self, family: object) -> Value:
         """The default for arms of that model family."""
         return self.default if self.families is None else self.families[str(family)]

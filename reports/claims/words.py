@@ -16,7 +16,8 @@ class EffectText:
 
     size: without its sign; signed: with it; both with their unit. interval: "95 % interval 0.8 to 1.2, 8 seeds", of the
     size, as "lower" and "higher" need it; signed_interval: with signs. margin: with its unit; empty where it is 0.
-    direction: of a refutation, what it shows (`reports.judging.verdict.DIRECTIONS`); else empty.
+    direction: of a refutation, what it shows (`reports.judging.verdict.DIRECTIONS`); else empty. opposite: whether the
+    whole interval lies opposite to the claim.
     level, reference: of an arm that is compared with a number; reference is empty where that number is 0.
     """
 
@@ -30,6 +31,7 @@ class EffectText:
     rounds_to_zero: bool
     margin: str
     direction: str
+    opposite: bool
     level: str
     reference: str
 
@@ -82,7 +84,9 @@ def excess(effect: EffectText, supported: bool) -> str:
         return ": no such difference"
     if effect.direction == "no difference that matters":
         return f": less than the {margin} that would matter, either way"
-    return f": not more than the {margin} that would matter"
+    if effect.opposite:
+        return f": opposite to the claim, by more or by less than the {margin} that matters"
+    return f": not more than the {margin} that would matter, and perhaps the opposite"
 
 
 def equality(effect: EffectText, supported: bool) -> str:

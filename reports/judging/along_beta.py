@@ -16,12 +16,13 @@ from reports.judging.arm_pairs import no_arm
 from reports.judging.cells import Cells
 from reports.judging.comparison import Comparison, condition, subtracted
 from reports.judging.conditions import Array, Condition, Paired, mean
-from reports.judging.curves import Curve, curves_by_seed, interpolated, matched
+from reports.judging.curves import Curve, crossing, curves_by_seed, interpolated, matched
 from reports.judging.names import Side, selector_name
 from reports.judging.statistics import slope
 from reports.numbers import listed, number, setting, which_seeds
 from vae.arms import Arm
 from vae.factors import same_value
+from vae.metrics.latents import COLLAPSED
 
 
 def slopes(claim: Claim, leg: Leg, cells: Cells) -> Comparison:
@@ -37,7 +38,9 @@ def slopes(claim: Claim, leg: Leg, cells: Cells) -> Comparison:
     found = {seed: slope([math.log(beta) for beta, _ in line], [y for _, y in line]) for seed, line in lines.items()}
     against = [seed for seed, line in lines.items() if _steps_against(leg, line)]
     opposite = f"opposite to the claim by more than {setting(leg.margin or 0.0)}"
-    one = Condition(name, found, arms, _slopes_behind(cells, arms, leg.metric), _images(cells, arms, leg), _failed(cells, arms))
+    one = Condition(
+        name, found, arms, _slopes_behind(cells, arms, leg.metric), _images(cells, arms, leg), _failed(cells, arms)
+    )
     return Comparison(
         leg,
         label=f"slope of {leg.metric} on ln beta, {name}",
@@ -144,9 +147,14 @@ def tuned_to_rate(claim: Claim, leg: Leg, tuned: Selector, cells: Cells) -> Comp
     if not matching:
         return no_arm(leg, named, cells)
     side, curve = Side(matching[0], cells.label(matching[0])), selector_name(tuned, cells.base, weight=False)
-    first, rates, of_curve = condition(cells, side.arm, leg.metric), cells.values(side.arm, "rate"), curves(leg, cells, arms)
+    first, rates, of_curve = (
+        condition(cells, side.arm, leg.metric),
+        cells.values(side.arm, "rate"),
+        curves(leg, cells, arms),
+    )
     at_rate = {
-        seed: float(of_curve[seed].at([rates[seed]])[0]) for seed in first.values.keys() & rates.keys() & of_curve.keys()
+        seed: float(of_curve[seed].at([rates[seed]])[0])
+        for seed in first.values.keys() & rates.keys() & of_curve.keys()
     }
     reached = {seed: value for seed, value in at_rate.items() if math.isfinite(value)}
     betas = {seed: of_curve[seed].beta_at([rates[seed]]) for seed in reached}
@@ -161,6 +169,43 @@ def tuned_to_rate(claim: Claim, leg: Leg, tuned: Selector, cells: Cells) -> Comp
     note = f"The beta at which {curve} spends the rate of {side.label} lies between {between}"
     note += f"; {lost} seeds reach no such rate." if lost else "."
     return replace(measured, pair=(side, _any_beta(tuned, cells, arms)), notes=(note,))
+
+
+def crossings(claim: Claim, leg: Leg, cells: Cells) -> Comparison:
+    """ln of the beta at which the rate falls to the threshold of collapse, seed by seed, minus that of the prediction.
+
+    A seed whose rate crosses it at no beta of the study has no value, and counts as a failed one.
+    """
+    selector = leg.a or Selector()
+    arms, name = _all_along_beta(cells, selector), selector_name(selector, cells.base, weight=False)
+    rates = {arm: cells.values(arm, "rate") for arm in arms}
+    seeds = sorted({seed for of_arm in rates.values() for seed in of_arm})
+    at = {
+        seed: crossing([(arm.beta, rates[arm][seed]) for arm in arms if seed in rates[arm]], COLLAPSED)
+        for seed in seeds
+    }
+    crossed = {seed: math.log(beta) for seed, beta in at.items() if math.isfinite(beta) and beta > 0}
+    reference = math.log(leg.reference or 1.0)
+    lost = frozenset(at.keys() - crossed.keys())
+    conditions = (
+        Condition(name, crossed, arms, failed=lost | _failed(cells, arms)),
+        Condition(setting(leg.reference or 1.0), dict.fromkeys(seeds, reference)),
+    )
+    label = f"beta at which {name} collapses − {setting(leg.reference or 1.0)}"
+    measured = Comparison(leg, label, (_any_beta(selector, cells, arms),), arms, Paired(conditions)) if arms else None
+    if measured is None or not crossed:
+        where = f"between {setting(arms[0].beta)} and {setting(arms[-1].beta)}" if arms else "of the study"
+        return Comparison(
+            leg, name, read=arms, reason=f"the rate of {name} falls to {setting(COLLAPSED)} nat at no beta {where}"
+        )
+    levels = {name: math.exp(mean(crossed.values()))}
+    note = f"In {which_seeds(sorted(lost))} the rate crosses {setting(COLLAPSED)} nat at no beta of the study."
+    return replace(measured, levels=levels, notes=(note,) if lost else ())
+
+
+def _all_along_beta(cells: Cells, selector: Selector) -> tuple[Arm, ...]:
+    matching = (arm for arm in cells.matching(selector.at_any_beta) if arm.beta > 0)
+    return tuple(sorted(matching, key=lambda arm: arm.beta))
 
 
 def _any_beta(selector: Selector, cells: Cells, arms: Sequence[Arm]) -> Side:

@@ -78,7 +78,9 @@ class Cells:
     def _arm(self, row: Row) -> Arm:
         """The arm of a row. Numbers that pandas made floats, since others are missing, are made what they were."""
         given = tuple(
-            (name, factor.canonical(row[name])) for name, factor in factors().items() if not _absent(row.get(name))
+            (name, None if _absent(row[name]) else factor.canonical(row[name]))
+            for name, factor in factors().items()
+            if not _absent(row.get(name)) or (name in row and factor.may_be_none)
         )
         if given not in self._arms:
             self._arms[given] = self.base.replace(dict(given))

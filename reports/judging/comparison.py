@@ -12,7 +12,7 @@ import numpy as np
 from reports.claims.checks import Finding
 from reports.claims.model import Leg
 from reports.judging.cells import Cells
-from reports.judging.conditions import Condition, Paired
+from reports.judging.conditions import UNPAIRED, Condition, Paired
 from reports.judging.decisions import Data, Difference, analyse
 from reports.judging.names import Side
 from reports.judging.verdict import Count
@@ -39,7 +39,7 @@ class Comparison:
     label: str
     pair: tuple[Side, ...] = ()
     read: tuple[Arm, ...] = ()
-    paired: Paired = Paired()
+    paired: Paired = UNPAIRED
     levels: Mapping[str, float] | None = None
     counts: tuple[Count, ...] = ()
     notes: tuple[str, ...] = ()
@@ -77,7 +77,7 @@ class Comparison:
 
     @property
     def in_family(self) -> bool:
-        """Whether its p belongs to the family: a counted comparison of a kind that is tested, and that can be judged."""
+        """Whether its p belongs to the family: a counted comparison that is tested and can be judged."""
         return self.leg.kind.in_family and self.counted and not self.blocked
 
 

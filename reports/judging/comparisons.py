@@ -25,7 +25,7 @@ from reports.judging.decisions import (
     sensitivity,
 )
 from reports.judging.differences import measure
-from reports.judging.floors import Floors
+from reports.judging.floors import UNKNOWN, Floors
 from reports.judging.names import subjects
 from reports.judging.statistics import least_seeds, seeds_to_settle
 from reports.judging.verdict import (
@@ -51,7 +51,7 @@ class Study:
     """What all claims of a study are judged on. points: its cells during training."""
 
     cells: Cells
-    floors: Floors = Floors()
+    floors: Floors = UNKNOWN
     points: tuple[Point, ...] = ()
 
 
@@ -90,9 +90,7 @@ def at_places(claim: Claim, study: Study) -> list[ClaimAtPlace]:
         legs = [leg for leg in claim.legs if leg.reading == reading]
         places = (COMPUTED,) if all(leg.kind.computed for leg in legs) else dict.fromkeys(claim.places)
         for place in places:
-            comparisons = tuple(
-                one for leg in legs for one in measure(claim, leg, place, study.cells, study.floors)
-            )
+            comparisons = tuple(one for leg in legs for one in measure(claim, leg, place, study.cells, study.floors))
             earlier = comparisons_at(study.points, claim, legs, place)
             cases.append(ClaimAtPlace(claim, place, comparisons, reading, earlier))
     return cases
@@ -157,12 +155,12 @@ def _described(case: ClaimAtPlace, comparison: Comparison, rules: Rules) -> Verd
         counted=comparison.counted,
         arms=tuple(levels) or tuple(side.label for side in comparison.pair),
         metric=leg.metric,
-        unit="" if metric is None else metric.unit,
+        unit=leg.kind.unit or ("" if metric is None else metric.unit),
         levels=levels,
         reference=leg.reference,
         margin=leg.margin,
         margin_reason=leg.reason,
-        region=(finite(leg.region.low), finite(leg.region.high)),
+        region=(finite(leg.region.low), finite(leg.region.high)) if leg.resolved else None,
         n=len(comparison.by_seed),
         alpha=rules.alpha,
         looks=rules.looks,
@@ -241,14 +239,15 @@ def _over_training(
     legs = [leg for leg in case.claim.legs if leg.reading == case.reading]
     key = legs.index(comparison.leg), comparison.label
     found = course(comparison, key, case.earlier, rules.alpha, family)
-    epochs = {rules.study.cells.epochs(arm) for arm in comparison.read}
+    all_epochs = {rules.study.cells.epochs(arm) for arm in comparison.read}
+    epochs = all_epochs.pop() if len(all_epochs) == 1 else None
     known = verdict.sensitivity
     if known is not None and found.words:
-        last = counted(*epochs, "epoch") if len(epochs) == 1 else "the end"
+        last = counted(epochs, "epoch") if epochs is not None else "the end"
         known = replace(known, epochs={**found.words, last: verdict.verdict})
     return replace(
         verdict,
-        epochs=epochs.pop() if len(epochs) == 1 else None,
+        epochs=epochs,
         settled=found.settled,
         moved=found.moved,
         arms_moved=found.sides_moved,
@@ -318,4 +317,3 @@ def _by_check(case: ClaimAtPlace, leg: Leg, finding: Finding, rules: Rules) -> V
 def ref(claim: Claim) -> ClaimRef:
     """What a verdict carries of its claim."""
     return ClaimRef(claim.id, claim.quote, claim.kind.name, claim.expect)
-

@@ -17,7 +17,6 @@ from reports.judging.luck import NOTHING, Added, added
 from vae.arms import Arm
 
 Array = NDArray[np.float64]
-NO_SPREAD: Final[Mapping[int, Array]] = {}
 
 
 @dataclass(frozen=True)
@@ -74,11 +73,9 @@ class Paired:
         shapes = {side.behind[seed].shape for side in sides for seed in self.seeds}
         if len(shapes) != 1:
             return NOTHING
-        rows = [
-            np.asarray(self._difference([side.behind[seed] if side.arms else 0.0 for side in self.conditions]))
-            for seed in self.seeds
-        ]
-        return added(rows, self.images)
+        # A plain number beside an arm adds nothing to the variance.
+        rows = [[side.behind[seed] for side in sides] for seed in self.seeds]
+        return added([row[0] - row[1] if len(row) > 1 else row[0] for row in rows], self.images)
 
     def data(self, region: Region) -> Data:
         """What a decision is made from. region: where the claim says that the difference lies."""
@@ -103,8 +100,11 @@ class Paired:
         return extremes
 
     @staticmethod
-    def _difference(sides: Sequence[float] | Sequence[Array]) -> float:
-        return sides[0] - sides[1] if len(sides) > 1 else sides[0]  # type: ignore[return-value]
+    def _difference(sides: Sequence[float]) -> float:
+        return sides[0] - sides[1] if len(sides) > 1 else sides[0]
+
+
+UNPAIRED: Final = Paired()
 
 
 def _ends(condition: Condition, seed: int, pool: Collection[float]) -> tuple[float, float]:

@@ -36,8 +36,8 @@ class Point:
 
 @dataclass(frozen=True)
 class Course:
-    """A comparison over training. moved: how far the effect moved over the last step; sides_moved: how far the side that
-    moved most; settled: whether neither moved by more than the margin. None where points were not measured.
+    """A comparison over training. moved: how far the effect moved over the last step; sides_moved: how far that side
+    which moved most; settled: whether neither moved by more than the margin. None where points were not measured.
 
     words: epochs, as text -> the word that this point alone would give; the end is left to the verdict.
     """
@@ -85,9 +85,7 @@ Key = tuple[int, str]  # place of a leg in its claim, and the label of the compa
 AtPoints = tuple[tuple[Point, Mapping[Key, Comparison]], ...]
 
 
-def comparisons_at(
-    points: Iterable[Point], claim: Claim, legs: Sequence[Leg], place: str
-) -> AtPoints:
+def comparisons_at(points: Iterable[Point], claim: Claim, legs: Sequence[Leg], place: str) -> AtPoints:
     """Every comparison of these legs at every point."""
     return tuple(
         (point, {(i, one.label): one for i, leg in enumerate(legs) for one in measure(claim, leg, place, point.cells)})
@@ -95,9 +93,7 @@ def comparisons_at(
     )
 
 
-def course(
-    measured: Comparison, key: Key, at_points: AtPoints, alpha: float, family: Family
-) -> Course:
+def course(measured: Comparison, key: Key, at_points: AtPoints, alpha: float, family: Family) -> Course:
     """How a comparison stood at each point. alpha, family: of the words that these points would give."""
     known = [(point, at[key]) for point, at in at_points if key in at and at[key].by_seed]
     if not known:
@@ -113,9 +109,7 @@ def course(
     before, after = known[-2][1].paired, known[-1][1].paired
     moved = _moved(before.by_seed, after.by_seed)
     sides = [
-        _moved(first.values, second.values)
-        for first, second in zip(before.conditions, after.conditions)
-        if second.arms
+        _moved(first.values, second.values) for first, second in zip(before.conditions, after.conditions) if second.arms
     ]
     if moved is None or None in sides:
         return Course(points, words=words)
@@ -139,6 +133,6 @@ def _moved(before: Mapping[int, float], after: Mapping[int, float]) -> float | N
 
 
 def _half_width(paired: Paired, region: Region) -> float:
-    """Where the margin is 0: half the width of the interval of the effect, so that what is within it counts as still."""
+    """Where the margin is 0: half the width of the effect's interval. What moves less counts as still."""
     found = estimate(list(paired.by_seed.values()))
     return 0.0 if found.high != found.high else found.high - found.mean

@@ -25,7 +25,7 @@ alone, a reader who adds seeds until a claim is supported supports a false one i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Final
 
 import numpy as np
@@ -55,7 +55,7 @@ def alpha_at(alpha: float, looks: int) -> float:
     >>> alpha_at(0.05, 1), alpha_at(0.05, 2)
     (0.05, 0.0125)
     """
-    return alpha / looks**2
+    return alpha if looks == 1 else alpha / looks**2
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,8 @@ def _p_of(rows: Array, region: Region, luck: Added, step: float, *, by_value: bo
         columns = [1 - inside, inside] * 3
     else:
         columns = [p for test in TESTS for p in p_values(rows, region, luck, test=test, step=step)]
-    return [PValues(n, *of_row, by_value=by_value) for of_row in np.stack(columns, axis=-1).tolist()]
+    rows_of_p = np.stack(columns, axis=-1).tolist()
+    return [replace(PValues(n, *row), by_value=by_value) for row in rows_of_p]
 
 
 def analyse(data: Data, region: Region, *, by_value: bool = False) -> Difference:

@@ -11,11 +11,11 @@ from reports.claims.checks import run_check
 from reports.claims.kinds import Measure
 from reports.claims.model import Claim, Leg
 from reports.claims.places import MATCHED
-from reports.judging.along_beta import at_equal_rate, slopes, tuned_to_rate
+from reports.judging.along_beta import at_equal_rate, crossings, slopes, tuned_to_rate
 from reports.judging.arm_pairs import nominal, twins
 from reports.judging.cells import Cells
 from reports.judging.comparison import Comparison
-from reports.judging.floors import Floors
+from reports.judging.floors import UNKNOWN, Floors
 from reports.judging.gates import gated
 from reports.judging.pairing import pairing
 from reports.numbers import which_seeds
@@ -27,7 +27,7 @@ _WEIGHTS_DIFFER: Final = "the arms are of different models, so their initial wei
 _PAIRED_WITHOUT_WEIGHTS: Final = "Arms of different models are paired by seed and batch order; their weights differ."
 
 
-def measure(claim: Claim, leg: Leg, place: str, cells: Cells, floors: Floors = Floors()) -> list[Comparison]:
+def measure(claim: Claim, leg: Leg, place: str, cells: Cells, floors: Floors = UNKNOWN) -> list[Comparison]:
     """The comparisons of one leg at one place: one, or, for twins, one for every arm that the leg matches."""
     if not leg.kind.computed and leg.metric not in cells.columns:
         measured = [Comparison(leg, leg.metric, reason=f"the study did not measure {leg.metric}")]
@@ -48,6 +48,10 @@ def _of_arms(claim: Claim, leg: Leg, place: str, cells: Cells, floors: Floors) -
 
 def _slope(claim: Claim, leg: Leg, place: str, cells: Cells, floors: Floors) -> list[Comparison]:
     return [slopes(claim, leg, cells)]
+
+
+def _crossing(claim: Claim, leg: Leg, place: str, cells: Cells, floors: Floors) -> list[Comparison]:
+    return [crossings(claim, leg, cells)]
 
 
 def _checked(claim: Claim, leg: Leg, place: str, cells: Cells, floors: Floors) -> list[Comparison]:
@@ -77,5 +81,5 @@ def _paired(measured: Comparison, cells: Cells) -> Comparison:
 
 
 MEASURES: Final[Mapping[Measure, Callable[[Claim, Leg, str, Cells, Floors], list[Comparison]]]] = MappingProxyType(
-    {Measure.ARMS: _of_arms, Measure.SLOPE: _slope, Measure.CHECK: _checked}
+    {Measure.ARMS: _of_arms, Measure.SLOPE: _slope, Measure.CROSSING: _crossing, Measure.CHECK: _checked}
 )

@@ -91,3 +91,6 @@ class Floors:
             f"{entry.label} says nothing of the latents here: a model without latents{given} reads {number(floor, 3)}, "
             f"and the originals {number(ceiling, 3)}"
         )
+
+
+UNKNOWN: Final = Floors()

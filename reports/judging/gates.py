@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from reports.claims.comparability import winner
+from reports.claims.comparability import FIRST, winner
 from reports.judging.cells import Cells
 from reports.judging.comparison import Comparison
 from reports.judging.conditions import Condition
@@ -45,7 +45,9 @@ def _past_floors(measured: Comparison, cells: Cells, floors: Floors) -> Comparis
         return _blocked(measured, f"{both}: {_no_better(labels)}")
     if sees == "picture":
         label = entry.label if entry is not None else measured.leg.metric
-        return _blocked(measured, f"{_no_better(labels)}, and {label} never looks at the original: it credits no such arm")
+        return _blocked(
+            measured, f"{_no_better(labels)}, and {label} never looks at the original: it credits no such arm"
+        )
     return replace(measured, caveats=(*measured.caveats, _no_better(labels)))
 
 
@@ -68,10 +70,10 @@ def _past_objectives(measured: Comparison, cells: Cells) -> Comparison:
         return measured
     (first,), (second,) = (side.arms for side in sides)
     weights = cells.beta_eff(first), cells.beta_eff(second)
-    won = "" if None in weights else winner(measured.leg.metric, first, second, *weights)  # type: ignore[arg-type]
+    won = "" if None in weights else winner(measured.leg.metric, first, second, *weights)
     if not won:
         return measured
-    label = cells.label(first if won == "first" else second)
+    label = cells.label(first if won == FIRST else second)
     entry = CATALOGUE[measured.leg.metric]
     note = f"{label} wins {entry.label} by construction, since it is trained on it: shown, not counted."
     return replace(measured, counted=False, won_by=label, notes=(*measured.notes, note))

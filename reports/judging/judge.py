@@ -2,9 +2,9 @@
 
 The rules stand in `reports.judging.decisions`, the gates in `gates`, the tests in `statistics`, the way from cells to
 differences in `differences`. A claim with several places must hold at each: it gets a verdict of place `overall` first,
-then one for each place. A claim with several readings gets one verdict of all, then those of each reading. A conjunction
-carries its comparisons as `legs`, and the numbers of the comparison that decides it: the clearest refutation, or else
-the one nearest to failing.
+then one for each place. A claim with several readings gets one verdict of all, then those of each reading. A
+conjunction carries its comparisons as `legs`, and the numbers of the comparison that decides it: the clearest
+refutation, or else the one nearest to failing.
 """
 
 from __future__ import annotations

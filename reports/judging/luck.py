@@ -60,7 +60,8 @@ class Added:
         own = np.asarray(seeds, dtype=float)
         spread = own**2 / (n - 1) + self.images**2 / self.images_df + self.classifiers**2 / self.classifiers_df
         whole = (own + self.variance) ** 2
-        return np.divide(whole, spread, out=np.full(own.shape, float(n - 1)), where=spread > 0)
+        usual = np.full(own.shape, float(n - 1))
+        return np.asarray(np.divide(whole, spread, out=usual, where=spread > 0))
 
     def shares(self, seeds: float) -> dict[str, float]:
         """The share of each kind of luck in the variance of the mean. seeds: variance of the mean over seeds."""

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from reports.judging.cells import Cells
+from tracking import schema
 from vae.arms import Arm
 
-INIT, ORDER, NOISE = "init_hash", "order_hash", "noise_hash"
+INIT, ORDER, NOISE = schema.INIT_HASH, schema.ORDER_HASH, schema.NOISE_HASH
 SHARED: Final[Mapping[str, str]] = {INIT: "initial weights", ORDER: "batch order", NOISE: "noise"}
+_BATCHES: Final = ("training.batch_size", "training.last_batch")
 
 
 @dataclass(frozen=True)
@@ -47,5 +49,12 @@ def pairing(arms: Sequence[Arm], seeds: Iterable[int], cells: Cells) -> Pairing:
         for column in SHARED:
             logged = cells.hashes(arms, seed, column)
             shared[column] = shared[column] and len(logged) == 1 and "" not in logged
-    words = tuple(SHARED[column] for column, everywhere in shared.items() if everywhere)
+    words = tuple(_in_words(column, arms) for column, everywhere in shared.items() if everywhere)
     return Pairing(words, tuple(broken), checked, len(alike) > 1)
+
+
+def _in_words(column: str, arms: Sequence[Arm]) -> str:
+    """Arms that cut one order of images into other batches share the order of the images alone."""
+    if column == ORDER and len({tuple(arm.get(name) for name in _BATCHES) for arm in arms}) > 1:
+        return "order of the images"
+    return SHARED[column]

@@ -15,7 +15,7 @@ from reports.claims.places import MATCHED, NOMINAL
 from reports.claims.words import EffectText
 from reports.judging.names import Subjects
 from reports.judging.verdict import DEPENDS, INCONCLUSIVE, INSUFFICIENT, REFUTED, SUPPORTED, Verdict
-from reports.numbers import counted, decimals, listed, number, sentence_case, setting, with_unit
+from reports.numbers import counted, decimals, listed, number, setting, with_unit
 
 NOT_ENOUGH: Final = "Insufficient"
 _AT: Final[Mapping[str, str]] = {NOMINAL: "At the settings named", MATCHED: "At equal rate"}
@@ -30,7 +30,7 @@ _BE: Final[Mapping[str, tuple[str, str]]] = {
 
 def compared(verdict: Verdict, kind: Kind, subjects: Subjects, *, label: str, caveats: Sequence[str] = ()) -> str:
     """What one comparison shows, and what follows. label: the metric in words. caveats: clauses that must follow."""
-    effect = _effect(verdict, subjects, label)
+    effect = _effect(verdict, kind, subjects, label)
     clause = kind.effect(effect)
     if verdict.verdict == INSUFFICIENT:
         return f"{NOT_ENOUGH}: {verdict.reason}. So far: {_inner(clause)}."
@@ -41,7 +41,7 @@ def compared(verdict: Verdict, kind: Kind, subjects: Subjects, *, label: str, ca
     return f"{'; '.join((clause, *caveats))}."
 
 
-def _effect(verdict: Verdict, subjects: Subjects, label: str) -> EffectText:
+def _effect(verdict: Verdict, kind: Kind, subjects: Subjects, label: str) -> EffectText:
     """The effect and its neighbours as text, all to the same place."""
     effect, places, unit = verdict.effect or 0.0, _places(verdict), verdict.unit
     margin = verdict.margin or 0.0
@@ -57,9 +57,23 @@ def _effect(verdict: Verdict, subjects: Subjects, label: str) -> EffectText:
         rounds_to_zero=not round(effect, places),
         margin=_margin(verdict) if margin else "",
         direction=verdict.direction,
-        level="" if verdict.reference is None else with_unit(number(verdict.reference + effect, places), unit),
+        opposite=_opposite(verdict),
+        level="" if verdict.reference is None else _level(verdict, kind, places),
         reference=setting(verdict.reference) if verdict.reference else "",
     )
+
+
+def _opposite(verdict: Verdict) -> bool:
+    """Whether the whole interval lies opposite to what a claim of a direction says."""
+    above = verdict.region is not None and verdict.region[0] is not None
+    nearest = verdict.ci_high if above else verdict.ci_low
+    return nearest is not None and nearest * (1 if above else -1) < 0
+
+
+def _level(verdict: Verdict, kind: Kind, places: int) -> str:
+    """Where an arm stands that is compared with a number, with its unit."""
+    level = kind.level(verdict.reference or 0.0, verdict.effect or 0.0)
+    return with_unit(number(level, places), verdict.unit)
 
 
 def _places(verdict: Verdict) -> int:
@@ -117,9 +131,9 @@ def of_many(word: str, comparisons: Sequence[Verdict], deciding: Verdict) -> str
 def of_readings(readings: Sequence[Verdict]) -> str:
     """The sentences of a claim's readings: on what the answer depends, then each with its word."""
     words = {verdict.verdict for verdict in readings}
-    parts = [f"as {verdict.reading}: {verdict.verdict}. {verdict.sentence}" for verdict in readings]
+    parts = [f"Read as ‘{verdict.reading}’, {verdict.word}. {verdict.sentence}" for verdict in readings]
     opening = "It depends on what is meant. " if {SUPPORTED, REFUTED} <= words else ""
-    return opening + " ".join(f"{sentence_case(part)}" for part in parts)
+    return opening + " ".join(parts)
 
 
 def of_training(verdict: Verdict) -> str:

@@ -141,7 +141,7 @@ def test_a_prediction_knows_the_latents_and_the_weight_of_its_arm() -> None:
 
 def test_an_option_of_another_family_is_told_with_its_claim() -> None:
     text = share().replace('loss = "mae"', 'loss = "mae", "model.channels" = [8]')
-    with pytest.raises(UserError, match="claim 'sample' does not suit this study"):
+    with pytest.raises(UserError, match=r"claim 'sample' .*channels is not an option of family='mlp'"):
         leg(text)
 
 

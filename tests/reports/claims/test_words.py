@@ -20,8 +20,7 @@ RATE = EffectText(
     negative=False,
     rounds_to_zero=False,
     margin="2.5 nats",
-    opposite=False,
-    beyond_margin=False,
+    direction="",
     level="11.8 nats",
     reference="10.2",
 )
@@ -46,8 +45,8 @@ def test_a_beta_beside_its_prediction_in_logarithms() -> None:
     effect = replace(RATE, opening="With ‘sum’, the rate of MSE", level="9.4", signed="+0.09", reference="8.55")
     effect = replace(effect, signed_interval="95 % interval +0.05 to +0.13, 8 seeds", margin="0.22")
     assert sentence("predicted-beta", effect, True) == (
-        "With ‘sum’, the rate of MSE falls to the threshold of collapse at beta 9.4, +0.09 in ln β from the 8.55 predicted "
-        "from the training images (95 % interval +0.05 to +0.13, 8 seeds): within ±0.22 of the prediction"
+        "With ‘sum’, the rate of MSE falls to the threshold of collapse at beta 9.4, +0.09 in ln β from the 8.55 "
+        "predicted from the training images (95 % interval +0.05 to +0.13, 8 seeds): within ±0.22 of the prediction"
     )
 
 

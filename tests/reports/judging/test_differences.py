@@ -88,7 +88,7 @@ def test_cells_of_one_seed_that_did_not_start_alike_are_not_paired(name: str) ->
     cells = two_arms(5.0)
     cells.loc[(cells["loss"] == "mae") & (cells["seed"] == 3), name] = "other"
     verdict = single(one(), cells)
-    assert (verdict.verdict, verdict.n, verdict.per_seed) == ("insufficient data", 0, {})
+    assert (verdict.verdict, verdict.n, verdict.per_seed) == ("insufficient", 0, {})
     assert "the cells of seed 3 cannot be paired: init_hash or order_hash differs" in verdict.sentence
 
 
@@ -101,7 +101,7 @@ def test_hashes_that_were_not_logged_are_told_and_not_held_against_the_cells() -
 def test_a_hash_on_one_side_only_is_a_difference() -> None:
     cells = two_arms(5.0)
     cells.loc[cells["loss"] == "mae", "init_hash"] = math.nan
-    assert single(one(), cells).verdict == "insufficient data"
+    assert single(one(), cells).verdict == "insufficient"
 
 
 def test_failed_missing_and_unmeasured_cells_are_counted_by_condition() -> None:
@@ -174,14 +174,14 @@ def test_a_collapsed_pair_is_shown_told_and_not_counted() -> None:
     verdict = single(TWIN, twins((9.0, 0.01), 0.0))
     assert [leg.counted for leg in verdict.legs] == [True, False]
     assert verdict.verdict == "supported"
-    assert "both arms are collapsed" in verdict.evidence[0]
+    assert "both are collapsed" in verdict.evidence[0]
     assert "bce-mean-b1 − bce-sum-b39.2" in verdict.evidence[0]
 
 
 def test_where_all_pairs_are_collapsed_nothing_is_shown_to_be_equal() -> None:
     verdict = single(TWIN, twins((0.02, 0.01), 0.0))
-    assert verdict.verdict == "insufficient data"
-    assert "every one is collapsed, and so equal whatever the weight" in verdict.sentence
+    assert verdict.verdict == "insufficient"
+    assert "every pair carries nothing, and so is equal whatever the weight" in verdict.sentence
 
 
 def test_a_pair_of_which_one_alone_is_collapsed_counts() -> None:
@@ -193,7 +193,7 @@ def test_a_pair_of_which_one_alone_is_collapsed_counts() -> None:
 def test_a_mean_arm_without_its_twin_is_said_to_lack_it() -> None:
     cells = twins((9.0, 5.0), 0.0)
     verdict = single(TWIN, cells[cells["beta"] != 39.2])
-    assert verdict.verdict == "insufficient data"
+    assert verdict.verdict == "insufficient"
     assert "no ‘sum’ arm with the beta_eff of bce-mean-b1" in verdict.sentence
 
 
@@ -237,7 +237,7 @@ def test_planned_arms_that_never_came_keep_twins_and_trends_from_passing_unseen(
     lost = {"loss": "mae", "reduction": "mean", "beta": 1.0, "beta_eff": 3.2, "arm": "mae-mean-b1"}
     twin = {"loss": "mae", "reduction": "sum", "beta": 3.2, "beta_eff": 3.2, "arm": "mae-sum-b3.2"}
     without = single(TWIN, pair, planned=plan_of(pair, lost, twin))
-    assert without.verdict == "insufficient data"
+    assert without.verdict == "insufficient"
     assert "mae-mean-b1: 0 cells done, 8 missing." in without.evidence
     cells = ladder("mse")
     gone = {"loss": "mse", "reduction": "sum", "beta": 8.0, "beta_eff": 8.0, "arm": "mse-sum-b8"}
@@ -291,7 +291,7 @@ def test_rates_outside_the_common_support_are_left_out_and_named() -> None:
 def test_without_common_rates_there_is_no_verdict() -> None:
     cells = frame(ladder("mae"), ladder("mse"))
     verdict = single(EQUAL_RATE, cells[cells["beta"] > 1])
-    assert verdict.verdict == "insufficient data"
+    assert verdict.verdict == "insufficient"
     assert "mae-sum and mse-sum share none of the rates 10, 15, 20, 25 and 30 nats" in verdict.sentence
 
 
@@ -429,7 +429,7 @@ def test_an_arm_that_two_selectors_name_in_this_study_is_not_compared_with_itsel
         against("model.latents", 20, 20).replace(', "model.latents" = 20 }', " }", 1),
         with_values("model.latents", {2: 1.0, 20: 0.0}),
     )
-    assert verdict.verdict == "insufficient data"
+    assert verdict.verdict == "insufficient"
     assert "a and b are one arm in this study, bce-sum-b1" in verdict.sentence
 
 

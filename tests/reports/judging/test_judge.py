@@ -21,7 +21,7 @@ from reports.judging.differences import MEASURES
 from reports.judging.judge import headlines, judge
 from reports.judging.statistics import holm, p_values, seeds_to_settle
 from reports.judging.verdict import SCHEMA, SCHEMA_VERSION, WORDS, Verdict, document
-from tests.claim_samples import arm, around, claims, frame, one, two_arms
+from tests.claim_samples import arm, around, claims, frame, one, resolved, two_arms
 from tests.report_samples import metrics_of
 from vae.arms import Arm
 from vae.errors import UserError
@@ -73,7 +73,7 @@ def test_a_positive_effect_below_the_margin_is_refuted_as_not_mattering() -> Non
     assert verdict.verdict == "refuted"
     assert verdict.effect is not None
     assert verdict.effect > 0
-    assert "not more than the 0.5 that would matter" in verdict.sentence
+    assert "less than the 0.5 that would matter, either way" in verdict.sentence
 
 
 def test_a_difference_that_is_not_significant_is_not_called_equal() -> None:
@@ -108,7 +108,7 @@ def test_pairing_by_seed_and_not_by_row() -> None:
 @pytest.mark.parametrize("seeds", [1, 2, 4])
 def test_too_few_seeds_decide_nothing_and_still_show_the_effect(seeds: int) -> None:
     verdict = single(one(), two_arms(5.0, sd=0.01, seeds=seeds))
-    assert verdict.verdict == "insufficient data"
+    assert verdict.verdict == "insufficient"
     assert "5 are the fewest that can decide at 0.05" in verdict.reason
     assert verdict.effect == pytest.approx(5.0, abs=0.1)
     assert "So far:" in verdict.sentence
@@ -130,7 +130,7 @@ def test_the_exact_test_overrules_t_and_says_so() -> None:
     cells = frame(arm("mae-sum-1", {"ssim": values}), arm("mse-sum-1", {"ssim": [0.0] * 6}))
     text = one(margin=0.4)
     t_alone = float(p_values(values, Region.above(0.4))[0])
-    exact = float(p_values(values, Region.above(0.4), exact=True)[0])
+    exact = float(p_values(values, Region.above(0.4), test="signs")[0])
     assert t_alone < 0.05 / 2
     assert exact == pytest.approx(0.03125)
     for alpha, word in ((0.05, "supported"), (0.03, "inconclusive")):
@@ -161,7 +161,7 @@ def test_seeds_to_settle_are_given_for_what_is_open_only() -> None:
     assert open_one.sd is not None
     expected = seeds_to_settle(open_one.effect, open_one.sd, Region.above(0.2), alpha=0.05)
     assert open_one.seeds_to_settle == expected
-    assert f"about {expected} seeds would settle it" in open_one.sentence
+    assert f"about {expected} seeds would be needed to decide" in open_one.sentence
     assert single(one(), two_arms(1.0)).seeds_to_settle is None
 
 
@@ -190,7 +190,7 @@ def test_what_cannot_be_tested_is_not_in_the_family() -> None:
     fact = '[[claim]]\nid = "f"\nquote = "f"\nkind = "fact"\ncheck = "sigmoid-range"\n'
     first, second, third = judge(claims(one() + unknown + fact), two_arms(1.0))
     assert first.p_in_adj == alone.p_in_adj
-    assert (second.verdict, second.reason) == ("insufficient data", "the study did not measure legibility")
+    assert (second.verdict, second.reason) == ("insufficient", "the study did not measure legibility")
     assert (third.verdict, third.place) == ("refuted", "computed")
 
 
@@ -263,7 +263,7 @@ def test_the_others_see_the_worst_leg_of_a_conjunction() -> None:
 def test_a_conjunction_that_lacks_a_leg_stands_in_the_family_as_unsupported() -> None:
     text = legs(("mae", "mse"), ("mae", "bce")) + one(name="third", margin=0.3)
     both, third = judge(claims(text), two_arms(0.7))
-    assert both.verdict == "insufficient data"
+    assert both.verdict == "insufficient"
     assert both.legs[0].p_in is not None
     assert third.p_in is not None
     assert both.legs[0].p_in < third.p_in
@@ -271,7 +271,7 @@ def test_a_conjunction_that_lacks_a_leg_stands_in_the_family_as_unsupported() ->
 
 
 def test_a_leg_that_lacks_data_keeps_a_conjunction_from_support_but_not_from_refutation() -> None:
-    for mae, word in ((1.0, "insufficient data"), (-1.0, "refuted")):
+    for mae, word in ((1.0, "insufficient"), (-1.0, "refuted")):
         verdict = single(legs(("mae", "mse"), ("mae", "gone")).replace("gone", "bce"), two_arms(mae))
         assert verdict.verdict == word
     assert "the study has no arm bce-sum-b1" in verdict.legs[1].sentence
@@ -333,7 +333,7 @@ def test_sensitivity_repeats_the_rule_under_other_settings() -> None:
 def test_a_strong_effect_is_stable_though_five_seeds_cannot_do_without_one() -> None:
     sensitivity = single(one(), two_arms(3.0, seeds=5)).sensitivity
     assert sensitivity is not None
-    assert set(sensitivity.leave_one_out.values()) == {"insufficient data"}
+    assert set(sensitivity.leave_one_out.values()) == {"insufficient"}
     assert sensitivity.stable
 
 
@@ -375,7 +375,7 @@ def everything(seeds: int = 8) -> pd.DataFrame:
 @cache
 def judged_notes() -> tuple[Verdict, ...]:
     """The notes' claims, judged on all that they pull."""
-    return tuple(judge(load_claims("notes"), everything()))
+    return tuple(judge(resolved("notes"), everything()))
 
 
 def test_the_notes_are_judged_whole() -> None:
@@ -383,15 +383,15 @@ def test_the_notes_are_judged_whole() -> None:
     assert len(everything()) == 472
     assert [v.claim.id for v in headlines(verdicts)] == [claim.id for claim in notes]
     words = {v.claim.id: v.verdict for v in headlines(verdicts)}
-    for claim in ("mae-acutance", "mse-blurs", "beta-is-the-weight", "mean-is-a-reweighting", "sum-is-the-paper"):
+    for claim in ("mae-acutance", "mse-blurs", "beta-is-the-weight", "mean-is-a-reweighting"):
         assert words[claim] == "supported", claim
     assert (words["sigmoid-range"], words["code-as-printed"]) == ("refuted", "refuted")
 
 
 def test_a_study_without_cells_still_has_a_verdict_for_each_claim() -> None:
-    verdicts = judge(load_claims("notes"), everything(1).head(0))
+    verdicts = judge(resolved("notes"), everything(1).head(0))
     words = {v.verdict for v in verdicts if v.place != "computed"}
-    assert words == {"insufficient data"}
+    assert words == {"insufficient"}
 
 
 def test_the_record_is_json_with_exactly_the_documented_keys() -> None:
@@ -410,17 +410,30 @@ def test_the_record_is_json_with_exactly_the_documented_keys() -> None:
 def test_the_document_holds_the_verdicts_and_the_level_they_were_judged_at() -> None:
     verdicts = judge(claims(one()), two_arms(1.0), alpha=0.01)
     content = document(verdicts, study="s", dataset="d", claims_hash="0", notes=("n",), alpha=0.01)
-    assert list(content) == ["schema", "alpha", "study", "dataset", "claims_hash", "notes", "verdicts"]
+    assert list(content) == [
+        "schema",
+        "alpha",
+        "study",
+        "dataset",
+        "claims_hash",
+        "registered",
+        "normality",
+        "notes",
+        "verdicts",
+    ]
     assert (content["schema"], content["alpha"], content["notes"]) == (SCHEMA_VERSION, 0.01, ["n"])
     assert content["verdicts"] == [verdict.to_dict() for verdict in verdicts]
 
 
 def test_a_claim_of_two_places_is_answered_for_both_together_first() -> None:
     verdicts = [v for v in judged_notes() if v.claim.id == "better-than-bce"]
-    assert [v.place for v in verdicts] == ["overall", "nominal", "matched-rate"]
-    overall, *places = verdicts
-    assert overall.verdict == conjunction(v.verdict for v in places)
-    assert [leg.place for leg in overall.legs] == ["nominal", "matched-rate"]
+    assert [v.reading for v in verdicts] == ["", *["reconstructions"] * 3, *["samples"] * 3]
+    assert [v.place for v in verdicts] == ["overall", *["overall", "nominal", "matched-rate"] * 2]
+    whole, reconstructions, *places = verdicts[:4]
+    assert reconstructions.verdict == conjunction(v.verdict for v in places)
+    assert [leg.place for leg in reconstructions.legs] == ["nominal", "matched-rate"]
+    assert [leg.reading for leg in whole.legs] == ["reconstructions", "samples"]
+    assert (reconstructions.verdict, verdicts[4].verdict, whole.verdict) == ("refuted", "insufficient", "insufficient")
 
 
 def test_frames_that_cannot_be_judged_are_refused_by_name() -> None:

@@ -13,6 +13,7 @@ from scipy import stats
 
 from reports.claims.regions import Region
 from reports.judging.statistics import (
+    Test,
     estimate,
     holm,
     least_seeds,
@@ -41,7 +42,7 @@ def test_interval_half_width_in_sd_is_the_published_one(n: int, half_width: floa
 
 @pytest.mark.parametrize(("n", "least"), [(5, 0.0625), (8, 0.0078), (10, 0.0020)])
 def test_least_exact_two_sided_p_is_the_published_one(n: int, least: float) -> None:
-    p_in, _ = p_values(np.linspace(1, 2, n), Region.above(0.0), exact=True)
+    p_in, _ = p_values(np.linspace(1, 2, n), Region.above(0.0), test="signs")
     assert 2 * float(p_in) == pytest.approx(least, abs=5e-5)
 
 
@@ -73,16 +74,16 @@ def test_exact_p_counts_the_sign_patterns(margin: float) -> None:
     shifted = DIFFERENCES - margin
     flips = [np.dot(signs, shifted) for signs in itertools.product([1, -1], repeat=shifted.size)]
     by_hand = np.mean(np.array(flips) >= shifted.sum() - 1e-12)
-    p_in, _ = p_values(DIFFERENCES, Region.above(margin), exact=True)
+    p_in, _ = p_values(DIFFERENCES, Region.above(margin), test="signs")
     assert float(p_in) == pytest.approx(by_hand, rel=1e-12)
 
 
 @given(d=several, region=regions)
 def test_a_claim_of_less_is_the_claim_of_greater_mirrored(d: list[float], region: Region) -> None:
     mirrored = Region(-region.high, -region.low)
-    for exact in (False, True):
-        there = p_values(d, region, exact=exact)
-        back = p_values([-x for x in d], mirrored, exact=exact)
+    for test in ("t", "signs", "ranks"):
+        there = p_values(d, region, test=test)
+        back = p_values([-x for x in d], mirrored, test=test)
         assert np.allclose(there, back, atol=1e-12)
 
 
@@ -108,18 +109,18 @@ def test_a_wider_margin_makes_equality_easier_and_an_excess_harder(d: list[float
     assert p_values(d, further)[0] >= p_values(d, excess)[0] - 1e-12
 
 
-@pytest.mark.parametrize("exact", [False, True])
-def test_rows_are_tested_one_by_one(exact: bool) -> None:
+@pytest.mark.parametrize("test", ["t", "signs", "ranks"])
+def test_rows_are_tested_one_by_one(test: Test) -> None:
     rows = np.random.default_rng(1).normal(0.2, 1, size=(3, 2, 6))
     region = Region.within(0.7)
-    together = p_values(rows, region, exact=exact)
+    together = p_values(rows, region, test=test)
     assert together[0].shape == (3, 2)
     for i, j in np.ndindex(3, 2):
-        alone = p_values(rows[i, j], region, exact=exact)
+        alone = p_values(rows[i, j], region, test=test)
         assert alone == pytest.approx((together[0][i, j], together[1][i, j]), rel=1e-12)
 
 
-@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("test", ["t", "signs", "ranks"])
 @pytest.mark.parametrize(
     ("value", "region", "expected"),
     [
@@ -132,8 +133,8 @@ def test_rows_are_tested_one_by_one(exact: bool) -> None:
         (0.0, Region.below(0.0), (1, 0)),
     ],
 )
-def test_without_spread_the_value_decides(value: float, region: Region, expected: tuple[int, int], exact: bool) -> None:
-    assert p_values(np.full(6, value), region, exact=exact) == expected
+def test_without_spread_the_value_decides(value: float, region: Region, expected: tuple[int, int], test: Test) -> None:
+    assert p_values(np.full(6, value), region, test=test) == expected
 
 
 def test_rounding_beside_the_margin_is_no_spread() -> None:
@@ -145,7 +146,7 @@ def test_rounding_beside_the_margin_is_no_spread() -> None:
 def test_many_seeds_are_tested_by_random_patterns_the_same_every_time() -> None:
     d = np.random.default_rng(4).normal(0.4, 1, size=20)
     region = Region.above(0.0)
-    first, second = (float(p_values(d, region, exact=True)[0]) for _ in range(2))
+    first, second = (float(p_values(d, region, test="signs")[0]) for _ in range(2))
     assert first == second
     assert first == pytest.approx(float(p_values(d, region)[0]), abs=0.02)
 
@@ -198,7 +199,7 @@ NULLS = [(Region.above(0.5), 0.5), (Region.below(0.5), -0.5), (Region.within(1.1
 def test_false_support_and_false_refutation_stay_at_alpha(region: Region, at_margin: float) -> None:
     d = np.random.default_rng(11).normal(at_margin, 1.0, size=(8_000, 8))
     p_in, p_out = p_values(d, region)
-    exact_in, exact_out = p_values(d, region, exact=True)
+    exact_in, exact_out = p_values(d, region, test="signs")
     assert np.mean((p_in < 0.05) & (exact_in < 0.05)) <= 0.06
     assert np.mean((p_out < 0.05) & (exact_out < 0.05)) <= 0.06
     assert np.mean(p_in < 0.05) == pytest.approx(0.05, abs=0.008)
@@ -217,7 +218,7 @@ def test_power_is_as_the_noncentral_t_predicts(region: Region, truth: float, sid
     d = np.random.default_rng(12).normal(truth, 1.0, size=(8_000, 8))
     predicted = float(power(truth, 1.0, 8, region, alpha=0.05)[side])
     decided = float(np.mean(p_values(d, region)[side] < 0.05))
-    agreed = float(np.mean((p_values(d, region)[side] < 0.05) & (p_values(d, region, exact=True)[side] < 0.05)))
+    agreed = float(np.mean((p_values(d, region)[side] < 0.05) & (p_values(d, region, test="signs")[side] < 0.05)))
     assert 0.5 < predicted < 0.98
     assert decided == pytest.approx(predicted, abs=0.015)
     assert predicted - 0.06 < agreed <= decided  # the sign flips cost a little power, never add any
