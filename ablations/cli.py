@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,7 +95,7 @@ class StudyOptions:
         from ablations import study as studies
 
         narrowed = options.narrow(studies.load(self.study, chosen), self.only or ())
-        return plan.prepare(narrowed, data_dir=self.data_dir)
+        return plan.prepare(narrowed, data_dir=self.data_dir, cache=_cache())
 
     def setup(self, plan: Plan) -> Setup:
         from ablations.setup import Setup, device_named
@@ -131,6 +131,8 @@ def plan_command(
         plan = driver.with_stored(plan, store)
     out.print(views.plan_summary(plan))
     out.print(views.arm_table(plan))
+    if (margins := views.margin_table(plan)) is not None:
+        out.print(margins)
     if probe and plan.pending:
         out.print(views.estimate_line(estimate.seconds_left(plan, options.setup(plan)), plan))
     study = options.study
@@ -154,9 +156,12 @@ def measure(options: StudyOptions, out_dir: Out = None, report: Report = True) -
 
 def _execute(options: StudyOptions, out_dir: Path | None, report: bool, *, train: bool) -> None:
     plan = options.plan()
+    import torch
+
     from ablations import driver, reporting, views
     from ablations.executors.local import Local
     from ablations.progress import Display
+    from ablations.references import references_of
     from tracking.opening import open_store
     from vae.errors import UserError
 
@@ -169,8 +174,12 @@ def _execute(options: StudyOptions, out_dir: Path | None, report: bool, *, train
     out.print(views.plan_summary(plan))
     if not train and plan.pending and not plan.to_measure:
         raise UserError(views.nothing_to_measure(plan, options.study))
+    # On the CPU: the same numbers as when the plan was made, whatever the device of the run.
+    references = partial(references_of, plan.images, plan.study.evaluation, cache=_cache(), device=torch.device("cpu"))
     with Display(out, len(plan.pending if train else plan.to_measure)) as display:
-        outcome = driver.execute(plan, Local(setup), store, display, device=setup.device, train=train)
+        outcome = driver.execute(
+            plan, Local(setup), store, display, device=setup.device, train=train, references=references
+        )
     for line in views.outcome_lines(outcome, plan, options.study, train=train):
         out.print(line)
     if outcome.interrupted:

@@ -18,6 +18,7 @@ from ablations.plan import Plan
 from ablations.records import (
     cell_fields,
     cell_record,
+    floor_tags,
     git_commit,
     planned,
     read_results,
@@ -28,6 +29,8 @@ from ablations.records import (
     study_tags,
     trained_of,
 )
+from reports.claims.references import References
+from reports.judging.floors import Floors
 from reports.page.tables import arm_means
 from tracking.errors import TrackingError
 from tracking.models import log_torch_model
@@ -88,11 +91,13 @@ def execute(
     *,
     device: torch.device,
     train: bool = True,
+    references: Callable[[], References] | None = None,
 ) -> Outcome:
     """Measure kept weights, train and measure what is pending, and write every cell as soon as it is finished.
 
     Stopping it, even by killing the process, loses the stack in hand and nothing else. train: False only measures.
-    device: what the executor trains on, for the record.
+    device: what the executor trains on, for the record. references: gives the floors and ceilings of these images,
+    which are kept with the study; None leaves them out, and no arm is known to be at the floor.
     """
     outcome, started = Outcome(), perf_counter()
     to_train = plan.to_train if train else ()
@@ -100,9 +105,10 @@ def execute(
         listen(Preparing())
         executor.prepare()
         listen(Preparing(done=True))
+    known = None if references is None else references()
     outcome.seconds["preparing"] = perf_counter() - started
     commit = git_commit()
-    files = study_files(plan, device, commit)
+    files = study_files(plan, device, commit, known)
     with open_study(store, plan.study.name, study_fields(plan), files, study_tags(commit)) as writer:
         only_best = bool(to_train) and plan.study.storage.weights == "best"
         tracker = _Tracker(writer, plan, outcome, BestSeeds(store, plan) if only_best else None)
@@ -116,7 +122,7 @@ def execute(
         else:
             complete = train or not plan.to_train
             if outcome.done and complete:  # else an earlier run has them, or means would be of some seeds only
-                tracker.write_arms(store)
+                tracker.write_arms(store, Floors(known))
             writer.finish("FAILED" if outcome.failed else "FINISHED")
     outcome.total = perf_counter() - started
     return outcome
@@ -180,8 +186,9 @@ class _Tracker:
         if label not in self._best or result.metrics[CRITERION] < self._best[label].metrics[CRITERION]:
             self._best[label] = result
 
-    def write_arms(self, store: Store) -> None:
-        """One run per arm: its mean over seeds with its interval, and the model of the best seed of this run."""
+    def write_arms(self, store: Store, floors: Floors) -> None:
+        """One run per arm: its mean over seeds with its interval, whether it is at the floor, and the model of the best
+        seed of this run."""
         started, plan = perf_counter(), self._plan
         _, frame = read_results(store, pd.DataFrame(planned(plan)), plan.study.name)
         cells = {cell.arm_label: cell for cell in plan.cells}
@@ -195,6 +202,7 @@ class _Tracker:
                 ci_low=values["low"],
                 ci_high=values["high"],
                 n=int(rows["n"].max()),
+                tags=floor_tags(cell.arm, values["mean"], floors),
             )
             if label in self._best:
                 best = self._best[str(label)]

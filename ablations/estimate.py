@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
 
-from ablations.evaluation import epoch_scores
+from ablations.evaluation import Evaluator, epoch_scores
 from ablations.executors.local import Local
 from ablations.grid import Cell
 from ablations.plan import Plan
@@ -20,8 +20,8 @@ SHAPES = 3  # probed of the shapes of a study; the others are taken to be like t
 
 def seconds_left(plan: Plan, setup: Setup) -> float:
     """Seconds that the pending cells will take. Of each shape (the first few of many) are timed: a few batches of a
-    stack, its scores after an epoch, and the measuring of one cell. Tracking is counted as it was measured once, on a
-    local SQLite file; a server takes longer.
+    stack, its scores after an epoch, and the measuring of one cell, at a point of training and at the end. Tracking is
+    counted as it was measured once, on a local SQLite file; a server takes longer.
 
     What all cells share is set up first and not counted: a classifier that is trained here is kept for the run.
     """
@@ -41,7 +41,7 @@ def seconds_left(plan: Plan, setup: Setup) -> float:
 
 
 def _probe(plan: Plan, setup: Setup, cells: tuple[Cell, ...]) -> tuple[float, float]:
-    """(seconds to train a cell, seconds to measure it)."""
+    """(seconds to train a cell, its points included; seconds to measure it)."""
     images, training = plan.images, cells[0].arm.training
     count = min(len(images.train), training.batch_size * BATCHES)
     labels = None if images.train_labels is None else images.train_labels[:count]
@@ -51,9 +51,14 @@ def _probe(plan: Plan, setup: Setup, cells: tuple[Cell, ...]) -> tuple[float, fl
     score = _timed(lambda: epoch_scores(stack, images, plan.study.evaluation.per_epoch_images))
     arm, seed = cells[0].arm, cells[0].seed
     state = {name: value.clone() for name, value in stack.state(0).items()}
-    measure = _timed(lambda: setup.evaluator.measure(setup.loaded(arm, state), arm, seed))
+    points = len(plan.study.evaluation.point_epochs(training.epochs))
+
+    def measured(evaluator: Evaluator) -> float:
+        return _timed(lambda: evaluator.measure(setup.loaded(arm, state), arm, seed))
+
+    at_points = points * measured(setup.evaluator.at_points) if points else 0.0
     epoch = (fastest * len(images.train) / count + score) / len(cells)
-    return epoch * training.epochs, measure
+    return epoch * training.epochs + at_points, measured(setup.evaluator)
 
 
 def _timed(work: Callable[[], object]) -> float:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
 
 from ablations.evaluation import CALIBRATION, LOGISTIC_IMAGES
+from ablations.sections import Evaluation
 from ablations.study import Study
 from vae.arms import Arm
 from vae.losses import source_digest
@@ -74,21 +75,28 @@ def key(cell: Cell, *, dataset: str, data_digest: str) -> str:
     >>> key(one, dataset="d", data_digest="0") == key(other, dataset="d", data_digest="0")
     True
     """
-    return _hashed(identity(cell, dataset=dataset, data_digest=data_digest))
+    return hashed(identity(cell, dataset=dataset, data_digest=data_digest))
 
 
 def measures_key(study: Study, *, data_digest: str = "") -> str:
     """16 hexadecimal digits that name how cells are measured: the evaluation settings, the version of each metric, the
     fixed numbers of the evaluation, and all images (data_digest).
 
-    The number of images scored after each epoch is not among them: it belongs to the record of the training.
+    What is measured in training, after each epoch and at some points, is not among them: it belongs to the record of
+    the training.
     """
-    settings = study.evaluation.model_dump(mode="json", exclude={"per_epoch_images"})
+    return hashed(measures(study.evaluation, data_digest=data_digest))
+
+
+def measures(evaluation: Evaluation, *, data_digest: str) -> dict[str, Any]:
+    """Everything that determines the numbers of a trained cell besides its weights."""
+    settings = evaluation.model_dump(mode="json", exclude={"per_epoch_images", "points", "point_images"})
     fixed = {"calibration": CALIBRATION, "logistic": LOGISTIC_IMAGES, "classifier": asdict(Recipe())}
-    return _hashed({"evaluation": settings, "metrics": versions(), "fixed": fixed, "data_digest": data_digest})
+    return {"evaluation": settings, "metrics": versions(), "fixed": fixed, "data_digest": data_digest}
 
 
-def _hashed(content: dict[str, Any]) -> str:
+def hashed(content: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits of a content of plain values."""
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

@@ -1,7 +1,8 @@
 """The metrics applied to one trained model: plain tensors in, catalogue names and numbers out.
 
 Reconstructions are measured at z = posterior mean, likelihoods at a sampled z, prior samples at the decoder's mean.
-Means are over the images on which a metric exists; where some have none (blank images), their count stands beside.
+Most functions give the values of all images, (images,) for each metric; the metric is their mean (:func:`average`),
+over the images on which it exists: where some have none (blank images), their count stands beside.
 
 What takes memory by the image is done for some images at a time (:func:`parts`), and the values of all images are
 averaged together at the end: the memory is bounded, and no number depends on where the cuts are.
@@ -12,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 
 import torch
@@ -30,7 +31,7 @@ from vae.training.memory import widest_bytes
 from vae.training.threads import give_back_freed_memory
 
 Metrics = dict[str, float]
-Values = dict[str, Tensor]  # name -> one value per image, (N,)
+Values = dict[str, Tensor]  # name -> one value per image, (N,); (K, N) where K classifiers read the images
 CHUNK = 2000  # images that a model sees at once, where memory does not ask for fewer
 AT_ONCE = 64 * 2**20  # bytes of the largest tensor that they make
 EVEN = 64  # fewer images are a multiple of it: products and vector units round the rows of a ragged block differently
@@ -123,51 +124,69 @@ def average(values: Tensor) -> float:
     return float(numbers.double().mean()) if numbers.numel() else math.nan
 
 
+def standard_error(values: Tensor) -> float:
+    """Of the mean over images, (N,); NaN for one image."""
+    return float(values.double().std() / math.sqrt(len(values))) if len(values) > 1 else math.nan
+
+
 def by_image(metric: Callable[..., Tensor], *images: Tensor) -> Tensor:
     """A metric's value for each image, the mean of its planes for a colour one: (N,).
 
     >>> by_image(lambda x: x.mean((-2, -1)), torch.ones(4, 3, 5, 6)).shape
     torch.Size([4])
     """
-    values = metric(*images)
+    return _of_planes(metric(*images))
+
+
+def _of_planes(values: Tensor) -> Tensor:
+    """(N,) as it is; (N, planes) -> (N,)."""
     return values if values.ndim < 2 else values.nanmean(-1)
 
 
-def averages(values: Iterable[Values]) -> Metrics:
-    """The average of each name over the images of all parts together."""
+def joined(values: Iterable[Values]) -> Values:
+    """The values of all parts together, in their order."""
     rows: list[Values] = []
     for row in values:
         if rows:
             give_back_freed_memory()  # of the part before
         rows.append(row)
-    return {name: average(torch.cat([row[name] for row in rows])) for name in rows[0]}
+    return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
 
 
 @dataclass(frozen=True)
 class Scales:
-    """One scale per observation model, fitted to the decoder's mean images of the calibration images."""
+    """What observation models are fitted to: the decoder's mean images of the calibration images.
+
+    variance, laplace: one for all pixels. logistic: (1, D). table: (bins, levels). levels: grey levels of the data set.
+    """
 
     variance: Tensor
     laplace: Tensor
     logistic: Tensor
+    table: Tensor
+    levels: int
 
     @classmethod
-    def fit(cls, images: Tensor, x: Tensor) -> Scales:
-        """images, x: (N, D), neither of them scored later."""
+    def fit(cls, logits: Tensor, x: Tensor, levels: int) -> Scales:
+        """logits: of the mean. Both (N, D), none of them scored later."""
+        images = torch.sigmoid(logits)
         return cls(
-            likelihoods.fit_gaussian(images, x), likelihoods.fit_laplace(images, x), likelihoods.fit_logistic(images, x)
+            likelihoods.fit_gaussian(images, x),
+            likelihoods.fit_laplace(images, x),
+            likelihoods.fit_logistic(images, x, levels),
+            likelihoods.fit_table(logits, x, levels),
+            levels,
         )
 
 
-def image_scores(own: Tensor, arm: Arm, x: Tensor, rates: Tensor, scales: Scales, logistic_images: int) -> Values:
+def image_scores(own: Tensor, arm: Arm, x: Tensor, rates: Tensor, scales: Scales, grey_images: int) -> Values:
     """Of each image at a sampled z: the three distortions, −log p(x|z) under each observation model, and bits per dim.
 
-    own: the decoder's output, (n, D). x: (n, D). rates: (n,). logistic_images: only so many images, the first, are
-    scored by the discretised logistic.
+    own: the decoder's output, (n, D). x: (n, D). rates: (n,). grey_images: only so many images, the first, are scored
+    by probabilities of their grey levels.
     """
     logits = mean_logits(own, arm)
-    images, first = torch.sigmoid(logits), slice(max(0, logistic_images))
-    bits = likelihoods.bits_per_dim(_logistic_nll(images[first], x[first], scales) + rates[first], x.shape[-1])
+    images, first, bits = torch.sigmoid(logits), slice(max(0, grey_images)), partial(_bits, rates, x.shape[-1])
     return {
         "bce": likelihoods.bernoulli_nll(logits, x),
         "mse": (images - x).square().sum(-1),
@@ -177,14 +196,20 @@ def image_scores(own: Tensor, arm: Arm, x: Tensor, rates: Tensor, scales: Scales
         "nll_gaussian_calibrated": likelihoods.gaussian_nll(images, x, scales.variance.float()),
         "nll_laplace": likelihoods.laplace_nll(images, x),
         "nll_laplace_calibrated": likelihoods.laplace_nll(images, x, scales.laplace.float()),
-        "bits_per_dim": bits,
+        "bits_per_dim": bits(_logistic_nll(images[first], x[first], scales)),
+        "bits_per_dim_table": bits(likelihoods.table_nll(logits[first], x[first], scales.table)),
     }
+
+
+def _bits(rates: Tensor, pixels: int, nats: Tensor) -> Tensor:
+    """Bits per pixel of the first images, the rate of each included."""
+    return likelihoods.bits_per_dim(nats + rates[: len(nats)], pixels)
 
 
 def _logistic_nll(images: Tensor, x: Tensor, scales: Scales) -> Tensor:
     """−log probability of the stored grey levels under the discretised logistic, (n,) in float64."""
     nats = [
-        likelihoods.logistic_nll(images[part].double(), x[part].double(), scales.logistic)
+        likelihoods.logistic_nll(images[part].double(), x[part].double(), scales.logistic[0], scales.levels)
         for part in parts(len(x), LOGISTIC * 8 * x.shape[-1])
     ]
     return torch.cat([x.new_empty(0, dtype=torch.float64), *nats])
@@ -197,46 +222,50 @@ def importance_bound(
     y: Tensor | None,
     samples: int,
     generator: torch.Generator,
-) -> Metrics:
-    """−IWAE in nats per image on the images given, with its gate (the gain of the last doubling) and ln(ESS/K).
+) -> Values:
+    """−IWAE in nats of each image given, with its gate (the gain of the last doubling) and ln(ESS/K).
 
     moments: posterior mean and log variance of these images, (N, L) each.
     """
     bound = iwae(trained.logits, *moments, x.flatten(1), samples=samples, generator=generator, labels=y)
-    return {
-        "neg_iwae": average(bound.neg_iwae),
-        "iwae_gap": average(bound.gap),
-        "iwae_log_ess": average(bound.log_ess),
-    }
+    return {"neg_iwae": bound.neg_iwae, "iwae_gap": bound.gap, "iwae_log_ess": bound.log_ess}
 
 
 def sharpness_scores(
-    images: Tensor, originals: Tensor, originals_acutance: Tensor, transfer: Transfer, blur_images: int
-) -> Metrics:
-    """Sharpness of reconstructions; ``blur_effect`` on the first ``blur_images`` only."""
-    own = by_image(sharpness.acutance, images)
-    return {
-        "acutance": average(own),
-        "acutance_ratio": average(own / originals_acutance),
-        "sigma_eq": average(sharpness.sigma_eq(own)),
-        "n_blank": float(sharpness.n_blank(own)),
-        "edge_contrast": average(by_image(sharpness.edge_contrast, images, originals)),
-        "ink_ratio": average(by_image(sharpness.ink_ratio, images, originals)),
-        "foreground_recall": average(by_image(sharpness.foreground_recall, images, originals)),
-        "mtf50": transfer.mtf50,
-        "blur_effect_11": average(by_image(blur_effect, images[:blur_images])),
-        "blur_effect_5": average(by_image(lambda x: blur_effect(x, h_size=5), images[:blur_images])),
+    images: Tensor, originals: Tensor, originals_acutance: Tensor, blur_images: int, light_ground: bool
+) -> Values:
+    """Sharpness of reconstructions; ``blur_effect`` on the first ``blur_images`` only.
+
+    light_ground: ink is what is darker than the ground.
+    """
+    own, first = by_image(sharpness.acutance, images), images[:blur_images]
+    values = {
+        "acutance": own,
+        "acutance_ratio": own / originals_acutance,
+        "sigma_eq": sharpness.sigma_eq(own),
+        "edge_contrast": by_image(sharpness.edge_contrast, images, originals),
+        "ink_ratio": by_image(partial(sharpness.ink_ratio, light_ground=light_ground), images, originals),
+        "foreground_recall": by_image(
+            partial(sharpness.foreground_recall, light_ground=light_ground), images, originals
+        ),
     }
+    if len(first):
+        values |= {f"blur_effect_{size}": by_image(partial(blur_effect, h_size=size), first) for size in (11, 5)}
+    return values
 
 
-def similarity_scores(images: Tensor, originals: Tensor) -> Metrics:
-    """SSIM of both polarities and both means of PSNR."""
-    upright, inverted = similarity.ssim_both(images, originals)
+def similarity_scores(images: Tensor, originals: Tensor) -> Values:
+    """SSIM of both polarities, and PSNR."""
+    upright, inverted = map(_of_planes, similarity.ssim_both(images, originals))
+    return {"ssim": upright, "ssim_inverted": inverted, "psnr": by_image(similarity.psnr, images, originals)}
+
+
+def pooled_scores(images: Tensor, originals: Tensor, acutance: Tensor, moved: Transfer) -> Metrics:
+    """What is no mean over images. acutance: of each image. moved: the transfer function against the originals."""
     return {
-        "ssim": float(upright.mean()),
-        "ssim_inverted": float(inverted.mean()),
-        "psnr": average(by_image(similarity.psnr, images, originals)),
         "psnr_of_mean": float(similarity.psnr_of_mean(images, originals)),
+        "n_blank": float(sharpness.n_blank(acutance)),
+        "mtf50": moved.mtf50,
     }
 
 

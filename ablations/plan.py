@@ -14,10 +14,11 @@ import torch
 from ablations import grid
 from ablations.grid import Cell
 from ablations.study import Study
-from reports.claims.load import load_claims
+from reports.claims.load import load_claims, load_registration
 from reports.claims.model import Claim
 from reports.claims.needs import needed_arms
 from reports.claims.references import References
+from reports.claims.registration import Registration
 from reports.claims.resolve import needs_references, resolve
 from tracking.weights import KeptCell
 from vae.arms import Arm, same_objective, varied
@@ -37,14 +38,16 @@ IMAGES = ("train=", "test=", "held_out=", "size=")  # how a mistake of the secti
 class Plan:
     """A study with its data and its claims.
 
-    cells: all that the study and its claims ask for. done: those with results already. kept: of cells that are not
-    done but trained, where their weights are kept.
+    cells: all that the study and its claims ask for. registrations: where the claims' files say that they are
+    registered. done: those with results already. kept: of cells that are not done but trained, where their weights are
+    kept.
     """
 
     study: Study
     images: ImageData
     claims: tuple[Claim, ...]
     cells: tuple[Cell, ...]
+    registrations: tuple[Registration, ...] = ()
     done: frozenset[Cell] = frozenset()
     kept: Mapping[Cell, KeptCell] = field(default_factory=dict)
 
@@ -128,9 +131,10 @@ def prepare(
     Raises UserError for anything that would stop a run later: images, labels, batch size, claims.
     """
     claims = load_claims(*study.claims, metrics=CATALOGUE)
+    registrations = tuple(filter(None, map(load_registration, study.claims)))
     with _naming(study):
         images = load(study.dataset, data_dir, **study.images.model_dump())
-    plan = Plan(study, images, claims, grid.expand(study))
+    plan = Plan(study, images, claims, grid.expand(study), registrations)
     shapes = _one_of_each_shape(plan.arms)
     with _naming(study):  # before anything is computed of the images, which may take minutes
         for arm in shapes.values():

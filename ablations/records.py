@@ -20,6 +20,8 @@ from ablations.pictures import png_files
 from ablations.plan import Plan
 from ablations.study import to_toml
 from reports.claims.load import claims_hash
+from reports.claims.references import References
+from reports.judging.floors import FIDELITY, LEAST_SHARE, Floors, carries_nothing, share
 from reports.page.base import ALWAYS_THERE
 from tracking import schema
 from tracking.reader import read_cells
@@ -34,6 +36,10 @@ from vae.metrics.similarity import ssim_window
 PLAN_FILE = "plan.json"  # every cell asked for: what a report holds the results against
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-image", "scikit-learn", "scipy", "mlflow")
 HASHES = ("init_hash", "order_hash", "noise_hash")
+AT_FLOOR = (
+    f"At the floor: by every metric of fidelity ({', '.join(FIDELITY)}) this arm is less than {LEAST_SHARE:.0%} of the "
+    "way from a model without latents to the original images. Its pictures show nothing of their originals."
+)
 
 
 def cell_record(plan: Plan, result: CellResult, *, with_weights: bool, tags: Mapping[str, str]) -> CellRecord:
@@ -55,6 +61,7 @@ def cell_record(plan: Plan, result: CellResult, *, with_weights: bool, tags: Map
         reason=result.failure,
         seconds=result.trained.seconds + result.seconds,
         pictures=result.pictures,
+        per_image=result.per_image,
         files=png_files(result.pictures),
         measures="" if failed else plan.measures,
         tags=tags,
@@ -123,15 +130,34 @@ def study_fields(plan: Plan) -> dict[str, object]:
     }
 
 
-def study_files(plan: Plan, device: torch.device, commit: str) -> Mapping[str, str]:
-    """The study, its claims, its plan and its environment: a report needs nothing else but the cells."""
-    claims = {"hash": claims_hash(plan.claims), "claims": [claim.model_dump(mode="json") for claim in plan.claims]}
+def study_files(
+    plan: Plan, device: torch.device, commit: str, references: References | None = None
+) -> Mapping[str, str]:
+    """The study, its claims, its plan, its environment and what its images give: a report needs nothing else but the
+    cells."""
+    claims = {
+        "hash": claims_hash(plan.claims),
+        "registrations": [registration.model_dump(mode="json") for registration in plan.registrations],
+        "claims": [claim.model_dump(mode="json") for claim in plan.claims],
+    }
     return {
         schema.STUDY_FILE: to_toml(plan.study),
         schema.CLAIMS_FILE: json.dumps(claims, indent=1, ensure_ascii=False),
         schema.ENVIRONMENT: json.dumps(environment(device, commit), indent=1),
         PLAN_FILE: json.dumps(planned(plan), indent=0),
+    } | ({} if references is None else {schema.REFERENCES: references.to_json()})
+
+
+def floor_tags(arm: Arm, means: Mapping[str, float], floors: Floors) -> dict[str, str]:
+    """Tags of an arm that carries nothing; none of any other. means: by metric, over its seeds."""
+    shares = {
+        metric: share(means[metric], floors.floor(arm, metric), floors.ceiling(metric))
+        for metric in FIDELITY
+        if metric in means
     }
+    if not carries_nothing(shares, conditional=bool(arm["model.conditional"])):
+        return {}
+    return {schema.TAG_AT_FLOOR: "yes", schema.TAG_NOTE: AT_FLOOR}
 
 
 def planned(plan: Plan) -> list[dict[str, Any]]:

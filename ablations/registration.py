@@ -11,10 +11,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from reports.numbers import counted, sentence_case, which_seeds
+from reports.claims.registration import Registration
+from reports.judging.statistics import least_seeds
+from reports.numbers import counted, listed, sentence_case, which_seeds
 from tracking.reader import StudyInfo
 from tracking.store import Store
 
+ALPHA = 0.05  # level of the tests at a first look
 TAG_REPORT = "ablate.report"  # JSON: the looks that were taken at this run
 
 
@@ -45,6 +48,39 @@ def remember(store: Store, run: StudyInfo, seeds: Iterable[int], claims_hash: st
 def fixed_at(runs: Iterable[StudyInfo], claims_hash: str) -> datetime | None:
     """When a run was first opened with these claims, of whatever study; None if never."""
     return min((run.started for run in runs if run.params.get("claims_hash") == claims_hash), default=None)
+
+
+def count_looks(looks: Collection[Look], seeds: Collection[int]) -> int:
+    """At which look of its study a report stands: how many other sets of seeds were reported before its own was first.
+
+    looks: the reports made of the study before. seeds: of this one. Sets too small to decide anything do not count.
+
+    >>> small, first = Look("2026-01-01", (0,), "a"), Look("2026-01-02", (0, 1, 2, 3, 4), "a")
+    >>> count_looks([], range(8)), count_looks([small], range(8)), count_looks([small, first], range(8))
+    (1, 1, 2)
+    >>> count_looks([small, first], range(5))
+    1
+    """
+    own = tuple(sorted(set(seeds)))
+    before: set[tuple[int, ...]] = set()
+    for look in sorted(looks, key=lambda look: look.at):
+        if look.seeds == own:
+            break
+        if len(look.seeds) >= least_seeds(ALPHA):
+            before.add(look.seeds)
+    return 1 + len(before)
+
+
+def sentence(registrations: Collection[Registration], claims_hash: str, fixed: datetime | None) -> str:
+    """Where the claims' hash was registered before the run, or that nobody but the suite has.
+
+    fixed: when the claims were first logged.
+    """
+    if registrations:
+        places = listed(f"{one.where}, on {one.when.isoformat()}" for one in registrations)
+        return f"By their file, the claims were registered at {places}. Compare the hash there with {claims_hash}."
+    when = f": logged with the study on {fixed:%Y-%m-%d %H:%M} UTC" if fixed is not None else ""
+    return f"The claims are registered by this suite alone{when}. Nobody else can vouch for the date."
 
 
 def notes(

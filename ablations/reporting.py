@@ -20,8 +20,11 @@ from ablations import registration
 from ablations.evaluation import LOGISTIC_IMAGES
 from ablations.records import PLAN_FILE, read_results
 from ablations.study import Study, checked
-from reports.claims.load import claims_from_json, claims_hash, load_claims
+from reports.claims.load import claims_from_json, claims_hash, load_claims, load_registration
 from reports.claims.model import Claim
+from reports.claims.references import References
+from reports.claims.registration import Registration
+from reports.claims.resolve import needs_references, resolve
 from reports.judging.judge import headlines, judge
 from reports.judging.verdict import Verdict
 from reports.page import files
@@ -37,7 +40,7 @@ from vae.errors import UserError
 from vae.factors import factors
 from vae.metrics.catalogue import CATALOGUE
 
-FILES = (schema.STUDY_FILE, schema.CLAIMS_FILE, schema.ENVIRONMENT, PLAN_FILE)
+FILES = (schema.STUDY_FILE, schema.CLAIMS_FILE, schema.ENVIRONMENT, schema.REFERENCES, PLAN_FILE)
 
 
 @dataclass(frozen=True)
@@ -86,27 +89,66 @@ def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = 
             f"study={info.study!r}: none of the {len(planned)} cells of its latest run has a result yet; "
             f"ablate run {info.study} goes on with them"
         )
-    if claim_files:
-        claims = load_claims(*claim_files, metrics=CATALOGUE)
-    else:
-        claims = claims_from_json(json.loads(_artifact(info, schema.CLAIMS_FILE))["claims"])
-    verdicts = judge(claims, frame, base=study.base, planned=planned, catalogue=CATALOGUE)
+    references = _references(info)
+    claims, registrations = _claims(info, claim_files, references, study)
+    history = reader.read_history(store, cells)
+    judged = {leg.metric for claim in claims for leg in claim.legs if leg.metric}
+    order = _Order.of(store, info, claims, planned, cells)
+    verdicts = judge(
+        claims,
+        frame,
+        base=study.base,
+        planned=planned,
+        references=references,
+        per_image=reader.read_per_image(store, cells, judged),
+        history=history,
+        looks=order.looks,
+        alpha=registration.ALPHA,
+    )
     return Evidence(
         study=info.study,
         title=study.title,
         description=study.description,
         frame=frame,
         base=study.base,
-        history=reader.read_history(store, cells),
+        history=history,
         pictures=reader.read_pictures(store, cells),
         verdicts=tuple(verdicts),
         environment=_environment(info, study),
         planned=planned,
-        notes=(*_registration_notes(store, info, claims, planned, cells), *frame.attrs.get("notes", ())),
+        notes=(*order.notes, *frame.attrs.get("notes", ())),
+        references=references,
+        registered=registration.sentence(registrations, claims_hash(claims), order.fixed) if claims else "",
+        looks=order.looks,
         study_file=_artifact(info, schema.STUDY_FILE),
         claims_hash=claims_hash(claims),
         classes=int(info.params.get("classes", 0)),
     )
+
+
+def _references(info: StudyInfo) -> References | None:
+    """Floors and ceilings, as they were logged; None for a study that was run before there were any."""
+    text = info.artifacts.get(schema.REFERENCES)
+    return None if text is None else References.from_json(text)
+
+
+def _claims(
+    info: StudyInfo, claim_files: Sequence[str], references: References | None, study: Study
+) -> tuple[tuple[Claim, ...], tuple[Registration, ...]]:
+    """The claims to judge, in units, and where they were registered: those of the run, or of other files."""
+    if not claim_files:
+        logged = json.loads(_artifact(info, schema.CLAIMS_FILE))
+        registrations = map(Registration.model_validate, logged.get("registrations", ()))
+        return claims_from_json(logged["claims"]), tuple(registrations)
+    claims = load_claims(*claim_files, metrics=CATALOGUE)
+    if needs_references(claims):
+        if references is None:
+            raise UserError(
+                f"--claims: margins that are shares need {schema.REFERENCES}, which the latest run of {info.study!r} "
+                f"lacks; ablate run {info.study} writes it and trains nothing that is done"
+            )
+        claims = resolve(claims, references, base=study.base)
+    return claims, tuple(filter(None, map(load_registration, claim_files)))
 
 
 def _artifact(info: StudyInfo, name: str) -> str:
@@ -151,24 +193,32 @@ def _subsets(study: Study) -> str:
     """How much each expensive metric saw; everything else sees the whole test set."""
     seen = study.evaluation
     return (
-        f"the whole test set, but bits per dim on its first {LOGISTIC_IMAGES:,} images, blur effect on its first "
-        f"{seen.blur_images:,}, IWAE on its first {seen.iwae_images:,} with {seen.iwae_samples:,} draws each, and "
-        f"samples on {seen.generated:,} draws from the prior, against as many test images drawn once at random"
+        f"the whole test set, but bits per dim on {LOGISTIC_IMAGES:,} of its images, blur effect on "
+        f"{seen.blur_images:,}, IWAE on {seen.iwae_images:,} with {seen.iwae_samples:,} draws each, and samples on "
+        f"{seen.generated:,} draws from the prior, against as many test images; each of these sets drawn once at random"
     )
 
 
-def _registration_notes(
-    store: Store, info: StudyInfo, claims: Sequence[Claim], planned: pd.DataFrame, cells: Gathered
-) -> list[str]:
-    """What a reader must know of the order in which claims, cells and reports came about."""
-    runs = reader.studies(store)
-    trained = [datetime.fromtimestamp(run.info.start_time / 1000, UTC) for run in cells.runs.values()]
-    return registration.notes(
-        fixed=registration.fixed_at(runs, claims_hash(claims)),
-        trained=trained if claims else [],
-        looks=[look for run in runs if run.study == info.study for look in registration.looks_of(run)],
-        seeds=_seeds(planned),
-    )
+@dataclass(frozen=True)
+class _Order:
+    """In which order claims, cells and reports came about. fixed: when the claims were first logged. looks: reports of
+    the study with other seeds, this one included. notes: what a reader must know of it."""
+
+    fixed: datetime | None
+    looks: int
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls, store: Store, info: StudyInfo, claims: Sequence[Claim], planned: pd.DataFrame, cells: Gathered
+    ) -> _Order:
+        runs = reader.studies(store)
+        trained = [datetime.fromtimestamp(run.info.start_time / 1000, UTC) for run in cells.runs.values()]
+        fixed = registration.fixed_at(runs, claims_hash(claims))
+        looks = [look for run in runs if run.study == info.study for look in registration.looks_of(run)]
+        seeds = _seeds(planned)
+        notes = registration.notes(fixed=fixed, trained=trained if claims else [], looks=looks, seeds=seeds)
+        return cls(fixed, registration.count_looks(looks, seeds), tuple(notes))
 
 
 def compare(store: Store, first: str, second: str, folder: Path) -> Written:

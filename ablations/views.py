@@ -10,7 +10,8 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from reports.numbers import counted, duration
+from reports.numbers import counted, duration, setting, with_unit
+from vae.metrics.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
     from ablations.driver import Outcome
@@ -45,11 +46,33 @@ def plan_summary(plan: Plan) -> str:
             "All arms of a seed share the batch order. Arms of one model also share initial weights; arms of different "
             "models cannot, and their comparisons say so."
         )
+    if plan.claims:
+        from reports.claims.load import claims_hash
+
+        lines.append(
+            f"{counted(len(plan.claims), 'claim')} with hash {claims_hash(plan.claims)}. Publish it before the run and "
+            "say where in the claims file (\\[registration] where, when): the report prints both."
+        )
     if size := plan.weights_bytes():
         kept = {"all": "all weights are kept", "best": "the weights of each arm's best seed are kept"}
         amount = f"{size / 2**20:,.1f} MiB" if size < 2**30 else f"{size / 2**30:,.1f} GiB"
         lines.append(f"On disk, {kept[study.storage.weights]}: about {amount} (\\[storage] weights).")
     return "\n".join(lines)
+
+
+def margin_table(plan: Plan) -> Table | None:
+    """The least differences that matter to the claims, in units of these images, each with its reason; None without."""
+    legs = [leg for claim in plan.claims for leg in claim.legs if leg.margin is not None and leg.metric]
+    if not legs:
+        return None
+    table = _table("metric", "least difference that matters", "reason", right=("least difference that matters",))
+    for metric, margin, unit, share, reason in dict.fromkeys(
+        (leg.metric, leg.margin, leg.kind.unit, f"{leg.share:.1%} of {leg.of}: " if leg.share else "", leg.reason)
+        for leg in legs
+    ):
+        own = CATALOGUE[metric].unit if unit is None else unit
+        table.add_row(*map(escape, (metric, with_unit(setting(margin), own), share + reason)))
+    return table
 
 
 def arm_table(plan: Plan) -> Table:
@@ -137,7 +160,7 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
     """One row per claim: its verdict, its name, and the verdict in plain words."""
     table = _table("verdict", "claim", "in plain words")
     for verdict in verdicts:
-        table.add_row(*map(escape, (verdict.verdict, verdict.claim.id, verdict.sentence)))
+        table.add_row(*map(escape, (verdict.word, verdict.claim.id, verdict.sentence)))
     return table
 
 

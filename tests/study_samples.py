@@ -18,7 +18,16 @@ TABLE: dict[str, Any] = {
     "model": {"hidden": [12], "latents": 3},
     "training": {"epochs": 2, "batch_size": 32},
     "grid": {"loss": ["bce", "mae"]},
-    "evaluation": {"per_epoch_images": 16, "iwae_images": 3, "iwae_samples": 2, "generated": 30, "blur_images": 20},
+    "evaluation": {
+        "per_epoch_images": 16,
+        "point_images": 20,
+        "iwae_images": 3,
+        "iwae_samples": 2,
+        "generated": 30,
+        "blur_images": 20,
+        "classifiers": 2,
+        "kept_images": 40,
+    },
 }
 
 

@@ -89,6 +89,36 @@ a = { loss = "mse", reduction = "sum", beta = 1 }
 b = { loss = "mse", reduction = "sum", beta = 4 }
 
 [[claim]]
+id = "mae-is-better"
+quote = "MAE works better than BCE"
+kind = "greater"
+
+[[claim.leg]]
+reading = "sharpness"
+metric = "acutance_ratio"
+margin = 0.02
+reason = "least difference a reader can see"
+a = { loss = "mae", reduction = "sum", beta = 1 }
+b = { loss = "bce", reduction = "sum", beta = 1 }
+
+[[claim.leg]]
+reading = "legibility"
+metric = "legibility"
+margin = 0.003
+reason = "three digits of a thousand"
+a = { loss = "mae", reduction = "sum", beta = 1 }
+b = { loss = "bce", reduction = "sum", beta = 1 }
+
+[[claim.leg]]
+reading = "legibility"
+label = "at equal weight"
+metric = "legibility"
+margin = 0.003
+reason = "three digits of a thousand"
+a = { loss = "mae", reduction = "sum", beta = 2 }
+b = { loss = "bce", reduction = "sum", beta = 2 }
+
+[[claim]]
 id = "sigmoid-range"
 quote = "back to [0,1) region"
 kind = "fact"
@@ -106,15 +136,24 @@ b = { loss = "bce", reduction = "sum", beta = 1 }
 """
 
 
-def verdicts(frame: pd.DataFrame) -> tuple[Verdict, ...]:
-    """Each claim of `CLAIMS` at each of its places."""
-    return tuple(judge(parse_claims(tomllib.loads(CLAIMS), file="samples.toml"), frame))
+def verdicts(frame: pd.DataFrame, **known: Any) -> tuple[Verdict, ...]:
+    """Each claim of `CLAIMS` at each of its places. known: what else `judge` is given."""
+    return tuple(judge(parse_claims(tomllib.loads(CLAIMS), file="samples.toml"), frame, **known))
 
 
 def compared(
-    frame: pd.DataFrame, metric: str, arms: tuple[str, str], margin: float, kind: str = "greater", name: str = "sample"
+    frame: pd.DataFrame,
+    metric: str,
+    arms: tuple[str, str],
+    margin: float,
+    kind: str = "greater",
+    name: str = "sample",
+    **known: Any,
 ) -> Verdict:
-    """One claim about two arms, named by their labels, such as "mae-sum-b1", judged alone."""
+    """One claim about two arms, named by their labels, such as "mae-sum-b1", judged alone.
+
+    known: what else `judge` is given.
+    """
     first, second = (_selector(arm) for arm in arms)
     claim = {
         "id": name,
@@ -127,7 +166,7 @@ def compared(
         "a": first,
         "b": second,
     }
-    (verdict,) = judge(parse_claims({"claim": [claim]}, file="samples.toml"), frame)
+    (verdict,) = judge(parse_claims({"claim": [claim]}, file="samples.toml"), frame, **known)
     return verdict
 
 

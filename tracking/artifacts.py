@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -97,12 +97,13 @@ def pack(arrays: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def unpack(content: bytes) -> dict[str, np.ndarray]:
-    """The arrays of an .npz, read without pickle. Raises ValueError for an array of objects."""
+def unpack(content: bytes, names: Container[str] | None = None) -> dict[str, np.ndarray]:
+    """The arrays of an .npz, read without pickle: those of these names, or all. Raises ValueError for an array of
+    objects."""
     import numpy as np
 
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+        return {name: arrays[name] for name in arrays.files if names is None or name in names}
 
 
 def _check_name(name: str) -> None:

@@ -7,7 +7,7 @@ MLflow has stored as 0, is seen here and not averaged.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -113,16 +113,33 @@ def read_pictures(store: Store, keys: Keys) -> dict[str, dict[str, np.ndarray]]:
 
     Read without pickle. Raises TrackingError for a file that is not an archive of arrays.
     """
+    return _read_arrays(store, keys, schema.PICTURES)
+
+
+def read_per_image(store: Store, keys: Keys, metrics: Iterable[str]) -> dict[str, dict[str, np.ndarray]]:
+    """The values that these metrics are the means of, by key of the cell and metric, from `per_image.npz`.
+
+    (m,) by image, (K, m) by classifier and image, (K,) by classifier; float32, NaN where an image has no value. Beside
+    each of the first two, ``<metric>.images``: over how many images the metric is the mean, m of which were kept. The
+    images are the same for every cell of a data set. Cells and metrics without kept values are left out. Raises
+    TrackingError for a file that is not an archive of arrays.
+    """
+    names = {name for metric in metrics for name in (metric, f"{metric}.images")}
+    return _read_arrays(store, keys, schema.PER_IMAGE, names)
+
+
+def _read_arrays(
+    store: Store, keys: Keys, file: str, names: Container[str] | None = None
+) -> dict[str, dict[str, np.ndarray]]:
     runs = gather(store, keys).runs
-    pictures = {}
-    for key, content in artifacts.read(store, artifacts.addresses(runs), schema.PICTURES).items():
+    arrays = {}
+    for key, content in artifacts.read(store, artifacts.addresses(runs), file).items():
         if content is not None:
             try:
-                pictures[key] = artifacts.unpack(content)
+                arrays[key] = artifacts.unpack(content, names)
             except Exception as error:  # zipfile, zlib and numpy each have their own
-                cell = runs[key].info.run_name
-                raise TrackingError(f"{schema.PICTURES} of cell {cell} cannot be read: {error}") from error
-    return pictures
+                raise TrackingError(f"{file} of cell {runs[key].info.run_name} cannot be read: {error}") from error
+    return arrays
 
 
 def studies(store: Store) -> list[StudyInfo]:

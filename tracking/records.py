@@ -20,7 +20,8 @@ class CellRecord:
     key: hash of what determines its weights. name: what the UI shows, such as 'mae-sum-b1-s3'.
     fields: its params; at least loss, reduction, beta and seed. metrics: final values by catalogue name; NaN and
     infinity are kept as such. history: one mapping per epoch, with `epoch`. reason: why it failed, in one sentence.
-    seconds: its wall time. files: path inside the run -> content. pictures: name -> array, kept as one .npz.
+    seconds: its wall time. files: path inside the run -> content. pictures: name -> array, kept as one .npz; so is
+    per_image, the values that metrics are the means of (see `tracking.reader.read_per_image`).
     tags: any others. measures: hash of what determines its numbers besides. weights: the content of its weights' file.
     weights_of: for a cell that was measured again, the cell whose weights were measured; nothing is copied.
 
@@ -37,6 +38,7 @@ class CellRecord:
     seconds: float | None = None
     files: Mapping[str, Content] = field(default_factory=dict)
     pictures: Mapping[str, Any] = field(default_factory=dict)
+    per_image: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     measures: str = ""
     weights: bytes | None = None
@@ -77,9 +79,10 @@ def check_fields(name: str, fields: Mapping[str, object]) -> None:
 
 
 def files_of(cell: CellRecord) -> dict[str, Content]:
-    """A cell's own files, its history, its pictures and its weights."""
+    """A cell's own files, its history, its pictures, its values by image and its weights."""
     files: dict[str, Content] = {schema.HISTORY: history_text(cell.history)} | dict(cell.files)
-    files |= {schema.PICTURES: pack(cell.pictures)} if cell.pictures else {}
+    archives = {schema.PICTURES: cell.pictures, schema.PER_IMAGE: cell.per_image}
+    files |= {name: pack(arrays) for name, arrays in archives.items() if arrays}
     return files | ({schema.WEIGHTS: cell.weights} if cell.weights is not None else {})
 
 

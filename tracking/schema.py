@@ -21,6 +21,8 @@ TAG_METRICS: Final = "ablate.metrics"  # names of all metrics measured, in order
 TAG_NON_FINITE: Final = "ablate.non_finite"  # names of those that came out NaN or inf; MLflow would store them as 0
 TAG_WEIGHTS: Final = "ablate.weights"  # id of the run whose artifacts hold the weights
 TAG_WEIGHTS_DIGEST: Final = "ablate.weights_sha256"
+TAG_AT_FLOOR: Final = "ablate.at_floor"  # "yes" on the run of an arm that carries nothing of its images
+TAG_NOTE: Final = "mlflow.note.content"  # MLflow's own: what its UI shows as a run's description
 TAG_PROCESS: Final = "ablate.process"  # host:pid:start of the process that writes a study
 TAG_PARENT: Final = "mlflow.parentRunId"
 
@@ -36,7 +38,9 @@ STATUSES: Final = (STATUS_DONE, STATUS_FAILED)
 FINAL: Final = "final/"
 MEAN, CI_LOW, CI_HIGH, COUNT = "mean/", "ci_low/", "ci_high/", "n"
 SECONDS: Final = "total_seconds"  # wall time of a cell; a history may have seconds of its own
-POINT: Final = "point/"  # before a metric of the history that was measured at a point of training, on a part of the images
+POINT: Final = (
+    "point/"  # before a metric of the history that was measured at a point of training, on a part of the images
+)
 NON_FINITE: Final = "non_finite"  # how many values of a run came out NaN or inf
 
 # How far a study is: params of its parent run for what is to be done, metrics for what was done when it ended.

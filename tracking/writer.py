@@ -117,10 +117,12 @@ class StudyWriter:
         ci_low: Mapping[str, float],
         ci_high: Mapping[str, float],
         n: int,
+        tags: Mapping[str, str] | None = None,
     ) -> str:
         """Writes the mean of an arm over its seeds with its interval, which the UI cannot compute. Returns the run id.
 
         label: such as 'mae-sum-b1'. means, ci_low, ci_high: by metric, in the metric's unit. n: number of seeds.
+        tags: further ones.
         """
         named = {
             prefix + name: value
@@ -131,7 +133,8 @@ class StudyWriter:
         with explained(f"arm {label!r} cannot be written"):
             run_id = self._child(label, {schema.TAG_KIND: schema.KIND_ARM})
             metrics = {(name, 0): value for name, value in (finite | {schema.COUNT: float(n)}).items()}
-            self._log(run_id, metrics, fields, bad_tag(bad) | {schema.TAG_STATUS: schema.STATUS_DONE})
+            own = bad_tag(bad) | {schema.TAG_STATUS: schema.STATUS_DONE}
+            self._log(run_id, metrics, fields, dict(tags or {}) | own)
             self.store.client.set_terminated(run_id)
         self._addresses.pop(run_id, None)
         return run_id

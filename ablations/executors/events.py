@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ablations.grid import Cell
 
-Pictures = dict[str, np.ndarray[Any, Any]]
+Arrays = dict[str, np.ndarray[Any, Any]]
 State = Mapping[str, Tensor]  # the weights of one model, by name
 
 
@@ -52,8 +52,9 @@ class Measuring:
 class Trained:
     """What training gives besides the weights.
 
-    history: one mapping per epoch. hashes: init_hash, order_hash and noise_hash, by which arms of a seed are known to
-    share their initial weights, batch order and noise. seconds: the stack's time, shared evenly.
+    history: one mapping per epoch; at a point of training with all metrics, named point/<metric>. hashes: init_hash,
+    order_hash and noise_hash, by which arms of a seed are known to share their initial weights, batch order and noise.
+    seconds: the stack's time, shared evenly, without measuring.
     """
 
     history: tuple[Mapping[str, float], ...] = ()
@@ -65,13 +66,15 @@ class Trained:
 class CellResult:
     """A finished cell: what it measured, or why there is nothing to measure.
 
-    metrics: catalogue name -> value, NaN where a metric does not exist for this cell. state: its weights.
-    seconds: of measuring.
+    metrics: catalogue name -> value, NaN where a metric does not exist for this cell. per_image: the values behind
+    them, as `ablations.evaluation.Measurement` has them. state: its weights. seconds: of measuring, at points of
+    training too.
     """
 
     cell: Cell
     metrics: dict[str, float] = field(default_factory=dict)
-    pictures: Pictures = field(default_factory=dict)
+    pictures: Arrays = field(default_factory=dict)
+    per_image: Arrays = field(default_factory=dict)
     state: State = field(default_factory=dict)
     trained: Trained = Trained()
     seconds: float = 0.0

@@ -1,5 +1,7 @@
 """Stacks one after the other, in this process.
 
+After some epochs, the points of training, every cell of a stack is measured on a part of the test images.
+
 A failure is data. A stack that raises is cut in two and each half is tried again, until the cells at fault stand
 alone; they become failed results with their reason, and the results of all other cells are as without them.
 """
@@ -8,14 +10,16 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from time import perf_counter
 
 import torch
 
-from ablations.evaluation import epoch_scores, measuring_bytes
+from ablations.evaluation import epoch_scores, measuring_bytes, point_bytes
 from ablations.executors.events import CellResult, EpochDone, Event, KeptWeights, Measuring, State, Trained
 from ablations.grid import Cell, evenly, shapes
 from ablations.setup import Setup
+from tracking.schema import POINT
 from vae.arms import Arm
 from vae.streams import fingerprint
 from vae.training.fit import EpochRecord, batch_order, epoch_noise, fit
@@ -55,8 +59,15 @@ class Local:
 
     def _arms_that_fit(self, arm: Arm) -> int:
         setup, template = self._setup, self._setup.model(arm)
-        measuring = measuring_bytes(template, setup.images, setup.study.evaluation, setup.device)
-        return arms_that_fit(template, setup.images, arm.training, device=setup.device, measuring=measuring)
+        study = template, setup.images, setup.study.evaluation, setup.device
+        return arms_that_fit(
+            template,
+            setup.images,
+            arm.training,
+            device=setup.device,
+            measuring=measuring_bytes(*study),
+            between=point_bytes(*study),
+        )
 
     def _run(self, cells: Sequence[Cell]) -> Iterator[Event]:
         """Train and measure the cells of one stack; isolate the ones that make it raise."""
@@ -80,18 +91,23 @@ class Local:
             yield from self._run(half)
 
     def _train_and_measure(self, cells: Sequence[Cell]) -> Iterator[Event]:
-        setup = self._setup
+        setup, evaluation = self._setup, self._setup.study.evaluation
         stack, training = setup.new_stack(cells), cells[0].arm.training
-        hashes = shared_hashes(stack, len(setup.images.train))
+        hashes, points = shared_hashes(stack, len(setup.images.train)), evaluation.point_epochs(training.epochs)
         histories: list[list[dict[str, float]]] = [[] for _ in cells]
-        started = perf_counter()
+        started, at_points = perf_counter(), [0.0] * len(cells)
         for record in fit(stack, setup.images):
-            scores = epoch_scores(stack, setup.images, setup.study.evaluation.per_epoch_images)
+            scores = epoch_scores(stack, setup.images, evaluation.per_epoch_images)
             rows = tuple(_epoch_row(stack, setup.images.pixels, record, scores, arm) for arm in range(len(stack)))
+            for arm in range(len(stack)) if record.epoch in points else ():
+                yield Measuring(cells[arm])
+                began = perf_counter()
+                rows[arm].update(self._point(stack, arm, cells[arm]))
+                at_points[arm] += perf_counter() - began
             for history, row in zip(histories, rows):
                 history.append(row)
             yield EpochDone(tuple(cells), rows, record.epoch, training.epochs, record.seconds)
-        seconds = (perf_counter() - started) / len(cells)
+        seconds = (perf_counter() - started - sum(at_points)) / len(cells)
         for arm, cell in enumerate(cells):
             yield Measuring(cell)
             trained = Trained(tuple(histories[arm]), hashes, seconds)
@@ -99,8 +115,22 @@ class Local:
                 epoch, step = stack.diverged[arm]
                 yield CellResult(cell, trained=trained, failure=f"diverged in epoch {epoch} at step {step}")
                 continue
-            state = {name: value.detach().cpu().clone() for name, value in stack.state(arm).items()}
-            yield self._measured(cell, state, trained)
+            result = self._measured(cell, _state(stack, arm), trained)
+            yield replace(result, seconds=result.seconds + at_points[arm])
+
+    def _point(self, stack: Stack, arm: int, cell: Cell) -> dict[str, float]:
+        """All metrics of a cell in the middle of training, on a part of the test images; none where it has diverged.
+
+        What cannot be measured is left out: the cell itself is no worse for it.
+        """
+        if arm in stack.diverged:
+            return {}
+        try:
+            model = self._setup.loaded(cell.arm, _state(stack, arm))
+            measured = self._setup.evaluator.at_points.measure(model, cell.arm, cell.seed)
+        except (Exception, SystemExit):
+            return {}
+        return {POINT + name: value for name, value in measured.metrics.items()}
 
     def measure(self, kept: Iterable[KeptWeights]) -> Iterator[Event]:
         for weights in kept:
@@ -120,7 +150,14 @@ class Local:
             failure = f"could not be measured: {_reason(error)}"
             return CellResult(cell, state=state, trained=trained, failure=failure)
         seconds = perf_counter() - began
-        return CellResult(cell, measured.metrics, measured.pictures, state, trained, seconds)
+        return CellResult(
+            cell, measured.metrics, measured.pictures, measured.per_image, state=state, trained=trained, seconds=seconds
+        )
+
+
+def _state(stack: Stack, arm: int) -> State:
+    """The weights of an arm, copied."""
+    return {name: value.detach().cpu().clone() for name, value in stack.state(arm).items()}
 
 
 def shared_hashes(stack: Stack, count: int) -> dict[str, str]:

@@ -205,14 +205,14 @@ def _numbers(comparison: Comparison, difference: Difference, rules: Rules, famil
     }
     if comparison.blocked:
         return fields | {"verdict": INSUFFICIENT, "reason": comparison.blocked}
-    decision = decide_with_failures(difference, rules.alpha, family, ranks=rules.ranks)
+    decision = decide_with_failures(difference.tested, rules.alpha, family, ranks=rules.ranks)
     fields |= {
         "verdict": decision.word,
         "reason": _why(decision, p, region, rules.alpha),
         "direction": _direction(comparison.leg, estimate.low, estimate.high) if decision.word == REFUTED else "",
         "sensitivity": sensitivity(difference, rules.alpha, family, ranks=rules.ranks, looks=rules.looks),
     }
-    if decision.word == INCONCLUSIVE:
+    if decision.word == INCONCLUSIVE and decision.overruled != FAILED:  # no number of seeds makes up for these
         share = rules.alpha / (len(rules.family.p_in) + 1)  # Bonferroni's: enough whatever the others come out as
         fields["seeds_to_settle"] = seeds_to_settle(
             estimate.mean,

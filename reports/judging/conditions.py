@@ -84,8 +84,8 @@ class Paired:
     def _failed(self, region: Region) -> dict[int, tuple[float, float]]:
         """The difference of each seed with a failed cell: what speaks most against the claim, and most for it.
 
-        A failed cell has the worst value that any cell of the comparison has, in the sense that matters here; the
-        other side keeps its own, or, where it has none, its own worst.
+        A failed cell may have any value from the least to the greatest that a cell of the comparison has; the other
+        side keeps its own, or, where it has none, has any from its own least to its own greatest.
         """
         pool = [value for c in self.conditions if c.arms for value in c.values.values()]
         seeds = sorted({seed for c in self.conditions for seed in c.failed})
@@ -95,7 +95,8 @@ class Paired:
         for seed in seeds:
             ends = [_ends(c, seed, pool) for c in self.conditions]
             low, high = (ends[0][0] - ends[-1][1], ends[0][1] - ends[-1][0]) if len(ends) > 1 else ends[0]
-            against, in_favour = sorted((low, high), key=lambda d: _towards(region, d))
+            candidates = (low, high, min(max(_middle(region), low), high))
+            against, *_, in_favour = sorted(candidates, key=lambda d: _towards(region, d))
             extremes[seed] = against, in_favour
         return extremes
 
@@ -113,6 +114,13 @@ def _ends(condition: Condition, seed: int, pool: Collection[float]) -> tuple[flo
         return (condition.values[seed],) * 2
     among = pool if seed in condition.failed else condition.values.values() or pool
     return min(among), max(among)
+
+
+def _middle(region: Region) -> float:
+    """The value furthest inside the region: of an equality its centre, else the infinite end."""
+    if len(region.ends) == 2:
+        return (region.low + region.high) / 2
+    return region.high if math.isfinite(region.low) else region.low
 
 
 def _towards(region: Region, difference: float) -> float:

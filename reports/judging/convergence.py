@@ -17,13 +17,14 @@ from reports.claims.regions import Region
 from reports.judging.cells import Cells
 from reports.judging.comparison import Comparison
 from reports.judging.conditions import Paired, mean
-from reports.judging.decisions import Data, Family, analyse, decide
+from reports.judging.decisions import Family, analyse, decide_with_failures
 from reports.judging.differences import measure
 from reports.judging.statistics import estimate
 from reports.judging.verdict import AtEpoch
 from reports.numbers import finite
 from tracking import schema
 from vae.arms import Arm
+from vae.factors import factors
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,10 @@ def _frame_at(frame: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """The frame with the values of one point in place of the final ones."""
     values = rows.pivot_table(index="key", columns="metric", values="value").reindex(frame["key"])
     columns = {name: values[name].to_numpy() for name in values.columns}
-    unmeasured = [name for name in frame.columns if frame[name].dtype.kind == "f" and name not in _SETTINGS]
-    return frame.drop(columns=[name for name in unmeasured if name not in columns]).assign(**columns)
+    settings = {*factors(), *schema.NUMBERS}  # numbers that are no metrics
+    metrics = [name for name in frame.columns if frame[name].dtype.kind in "fiu" and name not in settings]
+    return frame.drop(columns=[name for name in metrics if name not in columns]).assign(**columns)
 
-
-_SETTINGS = frozenset({"beta", "beta_eff", "seconds", "seed"})
 
 Key = tuple[int, str]  # place of a leg in its claim, and the label of the comparison
 AtPoints = tuple[tuple[Point, Mapping[Key, Comparison]], ...]
@@ -101,9 +101,9 @@ def course(measured: Comparison, key: Key, at_points: AtPoints, alpha: float, fa
     points = tuple(_at(point, one, measured.read) for point, one in known)
     words = {}
     for point, (_, one) in list(zip(points, known))[:-1]:
-        difference = analyse(Data(one.by_seed), measured.leg.region, by_value=measured.leg.kind.by_value)
+        difference = analyse(one.data, measured.leg.region, by_value=measured.leg.kind.by_value)
         name = f"{point.epochs} epochs" if point.epochs else f"{point.share:.0%} of training"
-        words[name] = decide(difference.p, alpha, family).word
+        words[name] = decide_with_failures(difference.tested, alpha, family).word
     if len(known) < 2:
         return Course(points, words=words)
     before, after = known[-2][1].paired, known[-1][1].paired

@@ -77,21 +77,31 @@ class PValues:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """The paired differences of one comparison, analysed: as they are, at other margins, without each seed in turn.
+class Tested:
+    """The p of one set of differences: as they are, and with failed cells as the values seen that speak most against
+    the claim, and most for it; None where none failed."""
 
-    narrow: with the luck of the seeds alone. worst_for, worst_against: with failed cells as the values seen that speak
-    most against the claim, and for it; None where none failed.
-    """
+    p: PValues
+    against: PValues | None = None
+    in_favour: PValues | None = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The paired differences of one comparison, analysed: as they are, at other margins, without each seed in turn, and
+    with the luck of the seeds alone (narrow)."""
 
     estimate: Estimate
-    p: PValues
-    margins: Mapping[str, PValues]
-    without: Mapping[str, PValues]
-    narrow: PValues
-    worst_for: PValues | None = None
-    worst_against: PValues | None = None
+    tested: Tested
+    margins: Mapping[str, Tested]
+    without: Mapping[str, Tested]
+    narrow: Tested
     luck: Added = NOTHING
+
+    @property
+    def p(self) -> PValues:
+        """The p of the differences as they are."""
+        return self.tested.p
 
 
 @dataclass(frozen=True)
@@ -147,29 +157,30 @@ def _p_of(rows: Array, region: Region, luck: Added, step: float, *, by_value: bo
 def analyse(data: Data, region: Region, *, by_value: bool = False) -> Difference:
     """The differences of one comparison, with all that sensitivity needs."""
     d = np.array(list(data.by_seed.values()))
-
-    def of(rows: Array, inside: Region = region, luck: Added = data.luck) -> list[PValues]:
-        return _p_of(rows, inside, luck, data.step, by_value=by_value)
-
-    margins = {f"{factor:g}": of(d[None], region.scaled(factor))[0] for factor in MARGINS}
-    without: dict[str, PValues] = {}
-    if d.size > 1:
-        rows = np.stack([np.delete(d, i) for i in range(d.size)])
-        without = dict(zip(map(str, data.by_seed), of(rows)))
     against, in_favour = (
-        of(np.array(list({**data.by_seed, **{s: pair[i] for s, pair in data.failed.items()}}.values()))[None])[0]
-        if data.failed
-        else None
+        np.array(list({**data.by_seed, **{seed: ends[i] for seed, ends in data.failed.items()}}.values()))
         for i in (0, 1)
     )
+
+    def tested(rows: Sequence[Array], inside: Region = region, luck: Added = data.luck) -> Tested:
+        return Tested(*(_p_of(row[None], inside, luck, data.step, by_value=by_value)[0] for row in rows))
+
+    whole = [d, against, in_favour] if data.failed else [d]
+    margins = {f"{factor:g}": tested(whole, region.scaled(factor)) for factor in MARGINS}
+    without: dict[str, Tested] = {}
+    if d.size > 1:
+        seeds = range(d.size)  # the differences of all seeds come first in each row
+        columns = [
+            _p_of(np.stack([np.delete(row, i) for i in seeds]), region, data.luck, data.step, by_value=by_value)
+            for row in whole
+        ]
+        without = {str(seed): Tested(*p) for seed, p in zip(data.by_seed, zip(*columns))}
     return Difference(
         estimate(d, data.luck, step=data.step),
         margins["1"],
         margins,
         without,
-        narrow=of(d[None], luck=NOTHING)[0],
-        worst_for=in_favour,
-        worst_against=against,
+        narrow=tested(whole, luck=NOTHING),
         luck=data.luck,
     )
 
@@ -199,10 +210,10 @@ def decide(p: PValues, alpha: float, family: Family = Family(), *, ranks: bool =
     return Decision(INCONCLUSIVE if overruled else word, p_in, p_out, overruled)
 
 
-def decide_with_failures(difference: Difference, alpha: float, family: Family, *, ranks: bool) -> Decision:
+def decide_with_failures(tested: Tested, alpha: float, family: Family = Family(), *, ranks: bool = False) -> Decision:
     """The same, and inconclusive where failed cells, counted as the worst values seen, would give another word."""
-    decision = decide(difference.p, alpha, family, ranks=ranks)
-    worst = {SUPPORTED: difference.worst_against, REFUTED: difference.worst_for}.get(decision.word)
+    decision = decide(tested.p, alpha, family, ranks=ranks)
+    worst = {SUPPORTED: tested.against, REFUTED: tested.in_favour}.get(decision.word)
     if worst is None or decide(worst, alpha, family, ranks=ranks).word == decision.word:
         return decision
     return Decision(INCONCLUSIVE, decision.p_in_adj, decision.p_out_adj, FAILED)
@@ -240,17 +251,20 @@ def sensitivity(
     with failed cells left out; the other claims stay as they are. alpha: of this look; the other levels are lowered
     for the looks as it was."""
 
-    def word(p: PValues, level: float = alpha) -> str:
-        return decide(p, level, family, ranks=ranks).word
+    def word(tested: Tested, level: float = alpha) -> str:
+        return decide_with_failures(tested, level, family, ranks=ranks).word
 
-    whole = decide_with_failures(difference, alpha, family, ranks=ranks).word
-    some_failed = difference.worst_for is not None
+    whole = difference.tested
+    left_out = {
+        "left out": decide(whole.p, alpha, family, ranks=ranks).word,
+        "as the worst value seen": word(whole),
+    }
     return Sensitivity(
-        alpha={f"{level:.2f}": word(difference.p, alpha_at(level, looks)) for level in ALPHAS},
-        margin={factor: word(p) for factor, p in difference.margins.items()},
-        leave_one_out={seed: word(p) for seed, p in difference.without.items()},
-        luck={SEEDS_ALONE: word(difference.narrow), ALL_LUCK: word(difference.p)} if difference.luck.variance else {},
-        failed={"left out": word(difference.p), "as the worst value seen": whole} if some_failed else {},
+        alpha={f"{level:.2f}": word(whole, alpha_at(level, looks)) for level in ALPHAS},
+        margin={factor: word(tested) for factor, tested in difference.margins.items()},
+        leave_one_out={seed: word(tested) for seed, tested in difference.without.items()},
+        luck={SEEDS_ALONE: word(difference.narrow), ALL_LUCK: word(whole)} if difference.luck.variance else {},
+        failed=left_out if whole.against is not None else {},
     )
 
 

@@ -75,8 +75,8 @@ def _past_objectives(measured: Comparison, cells: Cells) -> Comparison:
         return measured
     label = cells.label(first if won == FIRST else second)
     entry = CATALOGUE[measured.leg.metric]
-    note = f"{label} wins {entry.label} by construction, since it is trained on it: shown, not counted."
-    return replace(measured, counted=False, won_by=label, notes=(*measured.notes, note))
+    why = f"{label} is trained on {entry.label} and wins it by construction"
+    return replace(_blocked(measured, why), counted=False, won_by=label)
 
 
 def _blocked(measured: Comparison, why: str) -> Comparison:

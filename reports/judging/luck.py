@@ -22,11 +22,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+
+_ROUNDING: Final = 1e-12  # of the largest difference at hand: less is rounding, not variation
 
 
 @dataclass(frozen=True)
@@ -104,9 +107,10 @@ def _images(d: Array, total: int | None) -> tuple[float, float]:
     ms_rest = float((rest**2).sum()) / ((n - 1) * (kept - 1))
     ms_image = n * float(d.mean(axis=0).var(ddof=1))
     excess = ms_image - ms_rest
-    if excess <= 0:
+    if excess <= (_ROUNDING * np.abs(d).max()) ** 2:
         return 0.0, math.inf
-    df = excess**2 / (ms_image**2 / (kept - 1) + ms_rest**2 / ((n - 1) * (kept - 1)))
+    rest_share = ms_rest / ms_image
+    df = (1 - rest_share) ** 2 * (kept - 1) / (1 + rest_share**2 / (n - 1))
     return excess / (n * max(total, kept)), df
 
 

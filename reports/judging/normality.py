@@ -46,16 +46,22 @@ class Normality:
 
 
 def normality(differences: Iterable[Iterable[float]]) -> Normality:
-    """The test over all comparisons; the differences of each over its seeds. Equal ones count once.
+    """The test over all comparisons; the differences of each over its seeds. Equal and opposite ones count once.
 
     >>> normality([[1.0, 2.0, 3.0, 5.0, 4.0]]).p is None
     True
     """
-    rows = dict.fromkeys(tuple(float(f"{value:.9g}") for value in row) for row in differences)
+    rows = dict.fromkeys(_rounded(row) for row in differences)
     p = [stats.shapiro(row).pvalue for row in rows if len(row) >= LEAST_SEEDS and np.ptp(row) > 0]
     if len(p) < LEAST_COMPARISONS:
         return Normality(len(p))
     return Normality(len(p), float(stats.kstest(p, "uniform", alternative="greater").pvalue))
+
+
+def _rounded(row: Iterable[float]) -> tuple[float, ...]:
+    """Differences to nine digits, of one sign: a − b and b − a are one comparison."""
+    values = [float(f"{value:.9g}") for value in row]
+    return max(tuple(values), tuple(-value for value in values))
 
 
 def of_verdicts(verdicts: Iterable[Verdict]) -> Normality:

@@ -20,11 +20,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
+from scipy.special import stdtr
 
 from reports.claims.regions import Region
 from reports.judging.luck import NOTHING, Added
@@ -37,9 +39,10 @@ _ROUNDING: Final = 1e-12  # of the largest number at hand: a smaller spread is r
 _EXACT_UP_TO: Final = 14  # seeds: 2^14 sign patterns; beyond, random patterns stand for all of them
 _PATTERNS: Final = 9_999
 _EXACT_RANKS: Final = 50  # seeds up to which the signed-rank test is exact
-_BATCH: Final = 2_000_000  # numbers held at once by the sign-flip test
+_BATCH: Final = 4_000_000  # numbers held at once by the sign-flip test
 _POWER: Final = 0.8  # wanted of the seeds that would settle a claim
 _MOST_SEEDS: Final = 1_000  # an effect that needs more lies at the margin
+_STRIDE: Final = 32  # of the first search among them
 
 
 @dataclass(frozen=True)
@@ -115,12 +118,12 @@ def _one_sided(d: Array, end: float, luck: Added, test: Test, step: float) -> tu
         flat = of_seeds + luck.variance == 0
         error = np.sqrt(np.where(flat, 1.0, of_seeds + luck.variance))
         degrees = luck.degrees(of_seeds, n)
-        tested = np.stack([stats.t.sf((mean - end) / error, degrees), stats.t.cdf((mean - end) / error, degrees)])
+        t = (mean - end) / error
+        tested = stdtr(degrees, np.stack([-t, t]))
     else:
         # A set without spread is decided by value below; any set with spread may stand in for it in the test.
         shifted = np.where(flat[..., None], np.arange(d.shape[-1]), d - end)
-        both = np.stack([shifted, -shifted])
-        tested = _sign_flips(both) if test == "signs" else _signed_ranks(both)
+        tested = _sign_flips(shifted) if test == "signs" else _signed_ranks(shifted)
     inside = mean - end > _ROUNDING * np.maximum(np.abs(mean), abs(end))
     by_value = np.where(np.stack([inside, ~inside]), 0.0, 1.0)
     above, below = np.where(flat, by_value, tested)
@@ -134,28 +137,51 @@ def _spread(d: Array, step: float) -> Array:
 
 
 def _signed_ranks(d: Array) -> Array:
-    """p of "the centre is not above 0", by signed ranks. (*, n) -> (*)."""
-    method = "exact" if d.shape[-1] <= _EXACT_RANKS else "asymptotic"
-    # Values that round to one number are told apart, so that ranks have no ties and the test is exact.
-    rows = d + _ROUNDING * np.abs(d).max(axis=-1, keepdims=True) * np.arange(1, d.shape[-1] + 1)
-    return np.asarray(stats.wilcoxon(rows, axis=-1, alternative="greater", method=method).pvalue)
+    """p of "the centre is not above 0" and of "it is not below 0", by signed ranks. (*, n) -> (2, *)."""
+    # Values that round to one number are told apart, so that ranks have no ties and the test is exact. Of values that
+    # tie, and of a value on 0, each of the two tests is told that it speaks against it.
+    n = d.shape[-1]
+    apart = _ROUNDING * np.abs(d).max(axis=-1, keepdims=True) * np.arange(1, n + 1)
+    both = np.stack([d, -d]) - apart
+    if n > _EXACT_RANKS:
+        return np.asarray(stats.wilcoxon(both, axis=-1, alternative="greater", method="asymptotic").pvalue)
+    ranks = np.abs(both).argsort(axis=-1).argsort(axis=-1) + 1
+    return np.asarray(_rank_tail(n)[(ranks * (both > 0)).sum(axis=-1)])
+
+
+@cache
+def _rank_tail(n: int) -> Array:
+    """P(W >= w) of the sum of the positive ranks, w = 0, ..., n (n + 1) / 2."""
+    ways = np.ones(1)
+    for rank in range(1, n + 1):
+        ways = np.pad(ways, (0, rank)) + np.pad(ways, (rank, 0))  # the rank is negative, or positive
+    return np.asarray(ways[::-1].cumsum()[::-1] / 2.0**n)
 
 
 def _sign_flips(d: Array) -> Array:
-    """p of "the mean is not above 0", by sign patterns. (*, n) -> (*)."""
-    exact = d.shape[-1] <= _EXACT_UP_TO
-    result = stats.permutation_test(
-        (d,),
-        np.mean,
-        permutation_type="samples",
-        alternative="greater",
-        axis=-1,
-        vectorized=True,
-        n_resamples=math.inf if exact else _PATTERNS,
-        batch=max(1, _BATCH // d.size),
-        rng=None if exact else np.random.default_rng(0),
-    )
-    return np.asarray(result.pvalue)
+    """p of "the mean is not above 0" and of "it is not below 0", by sign patterns. (*, n) -> (2, *)."""
+    patterns = _patterns(d.shape[-1])
+    rows = d.reshape(-1, d.shape[-1])
+    step = max(1, _BATCH // len(patterns))
+    counts = np.concatenate([_reached(patterns, rows[i : i + step]) for i in range(0, len(rows), step)], axis=-1)
+    sampled = d.shape[-1] > _EXACT_UP_TO  # then the observed pattern counts as one more
+    return np.asarray((counts + sampled) / (len(patterns) + sampled)).reshape(2, *d.shape[:-1])
+
+
+def _reached(patterns: Array, d: Array) -> Array:
+    """How many patterns give a sum as large as the observed, and as small. patterns: (k, n). d: (r, n) -> (2, r)."""
+    sums, observed = patterns @ d.T, d.sum(axis=-1)  # (k, r), (r,)
+    rounding = _ROUNDING * np.abs(d).sum(axis=-1)
+    return np.stack([(sums >= observed - rounding).sum(axis=0), (sums <= observed + rounding).sum(axis=0)])
+
+
+@cache
+def _patterns(n: int) -> Array:
+    """All 2^n patterns of n signs up to 14, else 9,999 random ones, the same every time. (k, n) of 1 and −1."""
+    if n > _EXACT_UP_TO:
+        drawn = np.random.default_rng(0).permuted(np.tile([1.0, -1.0], (_PATTERNS, n, 1)), axis=-1)  # as scipy's are
+        return np.ascontiguousarray(drawn[..., 0])
+    return np.asarray(1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1))
 
 
 def _agree(d: Array, scale: float = 0.0) -> NDArray[np.bool_]:
@@ -267,8 +293,13 @@ def seeds_to_settle(
     n = np.arange(max(least, beyond + 1), _MOST_SEEDS + 1)
     if sd == 0 and luck.variance == 0:
         return int(n[0])
-    enough = np.flatnonzero(power(mean, sd, n, region, alpha=level, luck=luck)[0 if inside else 1] >= _POWER)
-    return int(n[enough[0]]) if enough.size else None
+
+    def first(among: NDArray[np.int_]) -> int | None:
+        enough = np.flatnonzero(power(mean, sd, among, region, alpha=level, luck=luck)[0 if inside else 1] >= _POWER)
+        return int(among[enough[0]]) if enough.size else None
+
+    coarse = first(np.append(n[_STRIDE - 1 :: _STRIDE], n[-1]))  # power grows with the seeds: the first lies just below
+    return None if coarse is None else first(n[(n > coarse - _STRIDE) & (n <= coarse)])
 
 
 def unseen(n: int) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from reports.judging.normality import of_verdicts
 from reports.judging.verdict import Verdict, document
 from reports.page import objectives, tables
 from reports.page.base import at_base
@@ -21,6 +22,8 @@ from reports.page.files import csv, made, write
 from reports.page.html import rendered_html, rendered_markdown
 from reports.page.markup import latex
 from reports.page.pictures import picture_grid
+from reports.page.sensitivity import sensitivity_frame
+from reports.page.standing import Standing, with_standing
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def build(evidence: Evidence, out: str | Path) -> ReportPaths:
     _write_figures(paths.figures, contents)
     write(paths.results, csv(tables.results(evidence.frame)))
     write(paths.verdicts, _verdicts_json(evidence))
-    write(paths.tables / "arms.csv", csv(means))
+    write(paths.tables / "arms.csv", csv(with_standing(means, Standing.of(evidence))))
     _write_tables(paths.tables, at_base(means, evidence.base), contents)
     write(paths.markdown, rendered_markdown("report.md.j2", contents))
     write(paths.html, rendered_html("report.html.j2", contents))
@@ -82,6 +85,7 @@ def _write_tables(folder: Path, base_means: pd.DataFrame, contents: Mapping[str,
         write(folder / "loss-by-loss.csv", csv(objectives.at_beta(base_means)))
     if contents["verdicts"].rows:
         write(folder / "comparisons.csv", csv(comparison_rows(contents["claims"])))
+        write(folder / "sensitivity.csv", csv(sensitivity_frame(contents["claims"])))
     write(folder / "arms.tex", latex(contents["headline"]))
     names = ("objectives", "objectives_at_rate", "verdicts")
     for table in (*(contents[name] for name in names), *contents["comparisons"].values()):
@@ -98,5 +102,7 @@ def _verdicts_json(evidence: Evidence) -> str:
         claims_hash=evidence.claims_hash,
         notes=evidence.notes,
         alpha=next((verdict.alpha for verdict in evidence.verdicts), Verdict.alpha),
+        registered=evidence.registered,
+        normality=of_verdicts(evidence.verdicts).sentence,
     )
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

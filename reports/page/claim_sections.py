@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from reports.judging.verdict import INCONCLUSIVE, SUPPORTED, WORDS, Verdict
+from reports.judging.verdict import DEPENDS, INCONCLUSIVE, REFUTED, SUPPORTED, WORDS, Verdict
+from reports.numbers import counted
 
 MOST_DRAWN: Final = 8  # comparisons in the figure of one claim
 _NUMBER_OF_SEEDS: Final = re.compile(r"about [\d,]+ seeds", re.IGNORECASE)
@@ -19,7 +20,7 @@ _NUMBER_OF_SEEDS: Final = re.compile(r"about [\d,]+ seeds", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class ClaimSection:
-    """One claim. answer: the verdict that answers it; verdicts: one for each place, `answer` included."""
+    """One claim. answer: the verdict that answers it; verdicts: one for each reading and place, `answer` included."""
 
     id: str
     quote: str
@@ -31,12 +32,27 @@ class ClaimSection:
         """The verdict's word, as in `verdicts.json`."""
         return self.answer.verdict
 
+    @property
+    def readings(self) -> tuple[Verdict, ...]:
+        """The verdicts of the claim's readings; none where it has one reading."""
+        return () if self.answer.reading else tuple(leg for leg in self.answer.legs if leg.reading)
+
+    @property
+    def opening(self) -> str:
+        """What stands before the list of readings; the sentence of the verdict where there is none."""
+        if not self.readings:
+            return self.answer.sentence
+        if self.verdict == DEPENDS:
+            return "It depends on what is meant:"
+        same = len({reading.verdict for reading in self.readings}) == 1
+        return f"The words can be read in {counted(len(self.readings), 'way')}{', with one result' if same else ''}:"
+
     @cached_property
     def comparisons(self) -> tuple[Verdict, ...]:
         """The single comparisons behind the verdict, each once, with or without an effect."""
-        first: dict[tuple[str, str, str], Verdict] = {}
+        first: dict[tuple[str, str, str, str], Verdict] = {}
         for single in _singles(self.verdicts):
-            first.setdefault((single.label, single.place, single.metric), single)
+            first.setdefault((single.reading, single.label, single.place, single.metric), single)
         return tuple(first.values())
 
     @property
@@ -84,7 +100,26 @@ class ClaimSection:
         seeds = self.answer.seeds_to_settle
         if self.verdict != INCONCLUSIVE or not seeds or _NUMBER_OF_SEEDS.search(self.answer.sentence):
             return ""
-        return f"About {seeds} seeds would be enough to decide, if the effect and its spread stay as measured."
+        known = self.answer.sensitivity
+        if known is not None and known.failed.get("left out", self.verdict) != self.verdict:
+            return ""  # failed cells keep it open, whatever the number of seeds
+        return f"About {seeds} seeds would decide with 80 % power, if the effect and its spread stay as measured."
+
+
+def detail(verdict: Verdict) -> str:
+    """What a refutation shows, as it stands behind the word: ": the opposite". Empty for other verdicts, and where
+    comparisons that refute show different things.
+
+    Of several comparisons that must all hold, one is enough to refute: so in how many it is so stands behind it.
+    """
+    counting = [single for single in _singles((verdict,)) if single.counted]
+    refuting = [single for single in counting if single.verdict == REFUTED]
+    directions = {single.direction for single in refuting}
+    if verdict.verdict != REFUTED or len(directions) != 1 or "" in directions:
+        return ""
+    some, every = len(refuting), len(counting)
+    which = f"{some} of {every}" if some < every else "both" if every == 2 else f"all {every}"
+    return f": {directions.pop()}{f' in {which} comparisons' if every > 1 else ''}"
 
 
 def _clarity(single: Verdict) -> tuple[bool, float]:
@@ -107,6 +142,11 @@ def claim_sections(verdicts: Sequence[Verdict]) -> tuple[ClaimSection, ...]:
     return tuple(
         ClaimSection(claim, places[0].claim.quote, places[0], tuple(places)) for claim, places in by_claim.items()
     )
+
+
+def still_moving(sections: Sequence[ClaimSection]) -> int:
+    """How many claims have a verdict that holds only after the epochs trained: their arms still changed."""
+    return sum(bool(section.answer.qualifier) for section in sections)
 
 
 def tally(sections: Sequence[ClaimSection]) -> dict[str, int]:

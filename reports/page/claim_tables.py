@@ -1,37 +1,37 @@
-"""The numbers of a claim as tables: its comparisons, and whether its verdict depends on level, margin and seeds."""
+"""The numbers of a claim as tables, and what the arms of its comparisons share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import pandas as pd
 
 from reports.claims.places import COMPUTED, MATCHED, NOMINAL, OVERALL
 from reports.judging.pairing import SHARED
-from reports.judging.verdict import INSUFFICIENT, Sensitivity, Verdict
+from reports.judging.verdict import Verdict
 from reports.numbers import (
     MISSING,
-    counted,
     decimals,
     effect_decimals,
     listed,
     number,
     p_value,
     setting,
-    spans,
     with_unit,
 )
-from reports.page.claim_sections import ClaimSection
+from reports.page.claim_sections import ClaimSection, detail
 from reports.page.layout import Column, Entry, Part, Table, by_columns, described
 from reports.page.palette import VERDICT_SIGNS
+from reports.page.standing import AT_FLOOR
 
 _NUMBERS: Final = (
-    *("place", "label", "verdict", "counted", "kind", "metric", "unit", "effect", "ci_low", "ci_high", "sd", "d_z"),
-    *("margin", "reference", "n", "p_in", "p_out", "p_in_adj", "p_out_adj", "p_exact_in", "p_exact_out", "alpha"),
-    "seeds_to_settle",
+    *("reading", "place", "label", "verdict", "word", "direction", "counted", "kind", "metric", "unit", "effect"),
+    *("ci_low", "ci_high", "narrow_low", "narrow_high", "images", "sd", "d_z", "margin", "reference", "floor"),
+    *("ceiling", "won_by", "n", "p_in", "p_out", "p_in_adj", "p_out_adj", "p_exact_in", "p_exact_out", "p_rank_in"),
+    *("p_rank_out", "alpha", "looks", "epochs", "settled", "moved", "arms_moved", "seeds_to_settle"),
 )
-_EVERY_SETTING: Final = "at another level, at half or twice the margin, or when any one seed is left out"
+_LUCK: Final = ("seeds", "images", "classifiers")
 _MOST_NAMED: Final = 3  # comparisons in one sentence
 _NOT_COUNTED: Final = "beside: "
 PLACES: Final = {NOMINAL: "as named", MATCHED: "at equal rate", COMPUTED: "by computation", OVERALL: "overall"}
@@ -41,52 +41,90 @@ def verdict_table(sections: Sequence[ClaimSection]) -> Table:
     """One row per claim: its words, its verdict, and the verdict in plain words."""
     parts = [
         (Column("claim"), [Entry(section.quote) for section in sections]),
-        (Column("verdict"), [Entry(section.verdict) for section in sections]),
+        (Column("verdict"), [Entry(section.answer.word + detail(section.answer)) for section in sections]),
         (Column("in plain words"), [Entry(section.answer.sentence) for section in sections]),
     ]
     return by_columns("The claims and their verdicts.", parts, name="verdicts")
 
 
-def verdict_entry(word: str) -> Entry:
-    """A verdict's word in its colour."""
-    return Entry(word, mark=f"verdict-{VERDICT_SIGNS[word][0]}")
+def verdict_entry(verdict: Verdict) -> Entry:
+    """A verdict's word in its colour, above what a refutation shows."""
+    return Entry(verdict.word, mark=f"verdict-{VERDICT_SIGNS[verdict.verdict][0]}", note=detail(verdict)[2:])
 
 
 def comparison_rows(sections: Sequence[ClaimSection]) -> pd.DataFrame:
     """Every single comparison with its numbers in full: the CSV file of all claims."""
     rows = [
-        (section.id, *(getattr(single, name) for name in _NUMBERS))
+        (
+            section.id,
+            *(getattr(single, name) for name in _NUMBERS),
+            *(single.luck.get(kind) for kind in _LUCK),
+            listed(single.at_floor) if single.at_floor else "",
+        )
         for section in sections
         for single in section.comparisons
     ]
-    return pd.DataFrame(rows, columns=["claim", *_NUMBERS])
+    return pd.DataFrame(rows, columns=["claim", *_NUMBERS, *(f"variance_{kind}" for kind in _LUCK), "at_floor"])
 
 
 def comparison_table(section: ClaimSection) -> Table:
-    """Each comparison: verdict, effect with interval, margin, d_z, n, p values; dashes for what has no effect."""
+    """Each comparison: verdict, effect with both intervals, margin, d_z, n, p values; dashes for what has no effect."""
     singles = section.comparisons
+    ranks = any(v.p_rank_in is not None for v in singles)
     parts = [
         (Column("comparison"), _named(singles)),
-        (Column("verdict"), [verdict_entry(v.verdict) for v in singles]),
+        (Column("verdict"), [verdict_entry(v) for v in singles]),
         (Column("effect", "95 % interval", True, about="first arm minus second"), [_effect(v) for v in singles]),
+        *([_of_luck(singles)] if any(v.luck for v in singles) else []),
         _numbers("margin", "", [v.margin for v in singles], setting),
         _numbers("d_z", "effect / sd of the differences", [v.d_z for v in singles], _two_decimals),
         _numbers("n", "seeds", [v.n if v.metric else None for v in singles], str),  # no metric: computed, no seeds
         _numbers("p for", "adjusted; small supports", [v.p_in_adj for v in singles], p_value),
         _numbers("p against", "adjusted; small refutes", [v.p_out_adj for v in singles], p_value),
         _numbers("exact p", "sign flips, not adjusted", [v.p_exact for v in singles], p_value),
+        *([_numbers("rank p", "signed ranks, not adjusted", map(_rank, singles), p_value)] if ranks else []),
     ]
-    caption = "Paired differences over seeds. p for and p against are Holm-adjusted over all claims and places."
-    return by_columns(caption, parts, name=f"claim-{section.id}")
+    return by_columns(_caption(singles), parts, name=f"claim-{section.id}")
+
+
+def _caption(singles: Sequence[Verdict]) -> str:
+    caption = (
+        "Paired differences over seeds. p for and p against are Holm-adjusted over all claims, readings and places."
+    )
+    if not any(single.luck for single in singles):
+        return caption
+    return (
+        f"{caption} The first interval decides: over seeds, test images and, where classifiers read the images, these "
+        "too (for images like these). Below it the interval over seeds alone (for these images). Variance: the share "
+        "of that of the mean that comes from images and classifiers."
+    )
+
+
+def _rank(single: Verdict) -> float | None:
+    known = [p for p in (single.p_rank_in, single.p_rank_out) if p is not None]
+    return min(known, default=None)
+
+
+def _of_luck(singles: Sequence[Verdict]) -> Part:
+    """What images and classifiers have of the variance of each effect."""
+    entries = []
+    for single in singles:
+        shares = {kind: single.luck[kind] for kind in _LUCK[1:] if single.luck.get(kind)}
+        text = ", ".join(f"{kind} {100 * share:.0f} %" for kind, share in shares.items())
+        entries.append(Entry(text or MISSING, sum(shares.values()) if shares else None))
+    return Column("variance", "beside that of seeds", numeric=True), entries
 
 
 def names(singles: Sequence[Verdict]) -> list[str]:
-    """What each comparison is called in a list: its own words where no other has the same, else its arms too."""
+    """What each comparison is called in a list: its own words where no other has the same, else its arms too; with its
+    place and its reading where these differ."""
     matched = any(single.place == MATCHED for single in singles)
-    short = [(single.label.split(": ")[0], single.place) for single in singles]
+    read = len({single.reading for single in singles}) > 1
+    short = [(single.label.split(": ")[0], single.place, single.reading) for single in singles]
     labels = [single.label if short.count(key) > 1 else key[0] for single, key in zip(singles, short)]
     labels = [described(label).label for label in labels]
-    return [f"{label}, {PLACES[single.place]}" if matched else label for label, single in zip(labels, singles)]
+    labels = [f"{label}, {PLACES[single.place]}" if matched else label for label, single in zip(labels, singles)]
+    return [f"{label} ({single.reading})" if read else label for label, single in zip(labels, singles)]
 
 
 def shared_by_arms(section: ClaimSection) -> list[str]:
@@ -114,11 +152,18 @@ def _sharing(shared: Sequence[str]) -> str:
 
 
 def _named(singles: Sequence[Verdict]) -> list[Entry]:
-    """The names; those of comparisons that do not count begin with "beside"."""
+    """The names; those of comparisons that do not count begin with "beside". In the notes: what stands against them."""
     return [
-        Entry(("" if single.counted else _NOT_COUNTED) + name.removeprefix(_NOT_COUNTED), name)
+        Entry(("" if single.counted else _NOT_COUNTED) + name.removeprefix(_NOT_COUNTED), name, note=_against(single))
         for name, single in zip(names(singles), singles)
     ]
+
+
+def _against(single: Verdict) -> str:
+    clauses = [f"{single.won_by} wins this by construction"] if single.won_by else []
+    if single.at_floor:
+        clauses.append(f"{listed(single.at_floor)}: {AT_FLOOR}")
+    return "; ".join(clauses)
 
 
 def _effect(single: Verdict) -> Entry:
@@ -128,7 +173,11 @@ def _effect(single: Verdict) -> Entry:
         return Entry(number(single.effect, decimals([], [single.effect]), signed=True), single.effect)
     places = effect_decimals((single.ci_high - single.ci_low) / 2, single.effect, single.margin)
     mean, low, high = (number(x, places, signed=True) for x in (single.effect, single.ci_low, single.ci_high))
-    return Entry(with_unit(f"{mean} [{low}, {high}]", single.unit), single.effect)
+    text = with_unit(f"{mean} [{low}, {high}]", single.unit)
+    if not single.luck or single.narrow_low is None or single.narrow_high is None:
+        return Entry(text, single.effect)
+    narrow = [number(x, places, signed=True) for x in (single.narrow_low, single.narrow_high)]
+    return Entry(text, single.effect, note=f"seeds alone [{narrow[0]}, {narrow[1]}]")
 
 
 def _numbers(title: str, about: str, values: Iterable[float | None], written: Callable[[float], str]) -> Part:
@@ -138,61 +187,3 @@ def _numbers(title: str, about: str, values: Iterable[float | None], written: Ca
 
 def _two_decimals(value: float) -> str:
     return number(value, 2, signed=True)
-
-
-def sensitivity_table(section: ClaimSection) -> Table | None:
-    """Each comparison at other levels and margins, and with one seed left out; None where no verdict was reached."""
-    decided, settings = _decided(section.comparisons)
-    if not decided:
-        return None
-    parts = [
-        (Column("comparison"), _named(decided)),
-        (Column("level α"), [Entry(_by_word(one.alpha)) for one in settings]),
-        (Column("margin times"), [Entry(_by_word(one.margin)) for one in settings]),
-        (Column("seed left out"), [Entry(_by_word(one.leave_one_out)) for one in settings]),
-    ]
-    return by_columns("The verdict under other settings.", parts, name=f"sensitivity-{section.id}")
-
-
-def _decided(singles: Iterable[Verdict]) -> tuple[list[Verdict], list[Sensitivity]]:
-    """Those whose verdict other settings could change, and their words under these settings."""
-    known = [(v, v.sensitivity) for v in singles if v.sensitivity is not None and v.verdict != INSUFFICIENT]
-    return [single for single, _ in known], [sensitivity for _, sensitivity in known]
-
-
-def _by_word(words: Mapping[str, str]) -> str:
-    """ "supported at all: 0.01, 0.05, 0.1", or each word with its settings. words: setting -> word."""
-    if not words:
-        return MISSING
-    settings: dict[str, list[str]] = {}
-    for value, word in words.items():
-        settings.setdefault(word, []).append(value)
-    every = " all:" if len(settings) == 1 else ""
-    return "; ".join(f"{word} at{every} {_run(values)}" for word, values in settings.items())
-
-
-def _run(values: list[str]) -> str:
-    return spans(int(v) for v in values) if len(values) > 3 and all(v.isdigit() for v in values) else ", ".join(values)
-
-
-def firmness(section: ClaimSection) -> str:
-    """One sentence on whether the verdict depends on its settings; empty for what is computed and not sampled."""
-    singles, settings = _decided(single for single in section.comparisons if single.counted)
-    stable = [one.stable for one in settings]
-    if not stable:
-        return ""
-    if all(stable):
-        untested = _untested(settings, fewest=min(single.n for single in singles))
-        which = "under any setting that leaves enough seeds to decide" if untested else _EVERY_SETTING
-        return f"No comparison changes its verdict {which}.{untested}"
-    which = "" if len(stable) == 1 else f" of {stable.count(False)} of {len(stable)} comparisons"
-    return f"The verdict{which} would be different under some of the settings below."
-
-
-def _untested(settings: Sequence[Sensitivity], *, fewest: int) -> str:
-    """The settings for which the seeds are too few, as a sentence; empty where they suffice for all."""
-    levels = dict.fromkeys(level for one in settings for level, word in one.alpha.items() if word == INSUFFICIENT)
-    lacking = [f"level {listed(levels)} cannot be tested"] if levels else []
-    if any(INSUFFICIENT in one.leave_one_out.values() for one in settings):
-        lacking.append("no seed can be left out")
-    return f" With {counted(fewest, 'seed')}, {listed(lacking)}." if lacking else ""

@@ -17,6 +17,7 @@ from reports.judging.judge import headlines
 from reports.judging.verdict import Verdict
 from reports.numbers import MISSING, counted, decimals, listed, number, plus_minus, sentence_case
 from reports.page import prose
+from reports.page.captioned import ReportFigure
 from reports.page.claim_tables import verdict_entry
 from reports.page.effects import differences_plot
 from reports.page.evidence import Evidence
@@ -24,7 +25,6 @@ from reports.page.files import csv, made, write
 from reports.page.html import rendered_html, rendered_markdown
 from reports.page.joined import Joined, without_common_value
 from reports.page.layout import Column, Entry, Table, by_columns, described, shown_unit
-from reports.page.report_figures import ReportFigure
 from reports.page.tables import metrics_in
 from vae.arms import NAMED
 from vae.metrics.catalogue import HEADLINE
@@ -149,7 +149,9 @@ def _lead(first: Evidence, second: Evidence, arms: int) -> str:
     agreeing = (
         f"Of {counted(len(shared), 'claim')} judged in both, {same} {'has' if same == 1 else 'have'} the same verdict"
     )
-    return f"{common} {agreeing}{f'; {listed(changed)} changed' if changed else ''}."
+    moving = [claim for claim in changed if before[claim].settled is False]
+    warned = f" Of those changed, the first study said that its arms still moved: {listed(moving)}." if moving else ""
+    return f"{common} {agreeing}{f'; {listed(changed)} changed' if changed else ''}.{warned}"
 
 
 def _answers(evidence: Evidence) -> dict[str, Verdict]:
@@ -194,7 +196,7 @@ def verdict_table(first: Evidence, second: Evidence) -> Table:
     claims = {verdict.claim.id: verdict.claim for side in sides.values() for verdict in side.values()}.values()
     parts = [(Column("claim"), [Entry(f"“{claim.quote}”") for claim in claims])]
     for title, side in sides.items():
-        entries = [verdict_entry(side[c.id].verdict) if c.id in side else Entry(MISSING) for c in claims]
+        entries = [verdict_entry(side[c.id]) if c.id in side else Entry(MISSING) for c in claims]
         parts.append((Column(title), entries))
     return by_columns("Each claim in both studies.", parts, "verdicts")
 

@@ -8,24 +8,35 @@ from typing import Any, Final
 import pandas as pd
 
 from reports.claims.model import RATES
-from reports.page import layout, objectives, prose, tables
+from reports.numbers import sentence_case
+from reports.page import convergence, layout, objectives, prose, tables
+from reports.page.arm_table import SETTINGS, arm_table, narrowed
 from reports.page.base import at_base, caption_clause, further_factors, without_base
-from reports.page.claim_sections import ClaimSection, claim_sections, tally
-from reports.page.claim_tables import comparison_table, firmness, sensitivity_table, shared_by_arms, verdict_table
+from reports.page.claim_sections import ClaimSection, claim_sections, detail, tally
+from reports.page.claim_tables import comparison_table, shared_by_arms, verdict_table
 from reports.page.evidence import Evidence
-from reports.page.layout import SETTINGS, Table
+from reports.page.layout import Table
+from reports.page.limits import limits
+from reports.page.overfitting import overfitting
 from reports.page.pictures import strips
 from reports.page.report_figures import matched_rates, report_figures
+from reports.page.sensitivity import changing
+from reports.page.standing import AT_FLOOR, UNKNOWN, Standing
 
+OF_A_CLAIM: Final = ("effect", "course", "sensitivity")  # sections of figures that each belong to a claim
 MOST_STRIPS: Final = 60  # rows of a picture grid on the page
 
 
 def contents_of(evidence: Evidence, means: pd.DataFrame) -> dict[str, Any]:
     """Everything on the page and in the Markdown. means: as `tables.arm_means`."""
     sections = claim_sections(evidence.verdicts)
+    standing = Standing.of(evidence)
     figures = list(report_figures(evidence, means, sections))
-    reconstructions = strips(evidence.done, evidence.pictures, "reconstructions")[: MOST_STRIPS + 1]  # with originals
-    samples = strips(evidence.done, evidence.pictures, "samples")[:MOST_STRIPS]
+    notes = dict.fromkeys(standing.at_floor, AT_FLOOR)
+    reconstructions, samples = (
+        strips(evidence.done, evidence.pictures, kind, notes)[: MOST_STRIPS + (kind == "reconstructions")]  # originals
+        for kind in ("reconstructions", "samples")
+    )
     return {
         "evidence": evidence,
         "heading": evidence.heading,
@@ -46,10 +57,12 @@ def contents_of(evidence: Evidence, means: pd.DataFrame) -> dict[str, Any]:
         "by_class": prose.by_class(evidence),
         "figures": figures,
         "of": lambda section: [figure for figure in figures if figure.section == section],
-        "effects": {figure.name: figure for figure in figures if figure.section == "effect"},
+        **{of: {f.name.removeprefix(f"{of}-"): f for f in figures if f.section == of} for of in OF_A_CLAIM},
         "plots": {f.name.removesuffix("-against-beta"): f for f in figures if f.section == "beta"},
+        "overfitting": overfitting(evidence.history, evidence.done),
+        "limits": limits(evidence, sections, standing),
         **_of_claims(sections),
-        **_of_arms(evidence, means),
+        **_of_arms(evidence, means, standing),
         **_of_objectives(evidence, means),
     }
 
@@ -64,25 +77,31 @@ def _of_claims(sections: Sequence[ClaimSection]) -> dict[str, Any]:
         "claims": sections,
         "verdicts": verdict_table(sections),
         "comparisons": {section.id: comparison_table(section) for section in measured},
-        "sensitivities": {section.id: sensitivity_table(section) for section in measured},
-        "firmness": firmness,
+        "detail": detail,
+        "settling": convergence.settling,
+        "unknown": "" if not measured or convergence.is_known(sections) else convergence.UNKNOWN,
+        "changing": changing,
+        "sentence_case": sentence_case,
         "shared_by_arms": shared_by_arms,
         "homes": homes,
     }
 
 
-def _of_arms(evidence: Evidence, means: pd.DataFrame) -> dict[str, Any]:
+def _of_arms(evidence: Evidence, means: pd.DataFrame, standing: Standing) -> dict[str, Any]:
     metrics = tuple(dict.fromkeys(means["metric"]))
+    failing = standing.failing(means)
     shared = tables.shared_objectives(evidence.done, evidence.base)
-    arms = layout.arm_table(means, metrics, shared)
+    arms = arm_table(means, metrics, shared, standing)
+    refusals = [prose.own_objectives(metrics, set(evidence.done["loss"])), *map(sentence_case, failing.values())]
     base_means, clause = at_base(means, evidence.base), caption_clause(means, evidence.base)
     return {
         "arms": arms,
-        "headline": layout.narrowed(arms),
+        "headline": narrowed(arms),
         "groups": _groups(arms),
         "further": [factor.name for factor in further_factors(evidence.frame)],
         "shared": [" = ".join(sorted(group)) for group in shared],
-        "refusals": prose.own_objectives(metrics, set(evidence.done["loss"])),
+        "refusals": " ".join(filter(None, refusals)),
+        "standing": standing.sentence if standing.known else UNKNOWN,
         "grids": {metric: layout.grid_table(base_means, metric, clause) for metric in metrics},
         "metrics": layout.catalogue_table(metrics),
     }

@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from reports.claims.kinds import KINDS
-from reports.judging.verdict import INCONCLUSIVE, INSUFFICIENT, REFUTED, SUPPORTED, Verdict
+from reports.judging.verdict import DEPENDS, INCONCLUSIVE, INSUFFICIENT, REFUTED, SUPPORTED, Verdict
 from reports.page.canvas import drawn
 from reports.page.layout import described, titled
 from reports.page.palette import VERDICT_SIGNS, colour, mark
 
-MARKERS: Final = {SUPPORTED: "o", REFUTED: "X", INCONCLUSIVE: "D", INSUFFICIENT: "s"}
+MARKERS: Final = {SUPPORTED: "o", REFUTED: "X", DEPENDS: "P", INCONCLUSIVE: "D", INSUFFICIENT: "s"}
 _LONGEST: Final = 56  # characters of a comparison's name
 _ROW: Final = 0.46  # inches a comparison takes
 _AXIS: Final = 0.52  # inches an axis with its label takes
@@ -30,14 +30,16 @@ _Comparison = tuple[str, Verdict]  # a comparison to draw: its name, with its ve
 
 @drawn
 def effect(verdicts: Sequence[Verdict], names: Sequence[str]) -> Figure:
-    """Each comparison on its line: a stroke per seed, the mean with its 95 % interval, the claim's region shaded.
+    """Each comparison on its line: a stroke per seed, the mean with its 95 % intervals, the claim's region shaded.
+
+    The thin line is the interval that decides, over seeds, images and classifiers; the thick one that over seeds alone.
 
     verdicts: at least one, each with an effect and an interval; names: what each is called.
     """
     alike = len({verdict.verdict for verdict in verdicts}) == 1  # then the card has already the word
     titles = [shorten(name, _LONGEST, placeholder=" …") for name in names]
     rows = [(title if alike else f"{title}: {v.verdict}", v) for title, v in zip(titles, verdicts)]
-    groups = [list(group) for _, group in groupby(rows, key=_axis)]
+    groups = [list(group) for _, group in groupby(rows, key=lambda row: axis_of(row[1]))]
     heights = [_ROW * len(group) + _AXIS for group in groups]
     figure = Figure(figsize=(4.0, sum(heights)), layout=ConstrainedLayoutEngine(h_pad=0.03, hspace=0.0))
     axes = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
@@ -46,9 +48,8 @@ def effect(verdicts: Sequence[Verdict], names: Sequence[str]) -> Figure:
     return figure
 
 
-def _axis(row: _Comparison) -> tuple[object, ...]:
+def axis_of(verdict: Verdict) -> tuple[object, ...]:
     """Neighbours with equal values share an axis."""
-    _, verdict = row
     return verdict.metric, verdict.reference, verdict.region
 
 
@@ -81,13 +82,17 @@ def _draw_band(ax: Axes, y: float, verdict: Verdict, low: float, high: float) ->
 
 
 def _draw_mean(ax: Axes, y: float, verdict: Verdict) -> None:
-    """A stroke per seed, the interval and the mean of one comparison."""
+    """A stroke per seed, the mean and both intervals of one comparison; the thick one alone where they are the same."""
     tone = colour(VERDICT_SIGNS[verdict.verdict][0])
     seeds = list(verdict.per_seed.values())
-    low, mean, high = np.array([verdict.ci_low, verdict.effect, verdict.ci_high], dtype=float)
+    wide = [verdict.ci_low, verdict.ci_high]
+    narrow = wide if verdict.narrow_low is None else [verdict.narrow_low, verdict.narrow_high]
     ax.plot(seeds, np.full(len(seeds), y), "|", color=tone, alpha=0.5, markersize=8, markeredgewidth=0.9)
-    ax.plot([low, high], [y, y], color=tone, linewidth=2.6, solid_capstyle="round")
-    (dot,) = ax.plot([mean], [y], color=tone, marker=MARKERS[verdict.verdict], markersize=7)
+    for ends, width in ((wide, 1.0), (narrow, 3.2)):
+        ax.plot(np.array(ends, dtype=float), [y, y], color=tone, linewidth=width, solid_capstyle="butt")
+    (dot,) = ax.plot(
+        np.array([verdict.effect], dtype=float), [y], color=tone, marker=MARKERS[verdict.verdict], markersize=7
+    )
     dot.set(markeredgecolor=colour("paper"), markeredgewidth=0.8)
 
 

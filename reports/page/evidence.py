@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from reports.claims.references import References
 from reports.judging.verdict import Verdict
 from tracking import schema
 from vae.arms import Arm
@@ -44,7 +45,9 @@ class Evidence:
     has no column of a factor. history: columns key, epoch, metric, value. pictures: cell key -> arrays of its
     `pictures.npz`. verdicts: of each claim at each place, in the order of the claims. planned: columns key, arm, seed,
     one row per cell that the study asks for; empty when that is not known. notes: sentences that a reader must see
-    first, such as "The claims were changed after the run.".
+    first, such as "The claims were changed after the run.". references: what the images alone give, floors and
+    ceilings among it; None where it was not logged. registered: where the hash of the claims was registered, as a
+    sentence. looks: how many reports of this study were made with other seeds, this one included.
 
     Raises UserError when a frame lacks a column that the report needs.
     """
@@ -60,6 +63,9 @@ class Evidence:
     environment: Environment = field(default_factory=Environment)
     planned: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(PLANNED_COLUMNS)))
     notes: Sequence[str] = ()
+    references: References | None = None
+    registered: str = ""
+    looks: int = 1
     study_file: str = ""  # the study's text as it was run
     claims_hash: str = ""
     classes: int = 0  # of a conditional model: its samples run through the classes in turn

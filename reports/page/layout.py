@@ -8,20 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import pandas as pd
 
-from reports.claims.comparability import refusal
-from reports.numbers import MISSING, PURE, decimals, duration, plus_minus, setting
-from reports.page.base import further_factors, value_of
+from reports.numbers import PURE, decimals, duration, plus_minus, setting
 from reports.page.tables import grid
-from vae.factors import Factor
 from vae.metrics.catalogue import CATALOGUE, Metric
-
-SETTINGS: Final = "settings"
-ORIGIN: Final = "grid: an arm of the study’s grid; claims: added for claims"
-BETA_EFF: Final = "weight of the KL term when both terms are summed"
 
 
 @dataclass(frozen=True)
@@ -41,29 +33,38 @@ class Column:
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry: its text, the value it is sorted by (the text where None), and a `mark` that makes it stand out."""
+    """One entry: its text, the value it is sorted by (the text where None), and a `mark` that makes it stand out.
+
+    note: small words below the text. share: from 0 to 1, drawn as a thin line below the text.
+    """
 
     text: str
     value: float | str | None = None
     mark: str = ""
+    note: str = ""
+    share: float | None = None
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of entries under columns; the first column names the row. name: of the files that hold the table."""
+    """Rows of entries under columns; the first column names the row. name: of the files that hold the table.
+
+    fixed: how many rows, the first ones, stay on top however the others are sorted or filtered.
+    """
 
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Entry, ...], ...]
     name: str = ""
+    fixed: int = 0
 
 
 Part = tuple[Column, Sequence[Entry]]
 
 
-def by_columns(caption: str, parts: Sequence[Part], name: str) -> Table:
+def by_columns(caption: str, parts: Sequence[Part], name: str, fixed: int = 0) -> Table:
     """A table from its columns, each with its entries in the order of the rows."""
-    return Table(caption, tuple(c for c, _ in parts), tuple(zip(*(entries for _, entries in parts))), name)
+    return Table(caption, tuple(c for c, _ in parts), tuple(zip(*(entries for _, entries in parts))), name, fixed)
 
 
 def described(metric: str) -> Metric:
@@ -82,63 +83,6 @@ def shown_unit(metric: str) -> str:
     """A metric's unit; empty for a pure number."""
     unit = described(metric).unit
     return "" if unit in PURE else unit
-
-
-def arm_table(means: pd.DataFrame, metrics: Iterable[str], shared: Iterable[Sequence[str]] = ()) -> Table:
-    """All arms: setting, beta_eff, n, and each metric as mean ± 95 % interval over seeds.
-
-    A metric that may not rank the arms (`reports.claims.comparability`) carries the refusal in its column. shared:
-    the groups of arms that have one objective, as `tables.shared_objectives`.
-    """
-    arms = means.drop_duplicates("arm")
-    names = arms["arm"].tolist()
-    losses = set(arms["loss"])
-    seeds = means.groupby("arm")["n"].max()
-    parts = [
-        (Column("arm"), [Entry(a["arm"], mark=a["loss"]) for a in arms.to_dict("records")]),
-        (Column("β_eff", numeric=True, about=BETA_EFF), [Entry(setting(b), b) for b in arms["beta_eff"]]),
-        (Column("n", numeric=True, about="seeds"), [Entry(str(seeds[a]), float(seeds[a])) for a in names]),
-        *(_metric_column(means, metric, names, losses) for metric in metrics),
-        *_setting_columns(arms, shared),
-    ]
-    return by_columns("Every arm: mean ± 95 % interval over seeds.", parts, name="arms")
-
-
-def _setting_columns(arms: pd.DataFrame, shared: Iterable[Sequence[str]]) -> list[Part]:
-    """Every setting of the arms, one per column, and the arms that share their objective."""
-    twins = {arm: ", ".join(other for other in group if other != arm) for group in shared for arm in group}
-    about = "equal loss and β_eff: the same objective up to a global scale"
-    return [
-        (Column("loss", group=SETTINGS), [Entry(loss) for loss in arms["loss"]]),
-        (Column("reduction", group=SETTINGS), [Entry(reduction) for reduction in arms["reduction"]]),
-        (Column("β", numeric=True, group=SETTINGS), [Entry(setting(b), b) for b in arms["beta"]]),
-        (Column("posterior", group=SETTINGS), [Entry(posterior) for posterior in arms["posterior"]]),
-        *(_factor_column(factor, arms) for factor in further_factors(arms)),
-        (Column("origin", group=SETTINGS, about=ORIGIN), [Entry(origin) for origin in arms["origin"]]),
-        (Column("same objective as", group=SETTINGS, about=about), [Entry(twins.get(a, MISSING)) for a in arms["arm"]]),
-    ]
-
-
-def _factor_column(factor: Factor, arms: pd.DataFrame) -> Part:
-    values = [value_of(entry) for entry in arms[factor.name]]
-    numbers = [float(v) if isinstance(v, int | float) and not isinstance(v, bool) else None for v in values]
-    entries = [Entry(factor.text(value) or MISSING, number) for value, number in zip(values, numbers)]
-    return Column(factor.title, numeric=None not in numbers, group=SETTINGS), entries
-
-
-def narrowed(table: Table) -> Table:
-    """The table with the columns that always stay and those of the headline metrics."""
-    kept = [i for i, column in enumerate(table.columns) if not column.group or "headline" in column.group.split()]
-    rows = tuple(tuple(row[i] for i in kept) for row in table.rows)
-    return Table(table.caption, tuple(table.columns[i] for i in kept), rows, table.name)
-
-
-def _metric_column(means: pd.DataFrame, metric: str, arms: Sequence[str], losses: set[str]) -> Part:
-    rows = means[means["metric"] == metric].set_index("arm").reindex(list(arms))
-    entry = described(metric)
-    group = f"headline {entry.where}" if entry.headline else entry.where
-    column = Column(entry.label, shown_unit(metric), True, refusal(metric, losses), group, entry.about)
-    return column, intervals(rows, decimals(rows["half"], rows["mean"]))
 
 
 def intervals(rows: pd.DataFrame, places: int) -> list[Entry]:

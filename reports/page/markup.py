@@ -62,8 +62,9 @@ def markdown(table: Table) -> str:
 
 
 def _marked(entry: Entry) -> str:
-    """A mark that is a phrase is written out; one that only names a colour is not."""
-    return f"{entry.text} ({entry.mark})" if " " in entry.mark else entry.text
+    """A mark that is a phrase, and a note, are written out; a mark that only names a colour is not."""
+    beside = "; ".join(words for words in (entry.mark if " " in entry.mark else "", entry.note) if words)
+    return f"{entry.text} ({beside})" if beside else entry.text
 
 
 def latex(table: Table) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from reports.judging.verdict import INCONCLUSIVE, INSUFFICIENT, REFUTED, SUPPORTED
+from reports.judging.verdict import DEPENDS, INCONCLUSIVE, INSUFFICIENT, REFUTED, SUPPORTED
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ TONES: Final[Mapping[str, Tone]] = {
     "spare-3": Tone("#54616f", "#a9b7c6"),
     "supported": Tone("#4a42a0", "#b3adf5"),
     "refuted": Tone("#96254d", "#f09ab8"),
+    "depends": Tone("#0b6470", "#74cfdb"),
     "inconclusive": Tone("#7d5c0a", "#e0bd62"),
     "insufficient": Tone("#596270", "#a8b1bd"),
     "region": Tone("#e6e3f3", "#2e2b4a"),
@@ -75,6 +76,7 @@ _SPARE: Final = (
 VERDICT_SIGNS: Final[Mapping[str, tuple[str, str]]] = {
     SUPPORTED: ("supported", "✓"),
     REFUTED: ("refuted", "✕"),
+    DEPENDS: ("depends", "⇄"),
     INCONCLUSIVE: ("inconclusive", "≈"),
     INSUFFICIENT: ("insufficient", "…"),
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -27,11 +28,15 @@ ORIGINALS: Final = "originals"
 
 @dataclass(frozen=True)
 class Strip:
-    """One row of images: `label` is its arm, or `ORIGINALS`; `loss` is empty for originals. pixels: as `strip`."""
+    """One row of images: `label` is its arm, or `ORIGINALS`; `loss` is empty for originals. pixels: as `strip`.
+
+    note: small words below the label.
+    """
 
     label: str
     loss: str
     pixels: Pixels
+    note: str = ""
 
     @property
     def source(self) -> str:
@@ -56,11 +61,13 @@ def strip(images: np.ndarray[Any, Any]) -> Pixels:
     return np.hstack(list(np.pad(opaque, ((0, 0), (0, 0), (0, gap), (0, 0)))))[:, :-gap]
 
 
-def strips(frame: pd.DataFrame, pictures: Mapping[str, Pictures], kind: str) -> tuple[Strip, ...]:
+def strips(
+    frame: pd.DataFrame, pictures: Mapping[str, Pictures], kind: str, notes: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Strip, ...]:
     """One strip per arm, of its first seed that has pictures; for reconstructions, under a strip of the originals.
 
     kind: "reconstructions" or "samples". Arms whose originals are not those of the first arm are left out of a grid
-    of reconstructions: rows of different images cannot be compared.
+    of reconstructions: rows of different images cannot be compared. notes: label of an arm -> words below it.
     """
     cells = [(cell, pictures[cell["key"]]) for cell in first_cells(frame, pictures)]
     rows: list[Strip] = []
@@ -69,7 +76,8 @@ def strips(frame: pd.DataFrame, pictures: Mapping[str, Pictures], kind: str) -> 
         cells = [(cell, arrays) for cell, arrays in cells if np.array_equal(arrays[ORIGINALS], originals)]
         rows.append(Strip(ORIGINALS, "", strip(originals)))
     shown = [(cell, arrays[kind]) for cell, arrays in cells if len(arrays.get(kind, ()))]
-    return (*rows, *(Strip(cell["arm"], cell["loss"], strip(images)) for cell, images in shown))
+    noted = [(cell, strip(images), notes.get(cell["arm"], "")) for cell, images in shown]
+    return (*rows, *(Strip(cell["arm"], cell["loss"], pixels, note) for cell, pixels, note in noted))
 
 
 def first_cells(frame: pd.DataFrame, pictures: Mapping[str, Pictures]) -> list[dict[str, Any]]:
@@ -90,10 +98,14 @@ def picture_grid(rows: Sequence[Strip]) -> Figure:
     figure = Figure(figsize=(inches + 2.0, inches * sheet.shape[0] / width + 0.2), layout="constrained")
     ax = figure.subplots()
     ax.imshow(sheet, interpolation="nearest")
-    ax.set_yticks([at * (height + gap) + height / 2 for at in range(len(rows))], [row.label for row in rows])
+    ax.set_yticks([at * (height + gap) + height / 2 for at in range(len(rows))], [_labelled(row) for row in rows])
     for tick, row in zip(ax.get_yticklabels(), rows):
         tick.set_color(colour(row.loss) if row.loss else colour("ink"))
     ax.set_xticks([])
     ax.grid(False)
     ax.spines[:].set_visible(False)
     return figure
+
+
+def _labelled(row: Strip) -> str:
+    return f"{row.label}\n({row.note})" if row.note else row.label

@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from reports.claims.comparability import refusal
-from reports.judging.verdict import INCONCLUSIVE, INSUFFICIENT, REFUTED, SUPPORTED
+from reports.judging.verdict import DEPENDS, INCONCLUSIVE, INSUFFICIENT, REFUTED, SUPPORTED
 from reports.numbers import MISSING, counted, duration, listed, setting, spans, which_seeds
 from reports.page.base import values_varied
-from reports.page.claim_sections import ClaimSection, tally
+from reports.page.claim_sections import ClaimSection, still_moving, tally
 from reports.page.evidence import Evidence
 from reports.page.layout import described
 
@@ -17,12 +17,13 @@ IWAE_GATE: Final = 0.05  # nats: a bound whose last doubling of draws gains less
 LOSS_BY_LOSS: Final = (
     "Each row is trained on one loss and evaluated by all of them. The diagonal is each loss’s own objective. At equal "
     "rate a loss wins there by construction, or very nearly where two losses have the same best image, as BCE and MSE "
-    "have: the diagonal does not say which loss is better. At one β the rates differ too, and the loss with the "
-    "highest rate looks best."
+    "have: the diagonal does not say which loss is better. At one β the rates differ too, which favours the "
+    "loss with the highest rate."
 )
 _OUTCOMES: Final[Mapping[str, tuple[str, str]]] = {
     SUPPORTED: ("is supported by these data", "are supported by these data"),
     REFUTED: ("is refuted", "are refuted"),
+    DEPENDS: ("depends on how it is read", "depend on how they are read"),
     INCONCLUSIVE: ("is left open", "are left open"),
     INSUFFICIENT: ("lacks the data to be judged", "lack the data to be judged"),
 }
@@ -30,7 +31,7 @@ _OUTCOMES: Final[Mapping[str, tuple[str, str]]] = {
 
 def lead(evidence: Evidence, sections: Sequence[ClaimSection]) -> str:
     """The one paragraph at the top: what was judged, the results, and the data behind them."""
-    return f"{_outcome(sections)} {_basis(evidence, len(sections))}"
+    return f"{_outcome(sections)} {_moving(sections)}{_basis(evidence)}"
 
 
 def _outcome(sections: Sequence[ClaimSection]) -> str:
@@ -40,15 +41,22 @@ def _outcome(sections: Sequence[ClaimSection]) -> str:
     return f"Of {counted(len(sections), 'claim')}, {listed(parts)}."
 
 
-def _basis(evidence: Evidence, claims: int) -> str:
+def _moving(sections: Sequence[ClaimSection]) -> str:
+    count = still_moving(sections)
+    if not count:
+        return ""
+    which = "One of these verdicts holds" if count == 1 else f"{count} of these verdicts hold"
+    return f"{which} for the epochs trained and may not for more: arms were still changing. "
+
+
+def _basis(evidence: Evidence) -> str:
     done = evidence.done
     if done.empty:
         return "No cell has been trained and measured yet."
     seeds = done.groupby("arm")["seed"].nunique()
     data = f" on {evidence.environment.dataset}" if evidence.environment.dataset else ""
-    rest = "They rest on" if claims > 1 else "It rests on" if claims else "It shows"
     return (
-        f"{rest} {counted(len(done), 'trained model')}{data}: {counted(len(seeds), 'arm')}, each trained with "
+        f"The study has {counted(len(done), 'trained model')}{data}: {counted(len(seeds), 'arm')}, each trained with "
         f"{'up to ' if seeds.nunique() > 1 else ''}{counted(done['seed'].nunique(), 'seed')}."
     )
 
@@ -90,6 +98,7 @@ def facts(evidence: Evidence) -> list[tuple[str, str]]:
         ("run begun", where.started),
         ("time of the run", duration(where.wall_seconds) if where.wall_seconds is not None else ""),
         ("time of the cells", duration(float(spent)) if spent > 0 else ""),
+        ("claims hash", evidence.claims_hash),
         ("python", where.python),
         *where.versions.items(),
     ]
@@ -117,7 +126,7 @@ def unsettled(evidence: Evidence) -> str:
     if above == 0:
         return ""
     return (
-        f"−IWAE is an upper bound, and more draws would lower it: in {above} of {counted(len(gaps), 'cell')} the last "
+        f"−IWAE bounds −log p from above, and more draws lower it: in {above} of {counted(len(gaps), 'cell')} the last "
         f"doubling of the draws lowered it by {setting(IWAE_GATE)} nats or more (IWAE gap)."
     )
 

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from reports.numbers import listed, sentence_case, setting
 from reports.page import figures
 from reports.page.base import at_base, caption_clause, distinct, further_factors, without_base
-from reports.page.canvas import data_uri, rendered
+from reports.page.captioned import ReportFigure
+from reports.page.claim_figures import claim_figures
 from reports.page.claim_sections import ClaimSection
-from reports.page.claim_tables import names
-from reports.page.effects import effect
 from reports.page.evidence import Evidence
 from reports.page.layout import described, titled
 from reports.page.objectives import OBJECTIVES
-from reports.page.palette import themed
 from reports.page.pictures import first_cells
+from reports.page.standing import Standing
 from reports.page.tables import summary
 from vae.metrics.catalogue import CATALOGUE, HEADLINE
 
 AGAINST_RATE: Final = (OBJECTIVES, ("ssim", "acutance_ratio", "bits_per_dim"), ("legibility", "sigma_eq", "kid"))
 MOST_PANELS: Final = 3  # in a figure against a further factor
-_FONTS: Final = "system-ui, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"
 TRAINING: Final = {
     "test_neg_elbo": "test −ELBO (nats per image)",
     "train_loss": "training loss (own units)",
@@ -35,38 +31,13 @@ TRAINING: Final = {
 }
 
 
-@dataclass(frozen=True)
-class ReportFigure:
-    """A figure with its words. section: the part of the page that shows it. alt: what the figure shows, in words."""
-
-    name: str
-    section: str
-    caption: str
-    alt: str
-    figure: Figure
-
-    @cached_property
-    def files(self) -> tuple[str, bytes]:
-        """The figure as SVG and as PNG."""
-        return rendered(self.figure)
-
-    @property
-    def source(self) -> str:
-        """The figure as a data URI that follows the page's light or dark theme."""
-        return data_uri("image/svg+xml", themed(self.files[0]).replace("'DejaVu Sans'", _FONTS).encode())
-
-    @property
-    def width(self) -> int:
-        """CSS pixels of the figure at its own size."""
-        return round(self.figure.get_figwidth() * 96)
-
-
 def report_figures(evidence: Evidence, means: pd.DataFrame, sections: Sequence[ClaimSection]) -> Iterator[ReportFigure]:
     """All figures of a report but the picture grids, in the order of the page. means: as `tables.arm_means`.
 
     Figures of arms keep to the study's base, and their captions name its settings where the study varies them.
     """
-    yield from (_effect_figure(section) for section in sections if section.measured)
+    for section in sections:
+        yield from claim_figures(section)
     clause = caption_clause(means, evidence.base)
     if not without_base(means, evidence.base):
         for drawn in _base_figures(evidence, means, sections):
@@ -74,27 +45,22 @@ def report_figures(evidence: Evidence, means: pd.DataFrame, sections: Sequence[C
     yield from _factor_figures(evidence, means, sections)
 
 
-def _effect_figure(section: ClaimSection) -> ReportFigure:
-    titles = names(section.drawn)
-    verdicts = "; ".join(f"{title}: {single.verdict}" for title, single in zip(titles, section.drawn))
-    alt = f"Paired differences with 95 % intervals, and the region in which the claim would hold. {verdicts}."
-    return ReportFigure(f"effect-{section.id}", "effect", section.drawn_note, alt, effect(section.drawn, titles))
-
-
 def _base_figures(evidence: Evidence, means: pd.DataFrame, sections: Sequence[ClaimSection]) -> Iterator[ReportFigure]:
     means = at_base(means, evidence.base)
     cells = at_base(evidence.done, evidence.base)
     present = set(means["metric"])
+    failing = Standing.of(evidence).failing(means)
     for metric in dict.fromkeys((*_claimed(sections), *HEADLINE)):
         if metric in present:
             title = sentence_case(titled(metric))
             caption = f"{title} against β by loss, one panel per reduction: mean over seeds with its 95 % interval."
+            caption += f" {sentence_case(failing[metric])}" if metric in failing else ""
             alt = f"{caption} The table of this metric has the same numbers."
             figure = figures.metric_against_beta(means, metric)
             yield ReportFigure(f"{metric}-against-beta", "beta", caption, alt, figure)
     if "rate" in present:
         yield from _effective_figures(means)
-        yield from _rate_figures(evidence, cells, means)
+        yield from _rate_figures(evidence, cells, means, failing)
     yield from _transfer_figures(evidence, cells)
     yield from _training_figures(evidence, cells)
 
@@ -108,13 +74,15 @@ def _effective_figures(means: pd.DataFrame) -> Iterator[ReportFigure]:
     if means["reduction"].nunique() > 1 and (means["reduction"] == "sum").any():
         caption = (
             "Rate against β_eff, all reductions on one axis. Lines: sum. Hollow marks: the other reductions; where "
-            "they lie on the lines, the reduction only changes the weight of the KL term."
+            "they lie on the lines, the rate shows nothing of a reduction but the weight that it gives the KL term."
         )
         figure = figures.metric_against_effective_beta(means, "rate")
         yield ReportFigure("rate-against-effective-beta", "weight", caption, caption, figure)
 
 
-def _rate_figures(evidence: Evidence, cells: pd.DataFrame, means: pd.DataFrame) -> Iterator[ReportFigure]:
+def _rate_figures(
+    evidence: Evidence, cells: pd.DataFrame, means: pd.DataFrame, failing: Mapping[str, str]
+) -> Iterator[ReportFigure]:
     of_sum = means[means["reduction"] == "sum"]
     if of_sum.empty or of_sum.groupby("loss")["arm"].nunique().max() < 2:
         return
@@ -130,6 +98,7 @@ def _rate_figures(evidence: Evidence, cells: pd.DataFrame, means: pd.DataFrame) 
                 f"{_labels(metrics)} against the rate, reduction sum. Line and band: mean over seeds with its 95 % "
                 f"interval; marks: arms{dotted}."
             )
+            caption += "".join(f" {sentence_case(failing[metric])}" for metric in metrics if metric in failing)
             figure = figures.against_rate(cells, means, metrics, rates)
             yield ReportFigure(f"against-rate-{place}", "rate", caption, caption, figure)
 

@@ -24,9 +24,11 @@ from ablations.records import planned, read_results
 from ablations.setup import Setup
 from ablations.study import checked
 from ablations.views import outcome_lines
+from reports.claims.references import References
 from tests.study_samples import TABLE
 from tests.tracking_samples import local_store
-from tracking.reader import read_history, read_pictures
+from tracking import schema
+from tracking.reader import read_history, read_per_image, read_pictures, study_info
 from tracking.schema import WEIGHTS
 from tracking.store import Store, local_folder
 from tracking.weights import kept
@@ -111,6 +113,47 @@ def test_what_is_done_is_not_done_again(lab: Lab) -> None:
     assert (again.pending, again.kept) == ((), {})
     assert lab.run(again).done == 0
     assert lab.events == []
+
+
+def test_references_are_written_with_every_run_and_values_by_image_with_every_cell(lab: Lab) -> None:
+    given = references(ssim=(0.2, 1.0))
+    for _ in range(2):  # the second has nothing to do
+        setup = Setup.of(lab.plan().study, lab.plan().images, CPU, cache=lab.cache)
+        driver.execute(lab.plan(), Local(setup), lab.store, lab.events.append, device=CPU, references=lambda: given)
+        info = study_info(lab.store, "small", (schema.REFERENCES,))
+        assert References.from_json(info.artifacts[schema.REFERENCES]) == given
+    plan = lab.plan()
+    kept = read_per_image(lab.store, plan.keys.values(), ["ssim", "kid"])
+    assert kept.keys() == set(plan.keys.values())
+    frame = lab.results(plan).cells
+    for key, values in kept.items():
+        assert (values["ssim"].shape, values["ssim.images"], values["kid"].shape) == ((40,), 90, (2,))
+        assert values["kid"].mean() == pytest.approx(frame.loc[key, "kid"], rel=1e-6)
+    points = read_history(lab.store, plan.keys.values())
+    assert set(points[points["metric"] == "point/ssim"]["epoch"]) == {1, 2}
+
+
+@pytest.mark.parametrize(("ssim", "marked"), [((-1.0, 0.9), False), ((0.9, 1.0), True)])
+def test_the_run_of_an_arm_at_the_floor_says_so(lab: Lab, ssim: tuple[float, float], marked: bool) -> None:
+    plan = lab.plan()
+    setup = Setup.of(plan.study, plan.images, CPU, cache=lab.cache)
+    given = references(ssim=ssim)
+    driver.execute(plan, Local(setup), lab.store, lab.events.append, device=CPU, references=lambda: given)
+    (experiment,) = lab.store.client.search_experiments(filter_string="name = 'small'")
+    runs = lab.store.client.search_runs([experiment.experiment_id], f"tags.`{schema.TAG_KIND}` = 'arm'")
+    assert len(runs) == 2
+    for run in runs:
+        assert run.data.tags.get(schema.TAG_AT_FLOOR, "no") == ("yes" if marked else "no")
+        assert run.data.tags.get(schema.TAG_NOTE, "").startswith("At the floor" if marked else "")
+
+
+def references(ssim: tuple[float, float]) -> References:
+    """Of made-up images: floor and ceiling of SSIM alone."""
+    sizes = {"test_images": 90, "classes": 10, "pixels": 64, "levels": 17, "light_ground": False}
+    floor, ceiling = ({"ssim": value} for value in ssim)
+    return References(
+        floor=floor, floor_with_labels={}, ceiling=ceiling, ppca={"eigenvalues": [1.0]}, histogram={}, **sizes
+    )
 
 
 def test_a_new_version_of_a_metric_is_measured_from_kept_weights(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,11 +18,17 @@ from ablations.evaluation import Evaluator, epoch_scores
 from ablations.sections import Evaluation
 from tests.study_samples import digits
 from vae.building import build
+from vae.metrics import similarity
 from vae.metrics.catalogue import CATALOGUE
 from vae.training.precision import tensor_cores
 from vae.training.stack import Stack
 
-SETTINGS = Evaluation(per_epoch_images=50, iwae_images=5, iwae_samples=4, generated=60, blur_images=20)
+SETTINGS = Evaluation(
+    per_epoch_images=50, iwae_images=5, iwae_samples=4, generated=60, blur_images=20, classifiers=2, point_images=25
+)
+ALONE = {"psnr_of_mean", "n_blank", "mtf50", "active_units", "aggregate_variance", "collapsed", "iwae_error"}
+OF_SAMPLES = {"sample_acutance", "sample_sigma_eq", "sample_n_blank"}
+BY_CLASSIFIER = {"kid", "frechet", "coverage", "class_entropy"}
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +61,96 @@ def test_every_metric_is_in_the_catalogue_and_within_its_range(stack, evaluator)
     assert set(CATALOGUE) - set(measured) == {"class_accuracy"}
     for name, value in measured.items():
         assert not math.isfinite(value) or CATALOGUE[name].low <= value <= CATALOGUE[name].high, name
+
+
+@pytest.mark.parametrize("arm", [0, 1])
+def test_a_metric_is_the_mean_of_the_values_that_are_kept(stack, evaluator, arm):
+    measured = evaluator.measure(stack.module(arm), stack.arms[arm], seed=3)
+    kept = {name for name in measured.per_image if not name.endswith(".images")}
+    assert kept == measured.metrics.keys() - ALONE - OF_SAMPLES
+    assert {name for name in kept if CATALOGUE[name].by_classifier} == BY_CLASSIFIER | {
+        "legibility",
+        "legibility_original",
+    }
+    for name in kept:
+        values = measured.per_image[name]
+        assert values.dtype == np.float32
+        assert np.nanmean(values.astype(float)) == pytest.approx(measured.metrics[name], rel=1e-6), name
+        if name in BY_CLASSIFIER:
+            assert values.shape == (2,)
+            assert f"{name}.images" not in measured.per_image
+        else:
+            seen = {"iwae": 5, "blur": 20}.get(name.removeprefix("neg_").partition("_")[0], 90)
+            assert values.shape == ((2, seen) if CATALOGUE[name].by_classifier else (seen,)), name
+            assert int(measured.per_image[f"{name}.images"]) == seen
+
+
+def test_kept_values_are_of_the_first_images_of_one_order_the_same_for_every_seed_and_metric(stack, images, cache):
+    def kept(count, seed, **changes):
+        settings = SETTINGS.model_copy(update={"kept_images": count, **changes})
+        evaluator = Evaluator(images, settings, cache=cache, device=torch.device("cpu"))
+        return evaluator, evaluator.measure(stack.module(0), stack.arms[0], seed).per_image
+
+    (evaluator, whole), (_, few), (_, other) = kept(1000, 3), kept(12, 3), kept(12, 4)
+    assert sorted(evaluator.order.tolist()) == list(range(90))
+    assert evaluator.order.tolist() != list(range(90))
+    for name, values in few.items():
+        assert np.array_equal(values, whole[name] if values.ndim == 0 else whole[name][..., : values.shape[-1]])
+        assert values.ndim == 0 or values.shape[-1] == (2 if name in BY_CLASSIFIER else 5 if "iwae" in name else 12)
+    assert int(few["ssim.images"]) == 90
+    own = stack.module(0).eval()
+    with torch.no_grad():
+        x = images.test[evaluator.order[:12]]
+        at_mean = torch.sigmoid(own.decode(own.encode(x)[0]))
+    for one in (few, other):  # SSIM has no noise
+        assert one["ssim"] == pytest.approx(similarity.ssim(at_mean, x).numpy(), rel=1e-5)
+    assert not np.array_equal(few["bce"], other["bce"])
+    assert kept(0, 3)[1] == {}
+
+
+def test_ink_is_what_differs_from_the_ground(images, cache, tmp_path):
+    """Of inverted images with an inverted decoder, ink and strokes are as they were, whatever one cell paints."""
+    dark = Evaluator(images, SETTINGS, cache=cache, device=torch.device("cpu"))
+    inverted = replace(
+        images, train=1 - images.train, test=1 - images.test, held_out=1 - images.held_out, train_labels=None
+    )
+    light = Evaluator(inverted, SETTINGS, cache=cache, device=torch.device("cpu"))
+    assert (dark.basis.light_ground, light.basis.light_ground) == (False, True)
+    stack = trained(images, vae.Arm("mse", beta=0.1))
+
+    class Negative(type(stack.module(0))):
+        def encode(self, x, y=None):
+            return super().encode(1 - x, y)
+
+        def decode(self, z, y=None):
+            return -super().decode(z, y)
+
+    model = stack.module(0)
+    before = dark.measure(model, stack.arms[0], seed=3)
+    model.__class__ = Negative
+    after = light.measure(model, stack.arms[0], seed=3)
+    for name in ("ink_ratio", "foreground_recall", "edge_contrast", "acutance", "mse"):
+        assert after.metrics[name] == pytest.approx(before.metrics[name], rel=1e-4), name
+        assert after.per_image[name] == pytest.approx(before.per_image[name], rel=1e-3, nan_ok=True), name
+    assert after.metrics["ssim"] == pytest.approx(before.metrics["ssim_inverted"], rel=1e-4)
+    assert after.metrics["bits_per_dim"] == pytest.approx(before.metrics["bits_per_dim"], rel=1e-3)
+
+
+def test_classifiers_differ_in_their_seed_and_each_metric_is_their_mean(stack, images, evaluator, cache):
+    assert len({one.fingerprint for one in evaluator.basis.classifiers}) == 2
+    alone = Evaluator(images, SETTINGS.model_copy(update={"classifiers": 1}), cache=cache, device=torch.device("cpu"))
+    assert alone.basis.classifiers[0].fingerprint == evaluator.basis.classifiers[0].fingerprint
+    both, one = (each.measure(stack.module(0), stack.arms[0], seed=3).per_image for each in (evaluator, alone))
+    for name in (*BY_CLASSIFIER, "legibility"):
+        assert np.array_equal(both[name][:1], one[name])
+
+
+def test_a_point_reads_the_same_images_with_the_same_noise(stack, evaluator):
+    whole = evaluator.measure(stack.module(0), stack.arms[0], seed=3)
+    part = evaluator.at_points.measure(stack.module(0), stack.arms[0], seed=3)
+    assert part.pictures == part.per_image == {}
+    for name in ("bce", "neg_elbo", "ssim", "ink_ratio", "legibility"):
+        assert part.metrics[name] == pytest.approx(whole.per_image[name][..., :25].mean(), rel=1e-5), name
 
 
 def test_sums_add_up(stack, evaluator):

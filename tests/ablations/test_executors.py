@@ -19,9 +19,11 @@ from ablations.executors.events import CellResult, EpochDone
 from ablations.executors.local import Local
 from ablations.grid import Cell
 from ablations.plan import Plan
+from ablations.sections import Evaluation
 from ablations.setup import Setup
 from ablations.study import checked
 from tests.study_samples import TABLE
+from tracking.schema import POINT
 from vae.arms import Arm
 from vae.metrics.classifier import Recipe
 from vae.training.stack import Stack
@@ -115,17 +117,82 @@ def test_a_failed_stack_is_dead_before_its_halves_are_tried(setup, results, monk
     assert alive == [0] * 5
 
 
+def points_of(result: CellResult) -> dict[int, dict[str, float]]:
+    """epoch -> what was measured then."""
+    rows = {row["epoch"]: {k: v for k, v in row.items() if k.startswith(POINT)} for row in result.trained.history}
+    return {epoch: values for epoch, values in rows.items() if values}
+
+
+def test_points_are_measured_as_the_end_is_and_the_last_is_the_end(setup, results):
+    (result,) = results(Arm("bce")).values()
+    assert setup.study.evaluation.point_epochs(2) == (1, 2)
+    points = points_of(result)
+    assert list(points) == [1, 2]
+    lacking = {POINT + name for name in ("neg_iwae", "iwae_error", "iwae_gap", "iwae_log_ess")}
+    assert all(values.keys() == {POINT + name for name in result.metrics} - lacking for values in points.values())
+    model = setup.loaded(result.cell.arm, result.state)
+    end = setup.evaluator.at_points.measure(model, result.cell.arm, 0)
+    again = {POINT + name: value for name, value in end.metrics.items()}
+    assert points[2] == pytest.approx(again, rel=0, abs=0, nan_ok=True)
+    assert (end.pictures, end.per_image) == ({}, {})
+    for name in ("ssim", "neg_elbo", "acutance"):  # of the same images as the values that are kept of all
+        assert points[2][POINT + name] == pytest.approx(result.per_image[name][:20].mean(), rel=1e-6)
+        assert points[1][POINT + name] != points[2][POINT + name]
+
+
+def test_points_change_no_weight_and_no_metric(plan, cache, setup, results, monkeypatch):
+    with_points = results(Arm("bce"), Arm("mae"))
+    none = setup.study.evaluation.model_copy(update={"points": ()})
+    without = setup_of(replace(plan, study=setup.study.model_copy(update={"evaluation": none})), cache)
+    events = Local(without).train(cells_of(without, Arm("bce"), Arm("mae")))
+    for result in (event for event in events if isinstance(event, CellResult)):
+        other = with_points[result.cell.label]
+        assert points_of(result) == {}
+        assert all(torch.equal(value, other.state[name]) for name, value in result.state.items())
+        assert result.metrics == pytest.approx(other.metrics, rel=0, abs=0, nan_ok=True)
+        assert result.trained.hashes == other.trained.hashes
+
+
+def test_a_point_that_cannot_be_measured_is_left_out_and_the_cell_is_whole(setup, results, monkeypatch):
+    measured = type(setup.evaluator).measure
+
+    def broken(self, model, arm, seed):
+        if self.whole is not None:
+            raise MemoryError("too little for one more")
+        return measured(self, model, arm, seed)
+
+    monkeypatch.setattr(type(setup.evaluator), "measure", broken)
+    (result,) = results(Arm("bce")).values()
+    assert not result.failed
+    assert points_of(result) == {}
+
+
+@pytest.mark.parametrize(
+    ("points", "epochs", "expected"),
+    [
+        ((0.25, 0.5, 1.0), 30, (8, 15, 30)),
+        ((0.25, 0.5, 1.0), 3, (1, 2, 3)),
+        ((0.25, 0.5, 1.0), 1, (1,)),
+        ((0.1, 0.3, 1.0), 30, (3, 9, 30)),
+        ((), 9, ()),
+    ],
+)
+def test_points_are_whole_epochs_each_once(points, epochs, expected):
+    assert Evaluation(points=points).point_epochs(epochs) == expected
+
+
 def test_a_diverged_arms_history_says_nothing_of_the_test_images(results):
     outcome = results(Arm("bce"), Arm("own_losses:exploding"))
     for row in outcome["own_losses:exploding-sum-b1-s0"].trained.history:
         assert all(math.isnan(value) for name, value in row.items() if name.startswith(("train_", "test_")))
-    assert all(math.isfinite(value) for row in outcome["bce-sum-b1-s0"].trained.history for value in row.values())
+        assert not any(name.startswith("point/") for name in row)
+    for row in outcome["bce-sum-b1-s0"].trained.history:
+        assert all(math.isfinite(value) for name, value in row.items() if name.startswith(("train_", "test_")))
 
 
 @pytest.mark.parametrize(("generated", "missing"), [(5, {"coverage"}), (1, {"coverage", "kid", "frechet"})])
 def test_a_few_labelled_pictures_are_measured_by_what_a_few_can_tell(tmp_path, cache, generated, missing, monkeypatch):
-    quick = partial(generation.trained_classifier, recipe=Recipe(passes=1, least_steps=3))
-    monkeypatch.setattr(generation, "trained_classifier", quick)
+    monkeypatch.setattr(generation, "Recipe", partial(Recipe, passes=1, least_steps=3))
     source = np.random.default_rng(0)
     arrays = {name: source.random((count, 9, 8)) for name, count in (("train", 40), ("test", 2))}
     labels = {f"{name}_labels": np.arange(len(array)) % 2 for name, array in arrays.items()}

@@ -87,7 +87,9 @@ def test_the_training_images_are_in_the_key_and_how_often_losses_are_logged_is_n
     assert key(cell) == key(Cell(Arm(log_every=3), 0))
 
 
-@pytest.mark.parametrize("setting", ["iwae_images", "iwae_samples", "generated", "blur_images"])
+@pytest.mark.parametrize(
+    "setting", ["iwae_images", "iwae_samples", "generated", "blur_images", "classifiers", "kept_images"]
+)
 def test_what_determines_how_weights_are_measured_is_in_the_second_key(setting: str) -> None:
     other = Study(name="x", evaluation={setting: 8})
     assert grid.measures_key(other) != grid.measures_key(STUDY)
@@ -97,7 +99,8 @@ def test_the_second_key_has_the_versions_of_the_metrics_and_no_setting_of_traini
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = grid.measures_key(STUDY)
-    others = Study(name="y", model={"latents": 3}, evaluation={"per_epoch_images": 3}, storage={"weights": "none"})
+    recorded = {"per_epoch_images": 3, "points": [0.5, 1], "point_images": 7}  # of the training
+    others = Study(name="y", model={"latents": 3}, evaluation=recorded, storage={"weights": "none"})
     assert grid.measures_key(others) == before
     assert grid.measures_key(STUDY, data_digest="other test images") != before
     monkeypatch.setattr(grid, "versions", lambda: catalogue.versions() | {"ssim": 99})

@@ -25,10 +25,13 @@ from vae import streams
 from vae.building import build
 from vae.importance import iwae
 from vae.metrics import generation, sharpness
+from vae.metrics.classifier import Classifier
 from vae.metrics.transfer import transfer
 from vae.training.stack import Stack
 
-SETTINGS = Evaluation(per_epoch_images=50, iwae_images=9, iwae_samples=6, generated=60, blur_images=20)
+SETTINGS = Evaluation(
+    per_epoch_images=50, iwae_images=9, iwae_samples=6, generated=60, blur_images=20, classifiers=2, point_images=25
+)
 SEED = 3
 TIMES = {"half-logvar": 1, "full-logvar": 2, "log-std": 2}  # the encoder's second output, as ln of the variance drawn
 ARMS = [
@@ -70,6 +73,12 @@ class Hand:
         mean, logvar = self.encode(x, y)
         return self.decode(mean + torch.exp(logvar / 2) * self.noise(purpose, *mean.shape), y)
 
+    @cached_property
+    def order(self) -> Tensor:
+        """The rows of the test set in the order in which the first few are taken."""
+        stream = streams.generator(self.images.name, 0, "evaluation/order")
+        return torch.randperm(len(self.images.test), generator=stream)
+
     @property
     def y(self) -> Tensor | None:
         return self.images.test_labels if self.model.classes else None
@@ -94,16 +103,16 @@ class Hand:
         x, own = self.images.test.double().numpy(), self.drawn(self.images.test, self.y, "posterior")
         mu, pixels = self.picture(own), x[0].size
         held, known = self.images.held_out, self.images.held_out_labels if self.model.classes else None
-        fitted, held = self.picture(self.drawn(held, known, "calibration")), held.double().numpy()
+        held_own = self.drawn(held, known, "calibration")
+        fitted, held = self.picture(held_own), held.double().numpy()
         variance, scale = np.mean((fitted - held) ** 2), np.mean(abs(fitted - held))
         bce, mse, mae = (
             v.sum((1, 2)).mean() for v in (-xlogy(x, mu) - xlogy(1 - x, 1 - mu), (mu - x) ** 2, abs(mu - x))
         )
         log_c = np.log(abs(own)) - np.log(np.tanh(abs(own) / 2))
-        log_scale = minimize_scalar(
-            lambda s: grey_levels(fitted, held, np.exp(s)).mean(), bounds=(-9, 2), method="bounded"
-        )
-        nats = grey_levels(mu, x, np.exp(log_scale.x)) + self.rates
+        nats = grey_levels(mu, x, pixel_scales(fitted, held)) + self.rates
+        as_logits = [np.log(p / (1 - p)) for p in (self.picture(held_own), mu)]
+        by_table = table(as_logits[0], held, as_logits[1], x) + self.rates
         return {
             "rate": self.rates.mean(),
             "bce": bce,
@@ -116,10 +125,12 @@ class Hand:
             "nll_laplace": mae + pixels * math.log(2),
             "nll_laplace_calibrated": mae / scale + pixels * math.log(2 * scale),
             "bits_per_dim": nats.mean() / (pixels * math.log(2)),
+            "bits_per_dim_table": by_table.mean() / (pixels * math.log(2)),
         }
 
     def importance(self) -> dict[str, float]:
-        x, labels = self.images.test[: SETTINGS.iwae_images], None if self.y is None else self.y[: SETTINGS.iwae_images]
+        first = self.order[: SETTINGS.iwae_images]
+        x, labels = self.images.test[first], None if self.y is None else self.y[first]
 
         def logits(z: Tensor, y: Tensor | None) -> Tensor:
             return torch.logit(torch.from_numpy(self.picture(self.decode(z, y))).float(), eps=1e-7)
@@ -133,12 +144,13 @@ class Hand:
             labels=labels,
         )
         named = {"neg_iwae": measured.neg_iwae, "iwae_gap": measured.gap, "iwae_log_ess": measured.log_ess}
-        return {name: float(values.mean()) for name, values in named.items()}
+        error = float(measured.neg_iwae.std()) / SETTINGS.iwae_images**0.5
+        return {name: float(values.mean()) for name, values in named.items()} | {"iwae_error": error}
 
     def sharp(self) -> dict[str, float]:
         x, mu = self.images.test.double().numpy(), self.at_mean
         own, original = acutances(mu), acutances(x)
-        first = mu[: SETTINGS.blur_images]
+        first = mu[self.order[: SETTINGS.blur_images]]
         return {
             "acutance": np.nanmean(own),
             "acutance_ratio": np.nanmean(own / original),
@@ -177,12 +189,15 @@ class Hand:
         }
 
     def read(self) -> dict[str, float]:
-        reader, labels = self.evaluator.classifier.classifier, self.images.test_labels
+        rows = [self.read_by(reader) for reader in self.evaluator.basis.classifiers]
+        return {name: np.mean([row[name] for row in rows]) for name in rows[0]}
+
+    def read_by(self, reader: Classifier) -> dict[str, float]:
+        labels = self.images.test_labels
         recon, drawn, real = (
             reader.read(torch.as_tensor(i).float()) for i in (self.at_mean, self.samples, self.images.test)
         )
-        order = torch.randperm(len(labels), generator=streams.generator(self.images.name, 0, "evaluation/real"))
-        features = real.features[order[: SETTINGS.generated]]
+        features = real.features[self.order[: SETTINGS.generated]]
         shares = np.bincount(drawn.classes.numpy(), minlength=10) / len(drawn.classes)
         classes = torch.arange(len(drawn.classes)) % 10
         by_class = {"class_accuracy": float((drawn.classes == classes).double().mean())} if self.model.classes else {}
@@ -200,12 +215,41 @@ class Hand:
         return {name: float(value) for part in parts for name, value in part().items()}
 
 
-def grey_levels(mu: Array, x: Array, scale: float) -> Array:
-    """−ln P of the stored grey level of each image, by differences of the logistic's distribution function."""
-    level, step = np.rint(255 * x), 1 / 255
-    above = np.where(level == 255, 1.0, expit((level * step + step / 2 - mu) / scale))
+def grey_levels(mu: Array, x: Array, scale: Array | float) -> Array:
+    """−ln P of the stored grey level of each image, by differences of the logistic's distribution function; a hundredth
+    of the probability is the same for all 17 levels."""
+    level, step = np.rint(16 * x), 1 / 16
+    above = np.where(level == 16, 1.0, expit((level * step + step / 2 - mu) / scale))
     below = np.where(level == 0, 0.0, expit((level * step - step / 2 - mu) / scale))
-    return -np.log(np.maximum(above - below, 1e-300)).sum((1, 2))
+    return -np.log(0.99 * (above - below) + 0.01 / 17).sum((1, 2))
+
+
+TRIED, STEP = np.linspace(math.log(1e-4), math.log(10), 60, retstep=True)
+
+
+def pixel_scales(mu: Array, x: Array) -> Array:
+    """The scale of each pixel: least cost, and half the squared distance of its logarithm from the common one's."""
+    common = math.log(abs(mu - x).mean())
+    scales = np.empty(x.shape[1:])
+    for at in np.ndindex(scales.shape):
+        m, t = mu[:, at[0], at[1]][:, None, None], x[:, at[0], at[1]][:, None, None]
+
+        def cost(log_scale: float, m: Array = m, t: Array = t) -> float:
+            return grey_levels(m, t, math.exp(log_scale)).sum() + (log_scale - common) ** 2 / 2
+
+        best = min(TRIED, key=cost)
+        ends = {"bounds": (max(best - STEP, TRIED[0]), best + STEP), "method": "bounded"}
+        scales[at] = math.exp(minimize_scalar(cost, options={"xatol": 1e-9}, **ends).x)
+    return scales
+
+
+def table(fitted: Array, known: Array, logits: Array, x: Array) -> Array:
+    """−ln of the share that a grey level has among the pixels of other images whose logits are in the same bin."""
+    place = [np.clip(np.floor((logit + 8) * 30 / 16), 0, 29).astype(int) for logit in (fitted, logits)]
+    level = [np.rint(16 * values).astype(int) for values in (known, x)]
+    counts = np.full((30, 17), 0.1)
+    np.add.at(counts, (place[0], level[0]), 1)
+    return -np.log(counts / counts.sum(1, keepdims=True))[place[1], level[1]].sum((1, 2))
 
 
 def slopes(images: Array) -> Array:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.tracking_samples import METRICS, cell, failed, fields, local_store
 from tracking.errors import TrackingError
-from tracking.reader import read_cells, read_history, read_pictures, studies, study_info
+from tracking.reader import read_cells, read_history, read_per_image, read_pictures, studies, study_info
 from tracking.schema import HISTORY_COLUMNS, LEADING_COLUMNS, OTHER_COLUMNS
 from tracking.search import Gathered, completed, gather
 from tracking.store import Store, local_folder, resolve
@@ -222,6 +222,26 @@ def test_pictures_are_read_without_pickle(store: Store, writer: StudyWriter) -> 
     np.savez(folder_of(store, bare) / "pictures.npz", bad=np.array([{}], dtype=object))
     with pytest.raises(TrackingError, match=r"pictures.npz of cell .* cannot be read: Object arrays"):
         read_pictures(store, ["p2"])
+
+
+def test_values_by_image_are_read_by_name_and_only_those_that_were_kept(
+    store: Store, study: str, writer: StudyWriter
+) -> None:
+    values = np.array([0.5, NAN, 1.5], np.float32)
+    kept = {"ssim": values, "ssim.images": np.asarray(7), "kid": values[:2], "legibility": np.stack([values] * 2)}
+    record = cell("v1", per_image=kept)
+    run_id = writer.write_cell(record)
+    writer.write_cell(cell("v2", seed=1))
+    everything = read_per_image(store, ["v1", "v2", "nowhere"], [*METRICS, "kid", "legibility"])
+    assert list(everything) == ["v1"]
+    assert everything["v1"].keys() == kept.keys()
+    for name, array in kept.items():
+        np.testing.assert_array_equal(everything["v1"][name], array, strict=True)
+    assert read_per_image(store, ["v1"], ["ssim"])["v1"].keys() == {"ssim", "ssim.images"}
+    assert read_per_image(store, ["v1"], ["rate"]) == {"v1": {}}
+    (folder_of(store, run_id) / "per_image.npz").write_bytes(b"no archive")
+    with pytest.raises(TrackingError, match=r"per_image.npz of cell .* cannot be read"):
+        read_per_image(store, ["v1"], ["ssim"])
 
 
 def test_a_moved_folder_is_reported(store: Store, study: str, writer: StudyWriter) -> None:

@@ -1,4 +1,4 @@
-"""The classifier: one small convolutional network per data set, trained once, shared by every cell.
+"""The classifiers: small convolutional networks of a data set, trained once, shared by every cell.
 
 It gives the class that a reconstruction or sample is read as (legibility), and its place in a space of features (KID,
 Fréchet distance, coverage). No weights are downloaded: it is trained on the training split, from a fixed seed, on
@@ -20,7 +20,9 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import NamedTuple
 
 import numpy as np
@@ -118,19 +120,40 @@ def trained_classifier(
     >>> classifier.read(images).features.shape
     torch.Size([40, 64])
     """
-    recipe = recipe or Recipe()
+    return trained_classifiers(images, labels, digest=digest, cache=cache, recipes=[recipe or Recipe()])[0]
+
+
+def trained_classifiers(
+    images: Tensor, labels: Tensor, *, digest: str, cache: str | Path | None = None, recipes: Sequence[Recipe]
+) -> list[Classifier]:
+    """The classifiers of some recipes, in their order: as `trained_classifier`, those to be trained side by side."""
     classes = _check(images, labels)
+    classifiers = [_untrained(images, classes, recipe, digest) for recipe in recipes]
+    paths = [
+        None if cache is None else _folder(cache) / f"classifier-{_key(one, recipe, digest)}.npz"
+        for one, recipe in zip(classifiers, recipes)
+    ]
+    pixels, classes_of = images.detach().float().cpu(), labels.cpu()
+
+    def train(one: Classifier, recipe: Recipe, path: Path | None, stopped: Event) -> None:
+        _train(one.network, pixels, classes_of, recipe, digest, stopped)
+        if path is not None and not stopped.is_set():
+            _save(one.network, path)
+
+    tasks = [
+        partial(train, one, recipe, path)
+        for one, recipe, path in zip(classifiers, recipes, paths)
+        if path is None or not _restore(one.network, path)
+    ]
+    # On one thread sums are taken in one order. A second one would gain little, and lose much on a busy machine.
+    side_by_side(tasks, most=1)
+    return classifiers
+
+
+def _untrained(images: Tensor, classes: int, recipe: Recipe, digest: str) -> Classifier:
     with ambient(digest, recipe.seed, "classifier/weights"):
         network = _Network(_with_channel(images).shape[1:], classes, recipe)
-    classifier = Classifier(network, tuple(images.shape[1:]), classes)
-    path = None if cache is None else _folder(cache) / f"classifier-{_key(classifier, recipe, digest)}.npz"
-    if path is None or not _restore(classifier.network, path):
-        pixels, classes_of = images.detach().float().cpu(), labels.cpu()
-        # On one thread sums are taken in one order. A second one would gain little, and lose much on a busy machine.
-        side_by_side([lambda _: _train(network, pixels, classes_of, recipe, digest)], most=1)
-        if path is not None:
-            _save(classifier.network, path)
-    return classifier
+    return Classifier(network, tuple(images.shape[1:]), classes)
 
 
 class _Network(nn.Module):
@@ -166,7 +189,8 @@ def _with_channel(images: Tensor) -> Tensor:
     return images if images.ndim == 4 else images[:, None]
 
 
-def _train(network: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe, digest: str) -> None:
+def _train(network: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe, digest: str, stopped: Event) -> None:
+    """stopped: set where the weights are not needed any more; training then ends early."""
     random = generator(digest, recipe.seed, "classifier/batches")
     steps = max(recipe.least_steps, recipe.passes * math.ceil(len(images) / recipe.batch))
     optimiser = torch.optim.AdamW(
@@ -181,6 +205,8 @@ def _train(network: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe, d
             torch.autograd.backward(F.cross_entropy(scores, labels[rows]))
             optimiser.step()
             schedule.step()
+            if stopped.is_set():
+                return
         _normalise(network, images[:_AT_ONCE])
 
 

@@ -109,22 +109,34 @@ def edge_contrast(reconstruction: Tensor, original: Tensor) -> Tensor:
     return per_image(lambda x, y: _ratio(_total_gradient(x), _total_gradient(y)), reconstruction, original)
 
 
-def ink_ratio(reconstruction: Tensor, original: Tensor) -> Tensor:
-    """Σ reconstruction / Σ original: 1 keeps the ink, below 1 loses it (a median does, on thin strokes).
+def ink_ratio(reconstruction: Tensor, original: Tensor, *, light_ground: bool = False) -> Tensor:
+    """Ink of the reconstruction over that of the original: 1 keeps the ink, below 1 loses it (a median does, on thin
+    strokes).
 
-    Both (*, H, W) in [0, 1]. Returns (*); NaN where the original is all black.
+    Ink is Σ x on a dark ground and Σ (1 − x) on a light one. Both (*, H, W) in [0, 1]. Returns (*); NaN where the
+    original has no ink.
+
+    >>> dark, half = torch.eye(6), 0.5 * torch.eye(6)
+    >>> ink_ratio(half, dark), ink_ratio(1 - half, 1 - dark, light_ground=True)
+    (tensor(0.5000, dtype=torch.float64), tensor(0.5000, dtype=torch.float64))
     """
     check_images(reconstruction=reconstruction, original=original)
-    return per_image(lambda x, y: _ratio(x.sum(dim=(-2, -1)), y.sum(dim=(-2, -1))), reconstruction, original)
+
+    def ratio(x: Tensor, y: Tensor) -> Tensor:
+        return _ratio(*(_ink(image, light_ground).sum(dim=(-2, -1)) for image in (x, y)))
+
+    return per_image(ratio, reconstruction, original)
 
 
-def foreground_recall(reconstruction: Tensor, original: Tensor) -> Tensor:
-    """P(reconstruction > .5 | original > .5) over the pixels of a picture: the strokes that survive, in [0, 1].
+def foreground_recall(reconstruction: Tensor, original: Tensor, *, light_ground: bool = False) -> Tensor:
+    """P(ink of the reconstruction > .5 | ink of the original > .5) over the pixels of a picture: the strokes that
+    survive, in [0, 1].
 
-    Both (*, H, W) in [0, 1]. Returns (*); NaN where the original has no pixel above .5.
+    Ink is x on a dark ground and 1 − x on a light one. Both (*, H, W) in [0, 1]. Returns (*); NaN where the original
+    has no pixel of ink above .5.
     """
     check_images(reconstruction=reconstruction, original=original)
-    return per_image(_recall, reconstruction, original)
+    return per_image(lambda x, y: _recall(_ink(x, light_ground), _ink(y, light_ground)), reconstruction, original)
 
 
 def _acutance(x: Tensor, threshold: float) -> Tensor:
@@ -150,6 +162,10 @@ def _squared_gradient(x: Tensor) -> Tensor:
 def _total_gradient(x: Tensor) -> Tensor:
     """(n, H, W) -> (n)."""
     return _squared_gradient(x).sqrt().sum(dim=(-2, -1))
+
+
+def _ink(x: Tensor, light_ground: bool) -> Tensor:
+    return 1 - x if light_ground else x
 
 
 def _recall(x: Tensor, y: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ A prediction, made before anything is allocated, from the sizes of one model:
     gradients    of the blocks that run at the same time, with what one batch leaves behind for its backward pass
     data         the images in an epoch's order, and once more where the stack has another device or type; noise
     scores       the widest activation of all arms for a few hundred test images at a time, after every epoch
-    measuring    of one cell after the other once all are trained: given by the caller, which knows the metrics
+    measuring    of one cell after the other once all are trained, and on fewer images between some epochs: given by
+                 the caller, which knows the metrics
 
 It is right within a factor of two, and a stack gets half of what is free, so that a study that is too large for one
 stack is cut and never killed.
@@ -49,10 +50,12 @@ def stack_bytes(
     *,
     device: torch.device | str = "cpu",
     measuring: int = 0,
+    between: int = 0,
 ) -> int:
     """Bytes that training a stack and measuring its cells adds at its peak; never falls as arms are added.
 
     template: one model, built for these images. measuring: what measuring one cell adds to weights that are trained.
+    between: what measuring one cell adds between two epochs, beside all that training holds.
 
     >>> from vae import VAE, load
     >>> digits = load("digits")
@@ -74,7 +77,7 @@ def stack_bytes(
     scores = SCORED_AT_ONCE * TEMPORARIES * widest if arms else 0
     data = _data_bytes(template, images, training, device)
     trained = 2 * arms * weights  # the stack's, and the copies of what is kept
-    return LIBRARIES + max(4 * arms * weights + max(working, scores) + data, trained + measuring)
+    return LIBRARIES + max(4 * arms * weights + max(working, scores, between) + data, trained + measuring)
 
 
 def arms_that_fit(
@@ -84,10 +87,11 @@ def arms_that_fit(
     *,
     device: torch.device | str = "cpu",
     measuring: int = 0,
+    between: int = 0,
 ) -> int:
     """The largest stack whose predicted peak is at most half of the device's free memory.
 
-    measuring: as for `stack_bytes`. Raises UserError where not even one arm is.
+    measuring, between: as for `stack_bytes`. Raises UserError where not even one arm is.
 
     >>> from vae import VAE, load
     >>> arms_that_fit(VAE((8, 8), 8), load("digits"), Training()) > 36
@@ -96,7 +100,7 @@ def arms_that_fit(
     budget = int(SHARE * free_bytes(device))
 
     def needs(arms: int) -> int:
-        return stack_bytes(template, arms, images, training, device=device, measuring=measuring)
+        return stack_bytes(template, arms, images, training, device=device, measuring=measuring, between=between)
 
     if (one := needs(1)) > budget:
         raise UserError(

@@ -78,6 +78,32 @@ def test_exact_p_counts_the_sign_patterns(margin: float) -> None:
     assert float(p_in) == pytest.approx(by_hand, rel=1e-12)
 
 
+@pytest.mark.parametrize("n", [3, 8, 14, 20, 50, 60])
+def test_exact_tests_are_scipys(n: int) -> None:
+    rng = np.random.default_rng(n)
+    for d in rng.normal(0.2, 1.0, (3, n)):
+        drawn = {"n_resamples": math.inf} if n <= 14 else {"n_resamples": 9_999, "rng": np.random.default_rng(0)}
+        flips = [
+            stats.permutation_test(
+                (d,), np.mean, permutation_type="samples", alternative=side, vectorized=True, **drawn
+            )
+            for side in (["greater", "less"] if n <= 14 else ["greater"])
+        ]
+        ours = p_values(d, Region.above(0.0), test="signs")
+        assert [float(p) for p in ours][: len(flips)] == pytest.approx([one.pvalue for one in flips], rel=1e-12)
+        method = "exact" if n <= 50 else "asymptotic"
+        ranks = [stats.wilcoxon(d, alternative=side, method=method).pvalue for side in ("greater", "less")]
+        assert p_values(d, Region.above(0.0), test="ranks") == pytest.approx(ranks, rel=1e-9, abs=1e-14)
+
+
+@pytest.mark.parametrize("sd", [0.5, 1.0, 2.0])
+def test_ties_and_values_on_the_end_never_help_either_side_of_the_rank_test(sd: float) -> None:
+    """Whole numbers around an end: told apart in a claim's favour, they would support falsely in 8 to 25 %."""
+    d = np.random.default_rng(6).normal(0, sd, (4_000, 8)).round()
+    for p in p_values(d[np.ptp(d, axis=1) > 0], Region.above(0.0), test="ranks"):
+        assert np.mean(p < 0.05) <= 0.055
+
+
 @given(d=several, region=regions)
 def test_a_claim_of_less_is_the_claim_of_greater_mirrored(d: list[float], region: Region) -> None:
     mirrored = Region(-region.high, -region.low)

@@ -20,7 +20,7 @@ from tests import report_samples as samples
 
 pytestmark = pytest.mark.browser
 
-ARMS = "#arm-table tbody tr"
+ARMS = "#arm-table tbody tr:not([data-fixed])"
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +72,10 @@ def column(page: webdriver.Chrome, title: str) -> list[str]:
     script = """
       const heads = [...document.querySelectorAll('#arm-table thead th')];
       const at = heads.findIndex((head) => head.querySelector('.title').textContent === arguments[0]);
-      return [...document.querySelectorAll('#arm-table tbody tr')]
-        .filter((row) => !row.hidden).map((row) => row.cells[at].textContent.trim());"""
-    return list(page.execute_script(script, title))
+      return [...document.querySelectorAll(arguments[1])]
+        .filter((row) => !row.hidden).map((row) => row.cells[at].firstElementChild?.matches('.key')
+          ? row.cells[at].childNodes[1].textContent.trim() : row.cells[at].textContent.trim());"""
+    return list(page.execute_script(script, title, ARMS))
 
 
 def press(page: webdriver.Chrome, title: str) -> Any:
@@ -117,7 +118,7 @@ def test_the_words_on_the_cards_are_those_of_the_file(page: webdriver.Chrome, re
         for card in page.find_elements(By.CSS_SELECTOR, "article.card")
     }
     # Of the verdicts of a claim the first is its answer.
-    assert shown == {f"claim-{record['claim']['id']}": record["verdict"] for record in reversed(records)}
+    assert shown == {f"claim-{record['claim']['id']}": record["word"] for record in reversed(records)}
 
 
 def test_the_arm_table_sorts_both_ways_by_number(page: webdriver.Chrome) -> None:
@@ -136,9 +137,21 @@ def test_the_arm_table_sorts_both_ways_by_number(page: webdriver.Chrome) -> None
     assert column(page, "arm") == sorted(column(page, "arm"))
 
 
+def test_floor_and_ceiling_stay_on_top_however_arms_are_sorted(page: webdriver.Chrome) -> None:
+    script = (
+        "return [...document.querySelectorAll('#arm-table tbody tr')].map((row) => row.cells[0].textContent.trim())"
+    )
+    names = ["model without latents", "histogram of each pixel", "originals"]
+    for _ in range(2):
+        press(page, "rate")
+        assert page.execute_script(script)[:3] == names
+    page.find_element(By.CSS_SELECTOR, "[data-for=arm-table] [data-filter]").send_keys("mae-mean")
+    assert page.execute_script(script)[:3] == names
+
+
 def test_an_own_objective_offers_no_sorting(page: webdriver.Chrome) -> None:
     refused = page.find_elements(By.CSS_SELECTOR, "#arm-table th[data-refused]")
-    assert [head.find_elements(By.TAG_NAME, "button") for head in refused] == [[]] * 5
+    assert [head.find_elements(By.TAG_NAME, "button") for head in refused] == [[]] * 6
     assert "win these by construction" in find(page, "#gate").text
 
 

@@ -15,7 +15,7 @@ import pytest
 from scipy import stats
 
 from reports.judging.judge import headlines
-from reports.judging.verdict import INCONCLUSIVE
+from reports.judging.verdict import INCONCLUSIVE, REFUTED
 from reports.page.compare import write_comparison
 from reports.page.evidence import Evidence
 from reports.page.joined import NOT_LOGGED, OTHER, SAME, Joined
@@ -237,11 +237,21 @@ def test_two_studies_side_by_side(tmp_path: Path) -> None:
         verdicts=(replace(first, verdict=INCONCLUSIVE), *others),
     )
     text = written(evidence, later, tmp_path)
-    assert "23 arms are in both studies. Of 7 claims judged in both, 6 have the same verdict" in text
+    assert "23 arms are in both studies. Of 8 claims judged in both, 7 have the same verdict" in text
     assert "better-than-bce changed" in text
+    assert "the first study said" not in text
     quotes = [verdict.claim.quote for verdict in headlines(evidence.verdicts)]
-    assert [text.count(f"“{quote}”") for quote in quotes] == [1] * 7  # one row each, for both studies
+    assert [text.count(f"“{quote}”") for quote in quotes] == [1] * 8  # one row each, for both studies
     assert "Only in the first: bce-sum-b2." in text
     assert "a seed has the same initial weights, batch order and noise in both studies" in text
     assert "The bases" not in text
     assert len(pd.read_csv(tmp_path / "differences.csv")["arm"].unique()) == 23
+
+
+def test_a_verdict_that_changed_was_said_to_hold_for_its_epochs_alone(tmp_path: Path) -> None:
+    evidence = samples.whole_study()
+    reading = next(verdict for verdict in evidence.verdicts if verdict.claim.id == "mae-is-better")
+    later = replace(evidence, verdicts=(replace(reading, verdict=REFUTED, settled=True),))
+    text = written(replace(evidence, verdicts=(reading,)), later, tmp_path)
+    assert "mae-is-better changed. Of those changed, the first study said that its arms still moved: mae-is-" in text
+    assert "depends on the reading after 10 epochs" in text

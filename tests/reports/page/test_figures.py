@@ -73,9 +73,9 @@ def test_words_and_lines_have_contrast_with_their_background(name: str, theme: s
 def test_colour_is_never_the_only_cue() -> None:
     marks = [mark(loss) for loss in samples.LOSSES]
     assert len({m.marker for m in marks}) == len({m.dash for m in marks}) == len({m.tone for m in marks}) == 3
-    assert len({s for _, s in VERDICT_SIGNS.values()}) == len({t for t, _ in VERDICT_SIGNS.values()}) == 4
+    assert len({s for _, s in VERDICT_SIGNS.values()}) == len({t for t, _ in VERDICT_SIGNS.values()}) == 5
     assert set(MARKERS) == set(VERDICT_SIGNS)
-    assert len(set(MARKERS.values())) == 4
+    assert len(set(MARKERS.values())) == 5
 
 
 def test_no_two_tones_are_equal_since_themes_replace_them_by_value() -> None:
@@ -208,6 +208,14 @@ def test_an_effect_plot_shows_zero_the_margin_the_interval_and_every_seed(frame:
     assert any(list(line.get_xdata()) == [verdict.effect] for line in ax.lines)
     assert any(len(line.get_xdata()) == 5 for line in ax.lines)
     assert "acutance ratio" in ax.get_xlabel()
+
+
+def test_both_intervals_are_drawn_the_narrow_one_thick(frame: pd.DataFrame) -> None:
+    verdict = verdict_samples.compared(frame, "ssim", ("mae-sum-b1", "bce-sum-b1"), 0.02)
+    wide = replace(verdict, ci_low=-0.2, ci_high=0.0)
+    ends = {tuple(line.get_xdata()): line.get_linewidth() for line in effect([wide], ["a"]).axes[0].lines}
+    assert verdict.narrow_low is not None
+    assert ends[(-0.2, 0.0)] < ends[(verdict.narrow_low, verdict.narrow_high)]
 
 
 def test_comparisons_in_different_units_share_no_axis(frame: pd.DataFrame) -> None:

@@ -17,11 +17,11 @@ import pandas as pd
 import pytest
 
 from reports.claims.places import MATCHED, NOMINAL, OVERALL
-from reports.judging.verdict import INCONCLUSIVE, SCHEMA, SCHEMA_VERSION, SUPPORTED, WORDS
-from reports.page import report_figures
+from reports.judging.verdict import DEPENDS, INCONCLUSIVE, REFUTED, SCHEMA, SCHEMA_VERSION, SUPPORTED, WORDS
+from reports.page import captioned
 from reports.page.build import ReportPaths, build
-from reports.page.claim_sections import claim_sections
-from reports.page.claim_tables import firmness, names, shared_by_arms
+from reports.page.claim_sections import claim_sections, detail
+from reports.page.claim_tables import names, shared_by_arms
 from reports.page.compare import write_comparison
 from reports.page.evidence import Environment, Evidence
 from reports.page.palette import VERDICT_SIGNS
@@ -106,7 +106,9 @@ def test_every_link_in_the_markdown_leads_to_a_file(report: ReportPaths) -> None
 
 def test_verdicts_json_has_its_documented_schema(report: ReportPaths, evidence: Evidence) -> None:
     content = json.loads(report.verdicts.read_text(encoding="utf-8"))
-    assert set(content) == {"schema", "alpha", "study", "dataset", "claims_hash", "notes", "verdicts"}
+    assert {"schema", "alpha", "study", "dataset", "claims_hash", "notes", "verdicts"} < set(content)
+    assert content["registered"] == evidence.registered != ""
+    assert content["normality"].startswith("The differences ")
     assert content["schema"] == SCHEMA_VERSION
     assert content["alpha"] == 0.05
     assert content["verdicts"] == [verdict.to_dict() for verdict in evidence.verdicts]
@@ -128,9 +130,10 @@ def test_the_page_says_the_verdicts_of_the_file(report: ReportPaths, page: Page)
     assert shown == {claim: record["verdict"] for claim, record in answers.items()}
     assert set(shown.values()) == set(WORDS)
     text = " ".join(page.text)
-    assert all(record["sentence"] in text for record in answers.values())
+    assert all(record["sentence"] in text and record["word"] in text for record in answers.values())
     markdown = report.markdown.read_text(encoding="utf-8")
-    assert all(f"### {claim}: {word}" in markdown for claim, word in shown.items())
+    assert all(f"### {claim}: {record['word']}" in markdown for claim, record in answers.items())
+    assert "depends on the reading after 10 epochs" in text
 
 
 def test_a_report_of_a_whole_grid_stays_small(report: ReportPaths) -> None:
@@ -219,8 +222,9 @@ def test_what_is_failed_or_missing_is_reported(page: Page) -> None:
 
 def test_no_column_that_one_loss_is_trained_on_can_be_sorted_by(page: Page) -> None:
     refused = [a["title"] for a in page.all("th") if "data-refused" in a and "title" in a]
-    assert len(refused) == 5
-    assert all("they win it by construction" in reason for reason in refused)
+    assert len(refused) == 6
+    assert ["they win it by construction" in reason for reason in refused].count(True) == 5
+    assert [reason for reason in refused if reason.startswith("bits per dim fails as a yardstick here: a histogram")]
     assert "won by construction" in " ".join(page.text)
 
 
@@ -229,7 +233,9 @@ def test_hostile_words_are_shown_and_never_run(tmp_path: Path) -> None:
     frame = samples.fail(frame, "mae-sum-b4-s1", HOSTILE)
     verdict = verdict_samples.compared(frame, "ssim", ("mae-sum-b1", "bce-sum-b1"), 0.02)
     claim = replace(verdict.claim, quote=HOSTILE)
-    verdict = replace(verdict, claim=claim, sentence=HOSTILE, label=HOSTILE, evidence=(HOSTILE,), reason=HOSTILE)
+    words = {"sentence": HOSTILE, "label": HOSTILE, "evidence": (HOSTILE,), "reason": HOSTILE, "won_by": HOSTILE}
+    verdict = replace(verdict, claim=claim, at_floor=(HOSTILE,), **words)
+    verdict = replace(verdict, legs=tuple(replace(verdict, reading=f"{HOSTILE}{i}") for i in range(2)))
     hostile = Evidence(
         study="s",
         frame=frame,
@@ -239,6 +245,9 @@ def test_hostile_words_are_shown_and_never_run(tmp_path: Path) -> None:
         environment=Environment(dataset=HOSTILE, versions={HOSTILE: HOSTILE}),
         notes=(HOSTILE,),
         study_file=HOSTILE,
+        claims_hash=HOSTILE,
+        registered=HOSTILE,
+        references=samples.references(),
     )
     paths = build(hostile, tmp_path)
     page = Page(paths.html.read_text(encoding="utf-8"))
@@ -308,12 +317,39 @@ def test_a_report_that_breaks_off_leaves_the_last_one_whole(tmp_path: Path, monk
 
 def test_a_claim_of_two_places_is_answered_by_both_together(evidence: Evidence) -> None:
     section = next(section for section in claim_sections(evidence.verdicts) if section.id == "mae-acutance")
-    assert section.verdict == SUPPORTED
+    assert section.verdict == INCONCLUSIVE  # with the worst values in place of the failed cell
     assert section.answer.place == OVERALL
     assert [single.place for single in section.comparisons] == [NOMINAL, NOMINAL, MATCHED, MATCHED]
     endings = [name.rpartition(", ")[2] for name in names(section.comparisons)]
     assert endings == ["as named", "as named", "at equal rate", "at equal rate"]
-    assert firmness(section).startswith("No comparison changes its verdict")
+    assert section.seeds_needed == ""  # no number of seeds makes up for a cell that failed
+
+
+def test_the_readings_of_a_claim_stand_on_its_card_each_with_its_word(evidence: Evidence, page: Page) -> None:
+    section = next(section for section in claim_sections(evidence.verdicts) if section.id == "mae-is-better")
+    assert section.verdict == DEPENDS
+    assert {reading.reading: reading.verdict for reading in section.readings} == {
+        "sharpness": SUPPORTED,
+        "legibility": REFUTED,
+    }
+    assert section.opening == "It depends on what is meant:"
+    assert all(f"read as ‘{reading.reading}’" in page.text for reading in section.readings)
+    assert [name.endswith("(legibility)") for name in names(section.comparisons)] == [False, True, True]
+
+
+def test_a_refutation_says_what_it_shows_and_where(evidence: Evidence) -> None:
+    arms = ("mae-sum-b1", "bce-sum-b1")
+    opposite = verdict_samples.compared(evidence.frame, "ssim", arms, 0.005)
+    nothing = verdict_samples.compared(evidence.frame, "ssim", ("mse-sum-b1", "mse-mean-b0.1"), 0.9)
+    holds = verdict_samples.compared(evidence.frame, "acutance_ratio", arms, 0.02)
+    assert [detail(one) for one in (opposite, nothing, holds)] == [
+        ": the opposite",
+        ": no difference that matters",
+        "",
+    ]
+    assert detail(replace(opposite, legs=(opposite, holds))) == ": the opposite in 1 of 2 comparisons"
+    assert detail(replace(opposite, legs=(opposite, opposite))) == ": the opposite in both comparisons"
+    assert detail(replace(opposite, legs=(opposite, nothing))) == ""
 
 
 def test_a_figure_shows_the_comparisons_closest_to_another_verdict(evidence: Evidence) -> None:
@@ -433,9 +469,16 @@ def small() -> Evidence:
     )
     planned = samples.cells(("bce", "mae"), ("sum", "mean"), (0.5, 1.0), seeds=6)[["key", "arm", "seed"]]
     arms = ("mae-sum-b1", "bce-sum-b1")
+    at_points = samples.points(frame)
+    known = {
+        "base": samples.BASE,
+        "references": samples.references(),
+        "per_image": samples.per_image(frame),
+        "history": at_points,
+    }
     verdicts = (
-        verdict_samples.compared(frame, "acutance_ratio", arms, 0.02, name="sharper"),
-        verdict_samples.compared(frame, "ssim", arms, 0.005, name="better"),
+        verdict_samples.compared(frame, "acutance_ratio", arms, 0.02, name="sharper", **known),
+        verdict_samples.compared(frame, "ssim", arms, 0.005, name="better", **known),
     )
     return Evidence(
         study="small",
@@ -445,7 +488,11 @@ def small() -> Evidence:
         verdicts=verdicts,
         planned=planned[planned["key"] != "bce-sum-b1-s5"],
         environment=samples.environment(),
+        base=samples.BASE,
+        history=at_points,
+        references=samples.references(),
         claims_hash="0f1e2d3c",
+        registered="Registered before the run: https://osf.io/abcde, 2026-01-12.",
     )
 
 
@@ -460,7 +507,7 @@ def alike(content: Any, expected: Any) -> bool:
 
 def test_a_small_report_reads_as_it_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the change is meant, copy the new files over those in tests/golden, and read the difference."""
-    monkeypatch.setattr(report_figures, "rendered", lambda figure: ("<svg>", b""))  # no figure is read here
+    monkeypatch.setattr(captioned, "rendered", lambda figure: ("<svg>", b""))  # no figure is read here
     paths = build(small(), tmp_path)
     # The table of metrics is the catalogue's text: it is tested there.
     text = paths.markdown.read_text(encoding="utf-8").split("## Metrics")[0]

@@ -28,11 +28,11 @@ def test_a_bound_that_more_draws_would_lower_is_reported(evidence: Evidence) -> 
     assert prose.unsettled(replace(evidence, frame=evidence.frame.drop(columns="iwae_gap", errors="ignore"))) == ""
 
 
-def test_one_claim_rests_and_several_rest(evidence: Evidence) -> None:
+def test_the_lead_counts_claims_and_models(evidence: Evidence) -> None:
     def lead(*ids: str) -> str:
         verdicts = [Verdict(ClaimRef(name, name, "fact"), COMPUTED, name, SUPPORTED, "So it is.") for name in ids]
         return prose.lead(evidence, claim_sections(verdicts))
 
-    assert lead().startswith("No claims were judged in this report. It shows 24 trained models: 12 arms")
-    assert lead("a").startswith("Of 1 claim, 1 is supported by these data. It rests on ")
-    assert lead("a", "b").startswith("Of 2 claims, 2 are supported by these data. They rest on ")
+    assert lead().startswith("No claims were judged in this report. The study has 24 trained models: 12 arms")
+    assert lead("a").startswith("Of 1 claim, 1 is supported by these data. The study has 24")
+    assert lead("a", "b").startswith("Of 2 claims, 2 are supported by these data. The study has 24")

@@ -16,6 +16,7 @@ from scipy import stats
 from reports import numbers as rounding
 from reports.claims.comparability import refusal
 from reports.page import layout, objectives, tables
+from reports.page.arm_table import arm_table
 from reports.page.base import at_base, base_in_words, caption_clause, values_varied, without_base
 from reports.page.layout import Column, Entry, Table
 from reports.page.markup import latex, markdown
@@ -71,7 +72,7 @@ def test_a_study_with_nothing_done_has_empty_tables(frame: pd.DataFrame) -> None
     means = tables.arm_means(nothing)
     assert list(means.columns) == list(tables.MEANS)
     assert means.empty
-    assert layout.arm_table(means, []).rows == ()
+    assert arm_table(means, []).rows == ()
     assert objectives.at_beta(means).empty
 
 
@@ -99,7 +100,7 @@ def test_arms_share_an_objective_within_one_loss_only() -> None:
     frame = pd.concat([frame, samples.cells(("mse",), ("sum",), (39.2,), seeds=2)])
     shared = tables.shared_objectives(frame, Arm())
     assert shared == [["bce-sum-b4", f"bce-mean-b{twin:g}"], ["mse-mean-b1", "mse-sum-b39.2"]]
-    table = layout.arm_table(tables.arm_means(frame), [], shared)
+    table = arm_table(tables.arm_means(frame), [], shared)
     place = [column.title for column in table.columns].index("same objective as")
     same = {line[0].text: line[place].text for line in table.rows}
     assert (same["bce-sum-b4"], same[f"bce-mean-b{twin:g}"]) == (f"bce-mean-b{twin:g}", "bce-sum-b4")
@@ -177,10 +178,10 @@ def test_an_option_that_a_family_lacks_is_not_named() -> None:
 def test_an_own_objective_never_ranks_losses(frame: pd.DataFrame, metric: str) -> None:
     owner = CATALOGUE[metric].own_objective
     means = tables.arm_means(frame.assign(**{metric: 1.0}))
-    (title,) = [column for column in layout.arm_table(means, [metric]).columns if column.refusal]
+    (title,) = [column for column in arm_table(means, [metric]).columns if column.refusal]
     assert title.refusal.startswith(f"{metric} is what the {owner} arms are trained on: they win it by construction")
     for rows in (means[means["loss"] == owner], means[means["loss"] != owner]):
-        assert not any(column.refusal for column in layout.arm_table(rows, [metric]).columns)
+        assert not any(column.refusal for column in arm_table(rows, [metric]).columns)
 
 
 def test_a_fitted_scale_does_not_hide_whose_objective_it_is() -> None:
@@ -189,7 +190,7 @@ def test_a_fitted_scale_does_not_hide_whose_objective_it_is() -> None:
 
 
 def test_the_arm_table_says_why_it_is_not_sorted_by_an_objective(means: pd.DataFrame) -> None:
-    columns = {column.title: column for column in layout.arm_table(means, ["bce", "ssim"]).columns}
+    columns = {column.title: column for column in arm_table(means, ["bce", "ssim"]).columns}
     assert columns["BCE"].refusal == refusal("bce", samples.LOSSES) != ""
     assert columns["SSIM"].refusal == ""
 
@@ -258,7 +259,7 @@ def test_a_column_without_intervals_keeps_four_figures() -> None:
 
 
 def test_each_column_of_a_table_has_one_number_of_decimals(means: pd.DataFrame) -> None:
-    table = layout.arm_table(means, ["ssim", "rate", "bce"])
+    table = arm_table(means, ["ssim", "rate", "bce"])
     for at in range(3, 6):
         texts = [line[at].text for line in table.rows]
         assert len({len(number.split(".")[1]) for text in texts for number in text.split(" ± ")}) == 1

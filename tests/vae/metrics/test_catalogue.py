@@ -33,7 +33,7 @@ NAMES = {
         sigma_eq n_blank edge_contrast ink_ratio foreground_recall mtf50 blur_effect_11 blur_effect_5 legibility
         legibility_original""",
     "likelihood": """nll_continuous_bernoulli nll_gaussian nll_gaussian_calibrated nll_laplace nll_laplace_calibrated
-        bits_per_dim neg_iwae iwae_gap iwae_log_ess""",
+        bits_per_dim bits_per_dim_table neg_iwae iwae_error iwae_gap iwae_log_ess""",
     "latents": "active_units aggregate_variance collapsed",
     "samples": "sample_acutance sample_sigma_eq sample_n_blank kid frechet coverage class_entropy class_accuracy",
 }

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vae.datasets.load import ImageData, load
 from vae.errors import UserError
-from vae.metrics.classifier import Classifier, Recipe, _normalise, trained_classifier
+from vae.metrics.classifier import Classifier, Recipe, _normalise, trained_classifier, trained_classifiers
 from vae.metrics.generation import legibility
 
 SHORT = Recipe(least_steps=20)
@@ -135,6 +135,26 @@ def test_other_data_or_another_recipe_is_another_file(tmp_path: Path) -> None:
         for _ in range(2):
             trained_classifier(images, labels, digest=digest, cache=tmp_path, recipe=recipe)
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_several_are_trained_side_by_side_to_the_bits_that_each_has_alone(tmp_path: Path) -> None:
+    images, labels = stripes()
+    recipes = [replace(SHORT, seed=seed) for seed in range(3)]
+    alone = [trained_classifier(images, labels, digest="stripes", recipe=recipe).fingerprint for recipe in recipes]
+    assert len(set(alone)) == 3
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            several = trained_classifiers(images, labels, digest="stripes", recipes=recipes)
+            assert [one.fingerprint for one in several] == alone
+    finally:
+        torch.set_num_threads(threads)
+    kept = trained_classifiers(images, labels, digest="stripes", cache=tmp_path, recipes=recipes[:2])
+    assert len(list(tmp_path.iterdir())) == 2
+    again = trained_classifiers(images, labels, digest="stripes", cache=tmp_path, recipes=recipes)
+    assert [one.fingerprint for one in again] == alone
+    assert [one.fingerprint for one in kept] == alone[:2]
 
 
 @pytest.mark.parametrize("damage", ["empty", "text", "cut", "pickle", "other names", "other shapes"])

@@ -232,6 +232,9 @@ def test_companions_by_hand() -> None:
     reconstruction[0, 5] = 0.9
     assert ink_ratio(reconstruction, original).item() == pytest.approx((4 * 0.6 + 0.9) / 8)
     assert foreground_recall(reconstruction, original).item() == pytest.approx(0.5)
+    for metric in (ink_ratio, foreground_recall):  # on a light ground ink is what is darker
+        on_light = metric(1 - reconstruction.double(), 1 - original.double(), light_ground=True)
+        assert on_light.item() == pytest.approx(metric(reconstruction, original).item(), rel=1e-7)
     stroke, dot = 2 * 4 * 0.6, 2 * 0.9  # .6 up and down in four rows; .9 at the dot's left neighbour and in the dot
     assert edge_contrast(reconstruction, original).item() == pytest.approx((stroke + dot) / 8)
 

@@ -58,7 +58,9 @@ print(stack_bytes({model}, {arms}, data, arm.training), peak() - before)
 """
 
 MEASURED = """
-measures.sharpness_scores = measures.similarity_scores = lambda *_: dict()  # slow, and in pieces of their own
+# Slow, and in pieces of their own.
+measures.sharpness_scores = lambda images, *_: dict(acutance=torch.zeros(len(images)))
+measures.similarity_scores = measures.pooled_scores = lambda *_: dict()
 evaluation.transfer = lambda *_: None
 evaluation._OneCell._pictures = lambda *_: dict()
 data, model = made_up(200, 700, 3, 64, 64), {model}
@@ -121,6 +123,7 @@ def test_a_stack_leaves_room_for_measuring_its_cells(machine: pytest.MonkeyPatch
     model, training = VAE((8, 8), 8), Training()
     free = arms_that_fit(model, digits, training)
     assert free == arms_that_fit(model, digits, training, measuring=MIB)  # training takes more
+    assert arms_that_fit(model, digits, training, between=60 * MIB) < free
     tight = arms_that_fit(model, digits, training, measuring=60 * MIB)
     assert 1 <= tight < free
     assert stack_bytes(model, tight, digits, training, measuring=60 * MIB) <= 100 * MIB

@@ -1,0 +1,55 @@
+"""The figures of one claim: its effects, how these stood during training, and which settings change its word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reports.page.captioned import ReportFigure
+from reports.page.claim_sections import ClaimSection
+from reports.page.claim_tables import names
+from reports.page.convergence import course_figure, followed, settling
+from reports.page.effects import effect
+from reports.page.sensitivity import changing, described_rows, sensitivity_figure, sensitivity_rows
+
+
+def claim_figures(section: ClaimSection) -> Iterator[ReportFigure]:
+    """Those that there are numbers for."""
+    if section.measured:
+        yield _effects(section)
+    if followed(section):
+        yield _course(section)
+    if sensitivity_rows(section):
+        yield _sensitivity(section)
+
+
+def _effects(section: ClaimSection) -> ReportFigure:
+    titles = names(section.drawn)
+    verdicts = "; ".join(f"{title}: {single.word}" for title, single in zip(titles, section.drawn))
+    alt = f"Paired differences with 95 % intervals, and the region in which the claim would hold. {verdicts}."
+    return ReportFigure(f"effect-{section.id}", "effect", section.drawn_note, alt, effect(section.drawn, titles))
+
+
+def _course(section: ClaimSection) -> ReportFigure:
+    singles = followed(section)
+    caption = (
+        "Effect against epochs: mean with its 95 % interval over seeds. Every point is measured on the same part of "
+        "the test images, so the last may differ from the effect above, which is measured on all. The shaded band is "
+        "where the claim would hold."
+    )
+    alt = " ".join(("Effect against epochs.", *settling(section)))
+    return ReportFigure(f"course-{section.id}", "course", caption, alt, course_figure(singles, names(singles)))
+
+
+def _sensitivity(section: ClaimSection) -> ReportFigure:
+    rows = sensitivity_rows(section)
+    caption = f"{changing(section)} Filled: another word than the claim’s. Bold: as it was judged.{_earlier(section)}"
+    figure = sensitivity_figure(rows, section.verdict)
+    alt = f"The word of the claim under other settings. {described_rows(section)}"
+    return ReportFigure(f"sensitivity-{section.id}", "sensitivity", caption, alt, figure)
+
+
+def _earlier(section: ClaimSection) -> str:
+    """What a reader must know of the words at earlier epochs."""
+    if not any(row.setting == "epochs" for row in sensitivity_rows(section)):
+        return ""
+    return " Earlier epochs: on a part of the test images, over seeds alone."
