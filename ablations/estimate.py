@@ -23,7 +23,7 @@ def seconds_left(plan: Plan, setup: Setup) -> float:
     stack, its scores after an epoch, and the measuring of one cell, at a point of training and at the end. Tracking is
     counted as it was measured once, on a local SQLite file; a server takes longer.
 
-    What all cells share is set up first and not counted: a classifier that is trained here is kept for the run.
+    What all cells share is set up first and not counted: classifiers that are trained here are kept for the run.
     """
     if not plan.pending:
         return 0.0

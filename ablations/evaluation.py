@@ -21,6 +21,7 @@ from ablations import measures
 from ablations.generation import ClassifierMetrics, classifiers_of
 from ablations.measures import SCORING, Metrics, Scales, TrainedModel, Values, average, image_bytes, parts
 from ablations.sections import Evaluation
+from tracking.schema import POINT
 from vae import streams
 from vae.arms import Arm
 from vae.datasets.facts import grey_levels, light_ground
@@ -40,7 +41,7 @@ from vae.training.stack import Stack
 ORDER = "evaluation/order"  # the stream of the random order of the test images
 SHOWN = 10  # test images whose reconstructions are kept: the first of each class, or the first ten
 CALIBRATION = 1000  # images that fit a scale where the study holds none out
-CALIBRATING = 10  # tensors of their size that live while they are fitted
+CALIBRATING = 12  # tensors of their size that live while they are fitted
 LOGISTIC_IMAGES = (
     1000  # of the test set, for bits per dim: its standard error on them is far below the spread over seeds
 )
@@ -208,6 +209,11 @@ class Evaluator:
         trained = TrainedModel(model.eval().requires_grad_(False).to(dtype=torch.float32), arm)
         with exact_products(self.device):
             return _OneCell(self, trained, seed).measured()
+
+    def point(self, model: nn.Module, arm: Arm, seed: int) -> Metrics:
+        """The metrics of a model in the middle of its training, named as its history has them: point/<metric>."""
+        measured = self.at_points.measure(model, arm, seed)
+        return {POINT + name: value for name, value in measured.metrics.items()}
 
 
 class _OneCell:

@@ -90,7 +90,7 @@ class Display:
     def _what(self, event: Event) -> str:
         match event:
             case Preparing():
-                return "preparing: the originals' sharpness, and a classifier that reads them unless one is kept"
+                return "preparing: the originals' sharpness, and classifiers that read them unless they are kept"
             case EpochDone():
                 cells = "1 cell" if len(event.cells) == 1 else f"{len(event.cells)} cells side by side"
                 return f"seed {event.seed}: {cells}, epoch {event.epoch}/{event.epochs}"

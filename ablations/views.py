@@ -67,7 +67,13 @@ def margin_table(plan: Plan) -> Table | None:
         return None
     table = _table("metric", "least difference that matters", "reason", right=("least difference that matters",))
     for metric, margin, unit, share, reason in dict.fromkeys(
-        (leg.metric, leg.margin, leg.kind.unit, f"{leg.share:.1%} of {leg.of}: " if leg.share else "", leg.reason)
+        (
+            leg.metric,
+            float(leg.margin or 0.0),
+            leg.kind.unit,
+            f"{leg.share:.1%} of {leg.of}: " if leg.share else "",
+            leg.reason,
+        )
         for leg in legs
     ):
         own = CATALOGUE[metric].unit if unit is None else unit

@@ -129,7 +129,7 @@ class ConvVAE(nn.Module):
     (torch.Size([5, 2]), torch.Size([5, 3, 32, 32]))
     """
 
-    alone_on_cpu = True  # vmap makes grouped convolutions, slower here: see "families" in ablations/bench.md
+    alone_on_cpu = True  # vmap makes grouped convolutions, slower here: see "families" in ablations/bench/bench.md
 
     def __init__(
         self,

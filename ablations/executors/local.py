@@ -19,7 +19,6 @@ from ablations.evaluation import epoch_scores, measuring_bytes, point_bytes
 from ablations.executors.events import CellResult, EpochDone, Event, KeptWeights, Measuring, State, Trained
 from ablations.grid import Cell, evenly, shapes
 from ablations.setup import Setup
-from tracking.schema import POINT
 from vae.arms import Arm
 from vae.streams import fingerprint
 from vae.training.fit import EpochRecord, batch_order, epoch_noise, fit
@@ -127,10 +126,9 @@ class Local:
             return {}
         try:
             model = self._setup.loaded(cell.arm, _state(stack, arm))
-            measured = self._setup.evaluator.at_points.measure(model, cell.arm, cell.seed)
+            return self._setup.evaluator.point(model, cell.arm, cell.seed)
         except (Exception, SystemExit):
             return {}
-        return {POINT + name: value for name, value in measured.metrics.items()}
 
     def measure(self, kept: Iterable[KeptWeights]) -> Iterator[Event]:
         for weights in kept:

@@ -107,6 +107,7 @@ _OF_PREDICTION: Final = replace(
     forbids=("check", "b", "direction", "twin"),
     one_of=(),
     places=(NOMINAL,),
+    at_floor_too=True,
     effect=words.predicted,
     consequence=words.nearness,
 )

@@ -39,7 +39,12 @@ def slopes(claim: Claim, leg: Leg, cells: Cells) -> Comparison:
     against = [seed for seed, line in lines.items() if _steps_against(leg, line)]
     opposite = f"opposite to the claim by more than {setting(leg.margin or 0.0)}"
     one = Condition(
-        name, found, arms, _slopes_behind(cells, arms, leg.metric), _images(cells, arms, leg), _failed(cells, arms)
+        name,
+        found,
+        arms,
+        _slopes_behind(cells, arms, leg.metric),
+        _images(cells, arms, leg),
+        _failed(cells, arms, leg.metric),
     )
     return Comparison(
         leg,
@@ -78,8 +83,8 @@ def _images(cells: Cells, arms: Sequence[Arm], leg: Leg) -> int | None:
     return next((count for arm in arms if (count := cells.images(arm, leg.metric)) is not None), None)
 
 
-def _failed(cells: Cells, arms: Sequence[Arm]) -> frozenset[int]:
-    return frozenset().union(*(cells.failed(arm) for arm in arms))
+def _failed(cells: Cells, arms: Sequence[Arm], metric: str) -> frozenset[int]:
+    return frozenset().union(*(cells.failed(arm, metric) for arm in arms))
 
 
 def along_beta(claim: Claim, cells: Cells, selector: Selector) -> tuple[Arm, ...]:
@@ -123,7 +128,7 @@ def at_equal_rate(claim: Claim, leg: Leg, cells: Cells) -> Comparison:
         log_betas = {seed: np.log(of_side[i][seed].beta_at(rates)) for seed in pairs}
         behind = _behind_at(cells, leg, on_curve, log_betas)
         values = {seed: pair[i] for seed, pair in pairs.items()}
-        failed = _failed(cells, on_curve)
+        failed = _failed(cells, on_curve, leg.metric)
         conditions.append(Condition(names[i], values, on_curve, behind, _images(cells, on_curve, leg), failed))
     measured = replace(subtracted(leg, conditions), read=tuple(itertools.chain(*arms)), rates=rates)
     if not pairs:
@@ -160,7 +165,7 @@ def tuned_to_rate(claim: Claim, leg: Leg, tuned: Selector, cells: Cells) -> Comp
     betas = {seed: of_curve[seed].beta_at([rates[seed]]) for seed in reached}
     behind = _behind_at(cells, leg, arms, {seed: np.log(beta) for seed, beta in betas.items()})
     name = f"{curve} tuned to the same rate"
-    second = Condition(name, reached, arms, behind, _images(cells, arms, leg), _failed(cells, arms))
+    second = Condition(name, reached, arms, behind, _images(cells, arms, leg), _failed(cells, arms, leg.metric))
     measured = replace(subtracted(leg, [first, second]), read=(side.arm, *arms))
     if not reached:
         return replace(measured, pair=(side,), reason=f"no beta of {curve} spends the rate of {side.label}")
@@ -188,7 +193,7 @@ def crossings(claim: Claim, leg: Leg, cells: Cells) -> Comparison:
     reference = math.log(leg.reference or 1.0)
     lost = frozenset(at.keys() - crossed.keys())
     conditions = (
-        Condition(name, crossed, arms, failed=lost | _failed(cells, arms)),
+        Condition(name, crossed, arms, failed=lost | _failed(cells, arms, leg.metric)),
         Condition(setting(leg.reference or 1.0), dict.fromkeys(seeds, reference)),
     )
     label = f"beta at which {name} collapses − {setting(leg.reference or 1.0)}"

@@ -121,9 +121,9 @@ class Cells:
         rows = self.rows[arm].items()
         return {seed: float(row[metric]) for seed, row in rows if _done(row) and _finite(row.get(metric))}
 
-    def failed(self, arm: Arm) -> frozenset[int]:
-        """The seeds at which the arm's cell failed."""
-        return frozenset(seed for seed, row in self.rows[arm].items() if not _done(row))
+    def failed(self, arm: Arm, metric: str) -> frozenset[int]:
+        """The seeds at which the arm's cell failed, or came out without the metric."""
+        return frozenset(seed for seed, row in self.rows[arm].items() if not _done(row) or not _finite(row.get(metric)))
 
     def behind(self, arm: Arm, metric: str) -> dict[int, Array]:
         """seed -> the values that the metric is the mean of: (k,) by image, (K, k) by classifier and image, or (K, 1).

@@ -84,7 +84,7 @@ class Comparison:
 def condition(cells: Cells, arm: Arm, metric: str) -> Condition:
     """An arm as one side of a comparison."""
     behind, images = cells.behind(arm, metric), cells.images(arm, metric)
-    return Condition(cells.label(arm), cells.values(arm, metric), (arm,), behind, images, cells.failed(arm))
+    return Condition(cells.label(arm), cells.values(arm, metric), (arm,), behind, images, cells.failed(arm, metric))
 
 
 def subtracted(leg: Leg, conditions: Sequence[Condition]) -> Comparison:

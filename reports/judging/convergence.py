@@ -2,7 +2,8 @@
 
 Effects shrink, and some turn round, as training goes on. So cells are measured at points of training (a quarter, half,
 all), at each on the same part of the test images. A comparison is *settled* when over the last step between points
-neither its effect nor the value of either side moved by more than the margin.
+neither its effect nor the value of either side moved by more than the margin, and when as much again would not take the
+effect across an end of the region that the claim names.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Point:
 @dataclass(frozen=True)
 class Course:
     """A comparison over training. moved: how far the effect moved over the last step; sides_moved: how far that side
-    which moved most; settled: whether neither moved by more than the margin. None where points were not measured.
+    which moved most; settled: as above. None where points were not measured.
 
     words: epochs, as text -> the word that this point alone would give; the end is left to the verdict.
     """
@@ -115,7 +116,10 @@ def course(measured: Comparison, key: Key, at_points: AtPoints, alpha: float, fa
         return Course(points, words=words)
     sides_moved = max((side for side in sides if side is not None), key=abs)
     allowed = measured.leg.margin or _half_width(after, measured.leg.region)
-    settled = max(abs(moved), abs(sides_moved)) <= allowed
+    effect, region = mean(after.by_seed.values()), measured.leg.region
+    # As much again, as with twice the training, would take the effect across an end of the region.
+    crosses = bool(region.holds(effect)) != bool(region.holds(effect + moved))
+    settled = max(abs(moved), abs(sides_moved)) <= allowed and not crosses
     return Course(points, moved, sides_moved, settled, words)
 
 

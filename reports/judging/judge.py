@@ -132,7 +132,7 @@ def _of_readings(claim: Claim, readings: Sequence[Verdict]) -> Verdict:
     word = across_readings(reading.verdict for reading in readings)
     deciding = next((reading for reading in readings if reading.verdict == word), readings[0])
     whole = _like(claim, OVERALL, deciding, readings)
-    settled = _settled(word, readings)
+    followed = [reading.settled for reading in readings if reading.settled is not None]
     words = [(reading.verdict, reading.sensitivity or Sensitivity()) for reading in readings]
     return replace(
         whole,
@@ -141,7 +141,7 @@ def _of_readings(claim: Claim, readings: Sequence[Verdict]) -> Verdict:
         direction=whole.direction if word == REFUTED else "",
         reason="",
         sentence=sentences.of_readings(readings),
-        settled=settled,
+        settled=all(followed) if followed else None,  # every reading bears on the word
         sensitivity=together(words, across_readings),
         seeds_to_settle=_enough(readings) if word == INCONCLUSIVE else None,
     )

@@ -41,7 +41,10 @@ class Normality:
             return f"Whether differences are normal could not be tested: {few}, and {LEAST_COMPARISONS} are needed."
         over = f"over {counted(self.comparisons, 'comparison')} (p {p_value(self.p)})"
         if self.fails:
-            return f"The differences are not normal {over}: a verdict also needs the exact signed-rank test to agree."
+            return (
+                f"The differences are not normal {over}: a verdict also needs the exact signed-rank test to agree. "
+                "Where differences have a long tail, no test of few seeds is safe."
+            )
         return f"The differences look normal {over}, as the t tests take them to be."
 
 

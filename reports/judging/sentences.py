@@ -151,6 +151,8 @@ def of_training(verdict: Verdict) -> str:
     limit = f" the margin of {_margin(verdict)}" if verdict.margin else " half the interval"
     if verdict.settled:
         return f"Settled: since {since} {by}, within{limit}."
+    if verdict.margin and max(abs(verdict.moved), abs(verdict.arms_moved or 0.0)) <= verdict.margin:
+        return f"Still moving: since {since} {by}; as much again would take the effect across{limit}."
     return f"Still moving: since {since} {by}, more than{limit}."
 
 

@@ -177,7 +177,8 @@ class Verdict:
     epochs: Annotated[int | None, "epochs that the arms were trained for; null where they differ"] = None
     settled: Annotated[
         bool | None,
-        "whether effect and arms moved by no more than the margin over the last part of training; null: not measured",
+        "whether, over the last part of training, effect and arms moved by no more than the margin, and as much again "
+        "would not take the effect across it; null: not measured",
     ] = None
     moved: Annotated[Number, "how far the effect moved over the last part of training, on the same images"] = None
     arms_moved: Annotated[Number, "how far that arm's metric moved which moved most"] = None

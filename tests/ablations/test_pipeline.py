@@ -60,6 +60,8 @@ loss = ["bce", "mae"]
 
 [evaluation]
 per_epoch_images = 20
+point_images = 30
+classifiers = 2
 iwae_images = 4
 iwae_samples = 2
 generated = 50
@@ -152,7 +154,7 @@ def test_the_report_is_whole_and_escapes_what_a_file_says(lab):
     assert "<i>larger</i>" not in page
     verdicts = json.loads((out / "verdicts.json").read_text())["verdicts"]
     assert [verdict["claim"]["id"] for verdict in verdicts] == ["mae-sharper"]
-    assert verdicts[0]["verdict"] == "insufficient data"
+    assert verdicts[0]["verdict"] == "insufficient"
     assert (out / "report.md").read_text().startswith("# ")
     assert {path.suffix for path in (out / "figures").iterdir()} == {".png", ".svg"}
     assert {path.suffix for path in (out / "tables").iterdir()} == {".csv", ".tex"}
@@ -191,7 +193,7 @@ def test_status_and_plan_say_what_is_there(lab):
 
 
 def test_fail_on_makes_a_verdict_an_exit_code(lab):
-    assert ablate(lab, "report", "small", "--fail-on", "insufficient data").returncode == 1
+    assert ablate(lab, "report", "small", "--fail-on", "insufficient").returncode == 1
     assert ablate(lab, "report", "small", "--fail-on", "refuted").returncode == 0
 
 

@@ -2,7 +2,7 @@
 
 How a stack is cut changes the speed and nothing else. On a GPU one block holds all arms. On a CPU each core has blocks
 of its own: a large model by itself where its products have a routine for one (``vae.training.layers``), and otherwise
-as many arms as their share of the cache holds. ablations/bench.md has the widths that were tried.
+as many arms as their share of the cache holds. ablations/bench/bench.md has the widths that were tried.
 """
 
 from __future__ import annotations

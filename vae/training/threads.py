@@ -1,8 +1,8 @@
 """Independent tasks side by side, one core each.
 
 Arms do not depend on each other: each core takes tasks of its own, and its products run on one thread. A product shared
-among threads waits for the slowest of them, every time (measured in ablations/bench.md). Torch releases Python's lock
-while it computes.
+among threads waits for the slowest of them, every time (measured in ablations/bench/bench.md). Torch releases Python's
+lock while it computes.
 """
 
 from __future__ import annotations

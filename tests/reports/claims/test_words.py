@@ -21,6 +21,7 @@ RATE = EffectText(
     rounds_to_zero=False,
     margin="2.5 nats",
     direction="",
+    opposite=False,
     level="11.8 nats",
     reference="10.2",
 )

@@ -375,8 +375,6 @@ ROWS: Final[tuple[Row, ...]] = (
         lambda rng: training((0.6, 0.45, 0.3), rng, sd=0.05),
         (YES,),
         sound=_qualified,
-        limit=None,
-        note="moves by less than a margin: settled, as the rule has it, though the limit lies outside",
     ),
     Row(
         "settled",

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from reports.judging.convergence import points_of
 from reports.judging.judge import judge
+from reports.judging.sentences import of_training
 from reports.judging.verdict import Verdict
 from tests.claim_samples import NOISE, SEEDS, arm, claims, frame, one, two_arms
 
@@ -141,10 +142,18 @@ def test_arms_that_move_together_have_not_settled() -> None:
 
 @settings(max_examples=30)
 @given(step=st.floats(-1, 1), margin=st.floats(0.05, 1))
-def test_settled_is_a_last_step_of_no_more_than_the_margin(step: float, margin: float) -> None:
+def test_settled_is_a_last_step_within_the_margin_that_does_not_cross_it_if_repeated(
+    step: float, margin: float
+) -> None:
     verdict = followed((0.5, 0.5 - step, 0.5), margin=margin)
-    if abs(abs(step) - margin) > 1e-9:
-        assert verdict.settled == (abs(step) <= margin)
+    if min(abs(abs(step) - margin), abs(0.5 - margin), abs(0.5 + step - margin)) > 1e-9:
+        assert verdict.settled == (abs(step) <= margin and (margin < 0.5) == (0.5 + step > margin))
+
+
+def test_a_step_that_would_cross_the_margin_if_repeated_is_said_to_be_one() -> None:
+    verdict = followed((0.6, 0.45, 0.3), margin=0.2)
+    assert (verdict.settled, verdict.word) == (False, "supported after 10 epochs")
+    assert "as much again would take the effect across the margin of 0.2" in of_training(verdict)
 
 
 def test_only_a_word_that_decides_carries_the_epochs() -> None:
