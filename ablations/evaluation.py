@@ -45,6 +45,7 @@ CALIBRATING = 12  # tensors of their size that live while they are fitted
 LOGISTIC_IMAGES = (
     1000  # of the test set, for bits per dim: its standard error on them is far below the spread over seeds
 )
+_NOT_AT_POINTS = frozenset({"neg_iwae", "iwae_gap", "iwae_log_ess", "iwae_error"})  # too slow to be repeated
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
@@ -72,12 +73,13 @@ def point_bytes(template: nn.Module, images: ImageData, settings: Evaluation, de
     if not settings.points:
         return 0
     part = replace(images, test=images.test[: settings.point_images])
-    return measuring_bytes(template, part, _of_points(settings), device)
+    return measuring_bytes(template, part, _of_points(settings, len(images.test)), device)
 
 
-def _of_points(settings: Evaluation) -> Evaluation:
+def _of_points(settings: Evaluation, test_images: int) -> Evaluation:
     count = settings.point_images
-    fewer = {"iwae_images": 0, "kept_images": 0, "generated": min(settings.generated, count)}
+    generated = settings.generated if test_images <= count else min(settings.generated, count)
+    fewer = {"iwae_images": 0, "kept_images": 0, "generated": generated}
     return settings.model_copy(update=fewer)
 
 
@@ -165,7 +167,7 @@ class Evaluator:
     @cached_property
     def at_points(self) -> Evaluator:
         """The evaluator of the points of training: the first images, without the importance bound and pictures."""
-        settings = _of_points(self.settings)
+        settings = _of_points(self.settings, len(self.images.test))
         return Evaluator(self.images, settings, cache=self._cache, device=self.device, whole=self)
 
     @cached_property
@@ -209,6 +211,15 @@ class Evaluator:
         trained = TrainedModel(model.eval().requires_grad_(False).to(dtype=torch.float32), arm)
         with exact_products(self.device):
             return _OneCell(self, trained, seed).measured()
+
+    @property
+    def ends_as_measured(self) -> bool:
+        """Whether the last point of training is the final measurement: where all test images are measured at points."""
+        return bool(self.settings.points) and len(self.images.test) <= self.settings.point_images
+
+    def end_point(self, metrics: Metrics) -> Metrics:
+        """The final metrics as the last point of training has them."""
+        return {POINT + name: value for name, value in metrics.items() if name not in _NOT_AT_POINTS}
 
     def point(self, model: nn.Module, arm: Arm, seed: int) -> Metrics:
         """The metrics of a model in the middle of its training, named as its history has them: point/<metric>."""

@@ -16,7 +16,8 @@ from time import perf_counter
 import torch
 
 from ablations.evaluation import epoch_scores, measuring_bytes, point_bytes
-from ablations.executors.events import CellResult, EpochDone, Event, KeptWeights, Measuring, State, Trained
+from ablations.executors.events import CellResult, EpochDone, Event, KeptWeights, Trained
+from ablations.executors.measuring import Finished, Measurer, at_once, reason_of, state_of
 from ablations.grid import Cell, evenly, shapes
 from ablations.setup import Setup
 from vae.arms import Arm
@@ -33,7 +34,7 @@ class Local:
     """An executor in this process; see `ablations.executors.events.Executor`."""
 
     def __init__(self, setup: Setup) -> None:
-        self._setup = setup
+        self._setup, self._measurer = setup, Measurer(setup)
 
     def prepare(self) -> None:
         self._setup.evaluator.prepare()
@@ -64,8 +65,8 @@ class Local:
             setup.images,
             arm.training,
             device=setup.device,
-            measuring=measuring_bytes(*study),
-            between=point_bytes(*study),
+            measuring=at_once(setup.device) * measuring_bytes(*study),
+            between=at_once(setup.device) * point_bytes(*study),
         )
 
     def _run(self, cells: Sequence[Cell]) -> Iterator[Event]:
@@ -77,7 +78,7 @@ class Local:
                     remaining.remove(event.cell)
                 yield event
         except (Exception, SystemExit) as error:  # a user's own loss may do anything
-            reason = _reason(error)
+            reason = reason_of(error)
         # Only here, after the error and its traceback are gone, can the memory of the failed stack be freed.
         if not reason:
             return
@@ -92,70 +93,32 @@ class Local:
     def _train_and_measure(self, cells: Sequence[Cell]) -> Iterator[Event]:
         setup, evaluation = self._setup, self._setup.study.evaluation
         stack, training = setup.new_stack(cells), cells[0].arm.training
-        hashes, points = shared_hashes(stack, len(setup.images.train)), evaluation.point_epochs(training.epochs)
+        hashes, points = shared_hashes(stack, len(setup.images.train)), self._measurer.points(training.epochs)
         histories: list[list[dict[str, float]]] = [[] for _ in cells]
-        started, at_points = perf_counter(), [0.0] * len(cells)
+        started, at_points = perf_counter(), 0.0
         for record in fit(stack, setup.images):
             scores = epoch_scores(stack, setup.images, evaluation.per_epoch_images)
             rows = tuple(_epoch_row(stack, setup.images.pixels, record, scores, arm) for arm in range(len(stack)))
-            for arm in range(len(stack)) if record.epoch in points else ():
-                yield Measuring(cells[arm])
+            if record.epoch in points:
                 began = perf_counter()
-                rows[arm].update(self._point(stack, arm, cells[arm]))
-                at_points[arm] += perf_counter() - began
+                yield from self._measurer.point(stack, cells, rows)
+                at_points += perf_counter() - began
             for history, row in zip(histories, rows):
                 history.append(row)
             yield EpochDone(tuple(cells), rows, record.epoch, training.epochs, record.seconds)
-        seconds = (perf_counter() - started - sum(at_points)) / len(cells)
-        for arm, cell in enumerate(cells):
-            yield Measuring(cell)
-            trained = Trained(tuple(histories[arm]), hashes, seconds)
-            if arm in stack.diverged:
-                epoch, step = stack.diverged[arm]
-                yield CellResult(cell, trained=trained, failure=f"diverged in epoch {epoch} at step {step}")
-                continue
-            result = self._measured(cell, _state(stack, arm), trained)
-            yield replace(result, seconds=result.seconds + at_points[arm])
-
-    def _point(self, stack: Stack, arm: int, cell: Cell) -> dict[str, float]:
-        """All metrics of a cell in the middle of training, on a part of the test images; none where it has diverged.
-
-        What cannot be measured is left out: the cell itself is no worse for it.
-        """
-        if arm in stack.diverged:
-            return {}
-        try:
-            model = self._setup.loaded(cell.arm, _state(stack, arm))
-            return self._setup.evaluator.point(model, cell.arm, cell.seed)
-        except (Exception, SystemExit):
-            return {}
+        seconds = (perf_counter() - started - at_points) / len(cells)
+        trained = [Trained(tuple(history), hashes, seconds) for history in histories]
+        for arm, (epoch, step) in stack.diverged.items():
+            failure = f"diverged in epoch {epoch} at step {step}"
+            yield CellResult(cells[arm], trained=trained[arm], failure=failure)
+        whole = [arm for arm in range(len(cells)) if arm not in stack.diverged]
+        finished = (Finished(cells[arm], state_of(stack, arm), trained[arm]) for arm in whole)
+        for event in self._measurer.measure(finished):
+            shared = at_points / len(cells)
+            yield replace(event, seconds=event.seconds + shared) if isinstance(event, CellResult) else event
 
     def measure(self, kept: Iterable[KeptWeights]) -> Iterator[Event]:
-        for weights in kept:
-            yield Measuring(weights.cell)
-            try:
-                state = weights.load()
-            except Exception as error:
-                yield CellResult(weights.cell, trained=weights.trained, failure=_reason(error))
-                continue
-            yield self._measured(weights.cell, state, weights.trained)
-
-    def _measured(self, cell: Cell, state: State, trained: Trained) -> CellResult:
-        began = perf_counter()
-        try:
-            measured = self._setup.evaluator.measure(self._setup.loaded(cell.arm, state), cell.arm, cell.seed)
-        except Exception as error:
-            failure = f"could not be measured: {_reason(error)}"
-            return CellResult(cell, state=state, trained=trained, failure=failure)
-        seconds = perf_counter() - began
-        return CellResult(
-            cell, measured.metrics, measured.pictures, measured.per_image, state=state, trained=trained, seconds=seconds
-        )
-
-
-def _state(stack: Stack, arm: int) -> State:
-    """The weights of an arm, copied."""
-    return {name: value.detach().cpu().clone() for name, value in stack.state(arm).items()}
+        yield from self._measurer.kept(kept)
 
 
 def shared_hashes(stack: Stack, count: int) -> dict[str, str]:
@@ -189,8 +152,3 @@ def _epoch_row(
         **{f"test_{name}": float(values[arm]) for name, values in scores.items()},
         "seconds": record.seconds / len(stack),
     }
-
-
-def _reason(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"[:400]
