@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import pandas as pd
 
-from reports.claims.model import RATES
 from reports.numbers import sentence_case
 from reports.page import convergence, layout, objectives, prose, tables
 from reports.page.arm_table import SETTINGS, arm_table, narrowed
@@ -19,7 +18,7 @@ from reports.page.layout import Table
 from reports.page.limits import limits
 from reports.page.overfitting import overfitting
 from reports.page.pictures import strips
-from reports.page.report_figures import matched_rates, report_figures
+from reports.page.report_figures import report_figures
 from reports.page.sensitivity import changing
 from reports.page.standing import AT_FLOOR, UNKNOWN, Standing
 
@@ -115,7 +114,7 @@ def _groups(arms: Table) -> list[str]:
 
 def _of_objectives(evidence: Evidence, means: pd.DataFrame) -> dict[str, Any]:
     clause = caption_clause(means, evidence.base)
-    rows, rates = objectives.at_rates(at_base(evidence.done, evidence.base), matched_rates(evidence) or RATES)
+    rows, rates = objectives.at_rates(at_base(evidence.done, evidence.base))
     return {
         "loss_by_loss": prose.LOSS_BY_LOSS,
         "objectives": objectives.table_at_beta(at_base(means, evidence.base), clause),

@@ -13,14 +13,15 @@ from typing import Final
 
 import pandas as pd
 
-from reports.judging.curves import common_rates, curves_by_seed
-from reports.numbers import decimals, listed, setting
+from reports.judging.curves import common_rates, curves_by_seed, rates_at
+from reports.numbers import decimals, listed, number
 from reports.page.layout import Column, Entry, Part, Table, by_columns, intervals, seeds_of, shown_unit
 from reports.page.tables import summary
 
 OBJECTIVES: Final = ("bce", "mse", "mae")
 OWN: Final = "own objective"
 WON: Final = "won by construction"
+SHARES: Final = (0.25, 0.5, 0.75)
 COLUMNS: Final = ("trained", "evaluated", "own", "n", "mean", "half")
 
 
@@ -39,11 +40,12 @@ def _nominal(means: pd.DataFrame) -> pd.DataFrame:
     return means[(means["reduction"] == "sum") & (means["beta"] == 1.0)]
 
 
-def at_rates(cells: pd.DataFrame, rates: Sequence[float]) -> tuple[pd.DataFrame, tuple[float, ...]]:
-    """At equal rate: columns as of `at_beta`, and those of the rates, nats, that every `sum` curve of every loss
-    reaches. Interpolated as for the claims (`reports.judging.curves`) and averaged over the rates within each seed.
+def at_rates(cells: pd.DataFrame) -> tuple[pd.DataFrame, tuple[float, ...]]:
+    """At equal rate: columns as of `at_beta`, and the rates, nats: a quarter, half and three quarters of the way along
+    those that every `sum` curve of every loss reaches. Interpolated as for the claims (`reports.judging.curves`) and
+    averaged over the rates within each seed.
 
-    cells: done, one row each. Empty where fewer than two losses have curves, or they share none of the rates.
+    cells: done, one row each. Empty where fewer than two losses have curves, or they share no rate.
     """
     # The betas of arms added for claims may be too close to others.
     cells = cells[(cells["reduction"] == "sum") & (cells["origin"] == "grid")]
@@ -54,7 +56,7 @@ def at_rates(cells: pd.DataFrame, rates: Sequence[float]) -> tuple[pd.DataFrame,
         for m in measured
     }
     every = [curve for of_seed in curves.values() for curve in of_seed.values()]
-    used = common_rates(every, rates) if every else ()
+    used = common_rates(every, rates_at(every, SHARES)) if every else ()
     if not used or len({loss for loss, _ in curves}) < 2:
         return pd.DataFrame(columns=list(COLUMNS)), ()
     rows = [
@@ -78,7 +80,7 @@ def table_at_beta(means: pd.DataFrame, clause: str = "") -> Table:
 
 def table_at_rates(rows: pd.DataFrame, rates: Sequence[float], clause: str = "") -> Table:
     """Trained (rows) × evaluated (columns) at equal rate: the diagonal marked, and as won where it is the lowest."""
-    at = listed(setting(rate) for rate in rates)
+    at = listed(number(rate, 1) for rate in rates)
     caption = f"At equal rate: mean over {at} nats, then over seeds ± 95 % interval, {seeds_of(rows)}.{clause}"
     return _table(rows, caption, WON, "loss-by-loss-at-equal-rate")
 

@@ -87,7 +87,7 @@ def _rate_figures(
     if of_sum.empty or of_sum.groupby("loss")["arm"].nunique().max() < 2:
         return
     reached = of_sum.loc[of_sum["metric"] == "rate", "mean"]
-    rates = [rate for rate in matched_rates(evidence) if reached.min() <= rate <= reached.max()]
+    rates = [rate for rate in _matched_rates(evidence) if reached.min() <= rate <= reached.max()]
     present = set(means["metric"])
     at = listed(setting(rate) for rate in rates)
     dotted = f"; dotted lines: rates of comparison, {at} nats per image" if rates else ""
@@ -107,10 +107,10 @@ def _labels(metrics: Sequence[str]) -> str:
     return sentence_case(listed(described(metric).label for metric in metrics))
 
 
-def matched_rates(evidence: Evidence) -> tuple[float, ...]:
-    """The rates at which the verdicts compared losses; none where no verdict did."""
-    used = {rate for verdict in evidence.verdicts for part in (verdict, *verdict.legs) for rate in part.rates}
-    return tuple(sorted(used))
+def _matched_rates(evidence: Evidence) -> tuple[float, ...]:
+    """The rates at which the verdicts compared losses; none where each comparison had rates of its own."""
+    used = {part.rates for verdict in evidence.verdicts for part in (verdict, *verdict.legs) if part.rates}
+    return used.pop() if len(used) == 1 else ()
 
 
 def _transfer_figures(evidence: Evidence, cells: pd.DataFrame) -> Iterator[ReportFigure]:

@@ -205,7 +205,7 @@ def test_the_diagonal_and_only_the_diagonal_is_marked(frame: pd.DataFrame, means
     assert (numbers["own"] == (numbers["trained"] == numbers["evaluated"])).all()
     at_beta = objectives.table_at_beta(means)
     assert marked(at_beta, objectives.OWN) == {(0, 2), (1, 3), (2, 4)}  # name and rate come first
-    at_rates = objectives.table_at_rates(*objectives.at_rates(frame, [8.0, 15.0, 1000.0]))
+    at_rates = objectives.table_at_rates(*objectives.at_rates(frame))
     diagonal = {(0, 1), (1, 2), (2, 3)}
     values = np.array([[entry.value for entry in line[1:]] for line in at_rates.rows])
     won = {(int(row), column + 1) for column, row in enumerate(values.argmin(axis=0))} & diagonal
@@ -221,15 +221,16 @@ def test_loss_by_loss_at_equal_rate_is_read_off_the_curves() -> None:
         for beta, rate in ((1.0, high), (4.0, low)):
             at = (rows["loss"] == loss) & (rows["beta"] == beta)
             rows.loc[at, ["rate", "mse", "mae", "bce"]] = [rate, 100 - rate, 200 - rate, 1.0]
-    matched, rates = objectives.at_rates(rows, [5.0, 15.0, 25.0])
-    assert rates == (15.0,)  # the curve of mse reaches no other, that of mae reaches all
+    matched, rates = objectives.at_rates(rows)
+    assert rates == (12.5, 15.0, 17.5)  # of the rates of mse, all of which mae has too
     values = matched.set_index(["trained", "evaluated"])["mean"]
     assert values["mse", "mse"] == pytest.approx(85)
     assert values["mae", "mse"] == pytest.approx(85)
     assert values["mse", "mae"] == pytest.approx(185)
     assert (matched["n"] == 3).all()
-    assert objectives.at_rates(rows, [25.0])[0].empty
-    assert objectives.at_rates(rows[rows["loss"] == "mse"], [15.0])[0].empty  # nothing to compare with
+    assert objectives.at_rates(rows[rows["loss"] == "mse"])[0].empty  # nothing to compare with
+    apart = rows.assign(rate=rows["rate"].where(rows["loss"] == "mse", rows["rate"] + 100))
+    assert objectives.at_rates(apart)[0].empty  # no rate in common
 
 
 # Rounding
