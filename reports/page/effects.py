@@ -20,7 +20,7 @@ from reports.page.layout import described, titled
 from reports.page.palette import VERDICT_SIGNS, colour, mark
 
 MARKERS: Final = {SUPPORTED: "o", REFUTED: "X", DEPENDS: "P", INCONCLUSIVE: "D", INSUFFICIENT: "s"}
-_LONGEST: Final = 56  # characters of a comparison's name
+_LONGEST: Final = 58  # characters of a comparison's name, with its verdict where it stands there
 _ROW: Final = 0.46  # inches a comparison takes
 _AXIS: Final = 0.52  # inches an axis with its label takes
 _BAND: Final = 0.24  # half the height of the band behind a comparison, in rows
@@ -37,8 +37,9 @@ def effect(verdicts: Sequence[Verdict], names: Sequence[str]) -> Figure:
     verdicts: at least one, each with an effect and an interval; names: what each is called.
     """
     alike = len({verdict.verdict for verdict in verdicts}) == 1  # then the card has already the word
-    titles = [shorten(name, _LONGEST, placeholder=" …") for name in names]
-    rows = [(title if alike else f"{title}: {v.verdict}", v) for title, v in zip(titles, verdicts)]
+    words = ["" if alike else f": {verdict.verdict}" for verdict in verdicts]
+    titles = [shorten(name, _LONGEST - len(word), placeholder=" …") + word for name, word in zip(names, words)]
+    rows = list(zip(titles, verdicts))
     groups = [list(group) for _, group in groupby(rows, key=lambda row: axis_of(row[1]))]
     heights = [_ROW * len(group) + _AXIS for group in groups]
     figure = Figure(figsize=(4.0, sum(heights)), layout=ConstrainedLayoutEngine(h_pad=0.03, hspace=0.0))
