@@ -8,6 +8,7 @@ from time import perf_counter
 
 from ablations.evaluation import Evaluator, epoch_scores
 from ablations.executors.local import Local
+from ablations.executors.measuring import Measurer
 from ablations.grid import Cell
 from ablations.plan import Plan
 from ablations.setup import Setup
@@ -51,7 +52,7 @@ def _probe(plan: Plan, setup: Setup, cells: tuple[Cell, ...]) -> tuple[float, fl
     score = _timed(lambda: epoch_scores(stack, images, plan.study.evaluation.per_epoch_images))
     arm, seed = cells[0].arm, cells[0].seed
     state = {name: value.clone() for name, value in stack.state(0).items()}
-    points = len(plan.study.evaluation.point_epochs(training.epochs))
+    points = len(Measurer(setup).points(training.epochs))
 
     def measured(evaluator: Evaluator) -> float:
         return _timed(lambda: evaluator.measure(setup.loaded(arm, state), arm, seed))

@@ -35,7 +35,6 @@ from vae.metrics.similarity import ssim_window
 
 PLAN_FILE = "plan.json"  # every cell asked for: what a report holds the results against
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-image", "scikit-learn", "scipy", "mlflow")
-HASHES = ("init_hash", "order_hash", "noise_hash")
 AT_FLOOR = (
     f"At the floor: by every metric of fidelity ({', '.join(FIDELITY)}) this arm is less than {LEAST_SHARE:.0%} of the "
     "way from a model without latents to the original images. Its pictures show nothing of their originals."
@@ -47,7 +46,7 @@ def cell_record(plan: Plan, result: CellResult, *, with_weights: bool, tags: Map
     cell, failed = result.cell, result.failed
     kept = plan.kept.get(cell)
     further = {
-        **{name: result.trained.hashes.get(name, "") for name in HASHES},
+        **{name: result.trained.hashes.get(name, "") for name in schema.HASHES},
         "train_seconds": round(result.trained.seconds, 3),
         "measure_seconds": round(result.seconds, 3),
     }
@@ -87,7 +86,7 @@ def state_of(content: bytes) -> State:
 def trained_of(kept: KeptCell) -> Trained:
     """What was recorded of the training of a cell whose weights are kept."""
     seconds = kept.params.get("train_seconds", "")
-    hashes = {name: kept.params.get(name, "") for name in HASHES}
+    hashes = {name: kept.params.get(name, "") for name in schema.HASHES}
     return Trained(kept.history, hashes, float(seconds) if seconds else 0.0)
 
 

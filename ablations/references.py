@@ -9,8 +9,6 @@ training images as samples. A metric that has no such value is left out.
 from __future__ import annotations
 
 import math
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +24,7 @@ from ablations.sections import Evaluation
 from reports.claims.references import References
 from vae import likelihoods, streams
 from vae.arms import Arm
+from vae.cache import cache_folder, write_whole
 from vae.datasets.facts import covariance_eigenvalues
 from vae.datasets.load import ImageData
 from vae.errors import UserError
@@ -43,12 +42,12 @@ def references_of(images: ImageData, settings: Evaluation, *, cache: Path | None
     settings: how much the study measures. cache: where classifiers are kept too; None computes them every time. A file
     that cannot be read is computed again.
     """
-    path = None if cache is None else cache / f"references-{_key(images, settings)}.json"
+    path = None if cache is None else cache_folder(cache) / f"references-{_key(images, settings)}.json"
     if path is not None and (kept := _read(path)) is not None:
         return kept
     references = computed(images, settings, cache=cache, device=device)
     if path is not None:
-        _save(path, references.to_json())
+        write_whole(path, references.to_json().encode())
     return references
 
 
@@ -220,16 +219,3 @@ def _finite(values: Mapping[str, float]) -> Metrics:
 def _key(images: ImageData, settings: Evaluation) -> str:
     """Hash of all that the references are computed from."""
     return grid.hashed({**grid.measures(settings, data_digest=images.digest), "name": images.name, "version": VERSION})
-
-
-def _save(path: Path, text: str) -> None:
-    """Write under another name, then rename: whoever reads finds the whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise

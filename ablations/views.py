@@ -172,8 +172,6 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
 
 def metric_lines() -> Iterator[str]:
     """The catalogue of metrics, a paragraph each."""
-    from vae.metrics.catalogue import CATALOGUE
-
     for metric in CATALOGUE.values():
         facts = f"{metric.unit}; better: {metric.direction}; {metric.low:g} to {metric.high:g}; {metric.source}"
         yield f"[bold]{escape(metric.name)}[/bold]  {escape(facts)}"

@@ -76,6 +76,19 @@ b = {{ loss = "mse", reduction = "sum", beta = 1 }}
 """
 
 
+PREDICTED = """
+[[claim]]
+id = "p"
+quote = "p"
+kind = "predicted"
+metric = "rate"
+prediction = "ppca-rate"
+a = { loss = "mse", beta = 1 }
+share = 0.25
+of = "prediction"
+reason = "x"
+"""
+
 # The largest eigenvalues of MNIST's training images, rounded, as a data set to resolve claims on.
 EIGENVALUES = (5.22, 3.74, 3.25, 2.84, 2.57, 2.27, 1.72, 1.52, 1.46, 1.24, 1.11, 1.07, 0.9, 0.89, 0.83, 0.78, 0.7)
 

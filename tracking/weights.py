@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from tracking import artifacts
-from tracking.errors import TrackingError, explained
+from tracking.errors import TrackingError
 from tracking.schema import HISTORY, TAG_KEY, TAG_WEIGHTS, TAG_WEIGHTS_DIGEST, WEIGHTS
 from tracking.search import complete_runs
 from tracking.store import Store
@@ -74,15 +74,6 @@ def read_weights(store: Store, cell: KeptCell) -> bytes:
             "that were written. Delete the run in MLflow, and the cell is trained again."
         )
     return content
-
-
-def store_weights(store: Store, run_id: str, content: bytes) -> None:
-    """Adds weights to a cell's run that is complete already. Raises TrackingError if they cannot be written."""
-    with explained(f"the weights of run {run_id} cannot be written"):
-        address = store.client.get_run(run_id).info.artifact_uri
-        artifacts.write(store, run_id, address, {WEIGHTS: content})
-        for name, value in weights_tags(run_id, content).items():
-            store.client.set_tag(run_id, name, value)
 
 
 def weights_tags(run_id: str, content: bytes) -> dict[str, str]:

@@ -68,6 +68,13 @@ class Small:
         names = ("per_epoch_images", "point_images", "iwae_images", "iwae_samples", "generated", "blur_images")
         return {name: getattr(self, name) for name in (*names, "classifiers")}
 
+    def point_epochs(self, test_images: int) -> list[int]:
+        """The epochs after which the suite measures too; not the last where the final measurement is that point."""
+        from ablations.sections import Evaluation
+
+        every = Evaluation(points=self.points).point_epochs(self.epochs)
+        return list(every[:-1] if test_images <= self.point_images else every)
+
     def toml(self) -> str:
         """The study file of the suite's side."""
         listed = {name: list(getattr(self, name)) for name in ("claims", "betas", "reductions", "points")}
@@ -192,7 +199,7 @@ def run_plain(small: Small, folder: Path, device: str, sample: int) -> dict[str,
         "images": str(folder / "images.npz"),
         "store": f"sqlite:///{folder / 'plain.db'}",
         "arms": arms,
-        "point_epochs": sorted({max(1, round(share * small.epochs)) for share in small.points}),
+        "point_epochs": small.point_epochs(len(arrays["test"])),
         **{name: getattr(small, name) for name in ("hidden", "latents", "batch", "learning_rate", "epochs")},
         **small.evaluation,
         "device": device,

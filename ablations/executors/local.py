@@ -114,8 +114,9 @@ class Local:
         whole = [arm for arm in range(len(cells)) if arm not in stack.diverged]
         finished = (Finished(cells[arm], state_of(stack, arm), trained[arm]) for arm in whole)
         for event in self._measurer.measure(finished):
-            shared = at_points / len(cells)
-            yield replace(event, seconds=event.seconds + shared) if isinstance(event, CellResult) else event
+            if isinstance(event, CellResult):
+                event = replace(self._measurer.with_end(event), seconds=event.seconds + at_points / len(cells))
+            yield event
 
     def measure(self, kept: Iterable[KeptWeights]) -> Iterator[Event]:
         yield from self._measurer.kept(kept)

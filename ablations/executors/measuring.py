@@ -86,6 +86,17 @@ class Measurer:
                     yield CellResult(weights.cell, trained=weights.trained, failure=reason_of(error))
             yield from self.measure(finished)
 
+    def with_end(self, result: CellResult) -> CellResult:
+        """A cell that was just trained, with its final metrics as the last point of training where they are that.
+
+        Kept weights keep the history that they have: its other points may be of other versions of the metrics.
+        """
+        if result.failed or not result.trained.history or not self._evaluator.ends_as_measured:
+            return result
+        *earlier, last = result.trained.history
+        end = {**last, **self._evaluator.end_point(result.metrics)}
+        return replace(result, trained=replace(result.trained, history=(*earlier, end)))
+
     def measure(self, finished: Iterable[Finished]) -> Iterator[Event]:
         """Measure trained cells. The seconds of each are its share of the time, since they share the cores."""
         for some in self._at_once(finished):
@@ -117,9 +128,6 @@ class Measurer:
             measured = self._evaluator.measure(model, cell.arm, cell.seed)
         except Exception as error:
             return _unmeasured(finished, reason_of(error))
-        if self._evaluator.ends_as_measured and trained.history:
-            *earlier, last = trained.history
-            trained = replace(trained, history=(*earlier, {**last, **self._evaluator.end_point(measured.metrics)}))
         return CellResult(cell, measured.metrics, measured.pictures, measured.per_image, state=state, trained=trained)
 
 

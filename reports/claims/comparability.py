@@ -59,14 +59,13 @@ def winner(metric: str, a: Arm, b: Arm, beta_eff_a: float | None, beta_eff_b: fl
     >>> winner("neg_elbo", paper, collapsed, 1.0, 39.2), winner("ssim", paper, collapsed, 1.0, 39.2)
     ('first', '')
     """
-    known = CATALOGUE.get(metric)
-    if known is None or not known.own_objective:
+    own = _of_its_loss(metric, a, b)
+    if not any(own):
         return ""
-    arms, weights = (a, b), (beta_eff_a, beta_eff_b)
-    own = [SAME_AS.get(arm.loss, arm.loss) == known.own_objective for arm in arms]
-    target = known.own_beta_eff
+    target = CATALOGUE[metric].own_beta_eff
     if target is not None:
-        least = [of_loss and _minimises(arm, at, target) for of_loss, arm, at in zip(own, arms, weights)]
+        weights = (beta_eff_a, beta_eff_b)
+        least = [of_loss and _minimises(arm, at, target) for of_loss, arm, at in zip(own, (a, b), weights)]
         if any(least):
             return _of(*least)
     if own[0] != own[1]:
@@ -74,6 +73,32 @@ def winner(metric: str, a: Arm, b: Arm, beta_eff_a: float | None, beta_eff_b: fl
     if not all(own) or not _on_one_path(a, b, true_rate=target is not None):
         return ""
     return _nearer(beta_eff_a, beta_eff_b, target or 0.0)
+
+
+def winner_at_equal_rate(metric: str, a: Arm, b: Arm) -> str:
+    """The same of two arms compared at one rate, whatever their weights of KL: 'first', 'second', or ''.
+
+    Of all arms at a rate, those that minimise distortion + weight · that rate have the least distortion. So arms of the
+    metric's loss win it against others, and of two such arms with like models the one whose KL is the true one.
+
+    >>> winner_at_equal_rate("neg_elbo", Arm(posterior="full-logvar"), Arm())
+    'second'
+    """
+    own = _of_its_loss(metric, a, b)
+    if own[0] != own[1]:
+        return _of(*own)
+    return _of(_true_rate(a), _true_rate(b)) if all(own) and _alike(a, b) else ""
+
+
+def _of_its_loss(metric: str, a: Arm, b: Arm) -> tuple[bool, bool]:
+    """Whether each arm is trained on the metric, or on the distortion in it."""
+    owner = CATALOGUE[metric].own_objective if metric in CATALOGUE else ""
+    first, second = (bool(owner) and SAME_AS.get(arm.loss, arm.loss) == owner for arm in (a, b))
+    return first, second
+
+
+def _alike(a: Arm, b: Arm) -> bool:
+    return a.loss == b.loss and a.model == b.model
 
 
 def _of(first: bool, second: bool) -> str:
@@ -88,8 +113,7 @@ def _minimises(arm: Arm, beta_eff: float | None, target: float) -> bool:
 def _on_one_path(a: Arm, b: Arm, *, true_rate: bool) -> bool:
     """Whether two arms of one loss differ, as far as their objective goes, in the weight of KL alone."""
     true = _true_rate(a) and _true_rate(b)
-    alike = a.loss == b.loss and a.model == b.model
-    return alike and (true or (not true_rate and a.posterior == b.posterior))
+    return _alike(a, b) and (true or (not true_rate and a.posterior == b.posterior))
 
 
 def _true_rate(arm: Arm) -> bool:

@@ -176,7 +176,7 @@ def tuned_to_rate(claim: Claim, leg: Leg, tuned: Selector, cells: Cells) -> Comp
     return replace(measured, pair=(side, _any_beta(tuned, cells, arms)), notes=(note,))
 
 
-def crossings(claim: Claim, leg: Leg, cells: Cells) -> Comparison:
+def crossings(leg: Leg, cells: Cells) -> Comparison:
     """ln of the beta at which the rate falls to the threshold of collapse, seed by seed, minus that of the prediction.
 
     A seed whose rate crosses it at no beta of the study has no value, and counts as a failed one.

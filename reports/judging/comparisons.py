@@ -99,8 +99,7 @@ def at_places(claim: Claim, study: Study) -> list[ClaimAtPlace]:
 @dataclass(frozen=True)
 class Rules:
     """What a comparison is judged by. level: of the tests at a first look. looks: this one included. family: p of the
-    other claims and places. ranks: whether the signed-rank test must agree. base: the arm whose settings need not be
-    named. floors: of the study."""
+    other claims and places. ranks: whether the signed-rank test must agree. study: whose cells and floors these are."""
 
     level: float
     looks: int
@@ -238,7 +237,7 @@ def _over_training(
     """The verdict with how the effect stood during training."""
     legs = [leg for leg in case.claim.legs if leg.reading == case.reading]
     key = legs.index(comparison.leg), comparison.label
-    found = course(comparison, key, case.earlier, rules.alpha, family)
+    found = course(comparison, key, case.earlier, rules.alpha, family, ranks=rules.ranks)
     all_epochs = {rules.study.cells.epochs(arm) for arm in comparison.read}
     epochs = all_epochs.pop() if len(all_epochs) == 1 else None
     known = verdict.sensitivity

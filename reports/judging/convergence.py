@@ -18,11 +18,11 @@ from reports.claims.regions import Region
 from reports.judging.cells import Cells
 from reports.judging.comparison import Comparison
 from reports.judging.conditions import Paired, mean
-from reports.judging.decisions import Family, analyse, decide_with_failures
+from reports.judging.decisions import Family, decide_with_failures
 from reports.judging.differences import measure
 from reports.judging.statistics import estimate
 from reports.judging.verdict import AtEpoch
-from reports.numbers import finite
+from reports.numbers import counted, finite
 from tracking import schema
 from vae.arms import Arm
 from vae.factors import factors
@@ -94,17 +94,19 @@ def comparisons_at(points: Iterable[Point], claim: Claim, legs: Sequence[Leg], p
     )
 
 
-def course(measured: Comparison, key: Key, at_points: AtPoints, alpha: float, family: Family) -> Course:
-    """How a comparison stood at each point. alpha, family: of the words that these points would give."""
+def course(
+    measured: Comparison, key: Key, at_points: AtPoints, alpha: float, family: Family, *, ranks: bool = False
+) -> Course:
+    """How a comparison stood at each point. alpha, family, ranks: of the words that these points would give."""
     known = [(point, at[key]) for point, at in at_points if key in at and at[key].by_seed]
     if not known:
         return Course()
     points = tuple(_at(point, one, measured.read) for point, one in known)
     words = {}
     for point, (_, one) in list(zip(points, known))[:-1]:
-        difference = analyse(one.data, measured.leg.region, by_value=measured.leg.kind.by_value)
-        name = f"{point.epochs} epochs" if point.epochs else f"{point.share:.0%} of training"
-        words[name] = decide_with_failures(difference.tested, alpha, family).word
+        name = counted(point.epochs, "epoch") if point.epochs else f"{point.share:.0%} of training"
+        if one.difference is not None:
+            words[name] = decide_with_failures(one.difference.tested, alpha, family, ranks=ranks).word
     if len(known) < 2:
         return Course(points, words=words)
     before, after = known[-2][1].paired, known[-1][1].paired

@@ -35,9 +35,11 @@ from reports.judging.luck import NOTHING, Added
 from reports.judging.statistics import Array, Estimate, Test, estimate, holm, least_seeds, p_values
 from reports.judging.verdict import (
     ALL_LUCK,
+    AS_WORST,
     DEPENDS,
     INCONCLUSIVE,
     INSUFFICIENT,
+    LEFT_OUT,
     REFUTED,
     SEEDS_ALONE,
     SUPPORTED,
@@ -256,8 +258,8 @@ def sensitivity(
 
     whole = difference.tested
     left_out = {
-        "left out": decide(whole.p, alpha, family, ranks=ranks).word,
-        "as the worst value seen": word(whole),
+        LEFT_OUT: decide(whole.p, alpha, family, ranks=ranks).word,
+        AS_WORST: word(whole),
     }
     return Sensitivity(
         alpha={f"{level:.2f}": word(whole, alpha_at(level, looks)) for level in ALPHAS},

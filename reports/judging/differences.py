@@ -51,7 +51,7 @@ def _slope(claim: Claim, leg: Leg, place: str, cells: Cells, floors: Floors) -> 
 
 
 def _crossing(claim: Claim, leg: Leg, place: str, cells: Cells, floors: Floors) -> list[Comparison]:
-    return [crossings(claim, leg, cells)]
+    return [crossings(leg, cells)]
 
 
 def _checked(claim: Claim, leg: Leg, place: str, cells: Cells, floors: Floors) -> list[Comparison]:

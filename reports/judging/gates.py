@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from reports.claims.comparability import FIRST, winner
+from reports.claims.comparability import FIRST, winner, winner_at_equal_rate
 from reports.judging.cells import Cells
 from reports.judging.comparison import Comparison
 from reports.judging.conditions import Condition
@@ -66,14 +66,16 @@ def _past_blind_metrics(measured: Comparison, floors: Floors) -> Comparison:
 
 def _past_objectives(measured: Comparison, cells: Cells) -> Comparison:
     sides = _sides(measured)
-    if len(sides) != 2 or any(len(side.arms) != 1 for side in sides):
+    if len(sides) != 2:
         return measured
-    (first,), (second,) = (side.arms for side in sides)
-    weights = cells.beta_eff(first), cells.beta_eff(second)
-    won = "" if None in weights else winner(measured.leg.metric, first, second, *weights)
+    first, second = (side.arms[0] for side in sides)
+    if any(len(side.arms) > 1 for side in sides):  # read off a curve over beta, at one rate
+        won = winner_at_equal_rate(measured.leg.metric, first, second)
+    else:
+        won = winner(measured.leg.metric, first, second, cells.beta_eff(first), cells.beta_eff(second))
     if not won:
         return measured
-    label = cells.label(first if won == FIRST else second)
+    label = sides[0 if won == FIRST else 1].label
     entry = CATALOGUE[measured.leg.metric]
     why = f"{label} is trained on {entry.label} and wins it by construction"
     return replace(_blocked(measured, why), counted=False, won_by=label)

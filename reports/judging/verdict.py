@@ -58,6 +58,8 @@ class Count:
 
 SEEDS_ALONE: Final = "seeds alone"
 ALL_LUCK: Final = "seeds, images and classifiers"
+LEFT_OUT: Final = "left out"
+AS_WORST: Final = "as the worst value seen"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from reports.judging.verdict import DEPENDS, INCONCLUSIVE, REFUTED, SUPPORTED, WORDS, Verdict
+from reports.judging.verdict import DEPENDS, INCONCLUSIVE, LEFT_OUT, REFUTED, SUPPORTED, WORDS, Verdict
 from reports.numbers import counted
 
 MOST_DRAWN: Final = 8  # comparisons in the figure of one claim
@@ -101,7 +101,7 @@ class ClaimSection:
         if self.verdict != INCONCLUSIVE or not seeds or _NUMBER_OF_SEEDS.search(self.answer.sentence):
             return ""
         known = self.answer.sensitivity
-        if known is not None and known.failed.get("left out", self.verdict) != self.verdict:
+        if known is not None and known.failed.get(LEFT_OUT, self.verdict) != self.verdict:
             return ""  # failed cells keep it open, whatever the number of seeds
         return f"About {seeds} seeds would decide with 80 % power, if the effect and its spread stay as measured."
 

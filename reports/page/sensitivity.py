@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from reports.judging.decisions import alpha_at
-from reports.judging.verdict import ALL_LUCK, INSUFFICIENT, SEEDS_ALONE, Verdict
+from reports.judging.verdict import ALL_LUCK, AS_WORST, INSUFFICIENT, SEEDS_ALONE, Verdict
 from reports.numbers import counted, listed, which_seeds
 from reports.page.canvas import drawn
 from reports.page.claim_sections import ClaimSection
@@ -34,7 +34,7 @@ TITLES: Final[Mapping[str, str]] = {
     _FAILED: "failed cells",
     _READING: "reading",
 }
-_AS_JUDGED: Final = {_MARGIN: "1", _LUCK: ALL_LUCK, _FAILED: "as the worst value seen"}
+_AS_JUDGED: Final = {_MARGIN: "1", _LUCK: ALL_LUCK, _FAILED: AS_WORST}
 COLUMNS: Final = ("claim", "reading", "place", "comparison", "setting", "value", "word")
 _OF_MARGIN: Final = {"0.5": "at half the margin", "2": "at twice the margin"}
 _TALL: Final = 0.27  # inches of a tile

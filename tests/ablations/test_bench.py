@@ -248,7 +248,7 @@ def test_the_eleven_products_of_a_step() -> None:
 def test_every_routine_does_the_products_of_every_arm_once(workers: int) -> None:
     """For each routine, on the shares of some workers: the right result where it is kept, and no arm twice."""
     a, b = torch.rand(5, 3, 4), torch.rand(5, 4, 6)
-    table_of = products.routines(torch.device("cpu"), "float32", threads=2)
+    table_of = products.routines(torch.device("cpu"), "float32")
     assert len({routine.name for routine in table_of}) == len(table_of) > 10
     for routine in table_of:
         out = torch.full((5, 3, 6), -1.0)

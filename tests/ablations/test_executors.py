@@ -15,7 +15,7 @@ import torch
 from ablations import estimate, generation
 from ablations import plan as planning
 from ablations.executors import local
-from ablations.executors.events import CellResult, EpochDone
+from ablations.executors.events import CellResult, EpochDone, KeptWeights
 from ablations.executors.local import Local
 from ablations.grid import Cell
 from ablations.plan import Plan
@@ -151,6 +151,24 @@ def test_points_change_no_weight_and_no_metric(plan, cache, setup, results, monk
         assert all(torch.equal(value, other.state[name]) for name, value in result.state.items())
         assert result.metrics == pytest.approx(other.metrics, rel=0, abs=0, nan_ok=True)
         assert result.trained.hashes == other.trained.hashes
+
+
+def test_where_points_see_all_test_images_the_last_is_the_final_measurement_and_kept_weights_keep_theirs(plan, cache):
+    wide = plan.study.evaluation.model_copy(update={"point_images": len(plan.images.test)})
+    setup = setup_of(replace(plan, study=plan.study.model_copy(update={"evaluation": wide})), cache)
+    assert setup.evaluator.ends_as_measured
+    events = Local(setup).train(cells_of(setup, Arm("bce")))
+    (result,) = [event for event in events if isinstance(event, CellResult)]
+    points = points_of(result)
+    assert list(points) == [1, 2]
+    lacking = {"neg_iwae", "iwae_error", "iwae_gap", "iwae_log_ess"}
+    final = {POINT + name: value for name, value in result.metrics.items() if name not in lacking}
+    assert points[2] == pytest.approx(final, rel=0, abs=0, nan_ok=True)
+    other = tuple({**row, POINT + "ssim": 0.5} if POINT + "ssim" in row else row for row in result.trained.history)
+    kept = KeptWeights(result.cell, lambda: result.state, replace(result.trained, history=other))
+    (again,) = [event for event in Local(setup).measure([kept]) if isinstance(event, CellResult)]
+    assert again.trained.history == other  # its points may be of other versions of the metrics
+    assert again.metrics == pytest.approx(result.metrics, rel=0, abs=0, nan_ok=True)
 
 
 def test_a_point_that_cannot_be_measured_is_left_out_and_the_cell_is_whole(setup, results, monkeypatch):

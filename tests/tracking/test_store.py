@@ -186,7 +186,11 @@ def test_the_newest_schema_is_read_without_importing_mlflow() -> None:
 
 def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").touch()
-    open_store(folder=tmp_path).client.search_experiments()
+    names = [experiment.name for experiment in open_store(folder=tmp_path).client.search_experiments()]
+    assert names == ["Default"]
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        (version,) = database.execute("SELECT version_num FROM alembic_version").fetchone()
+    assert version == _get_latest_schema_revision()
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from tracking.reader import read_cells, read_history
 from tracking.records import CellRecord
 from tracking.search import completed, gather
 from tracking.store import Store, local_folder
-from tracking.weights import KeptCell, kept, read_weights, store_weights
+from tracking.weights import KeptCell, kept, read_weights
 from tracking.writer import StudyWriter, open_study
 
 WEIGHTS = b"\x00\x01 safetensors"
@@ -118,13 +118,6 @@ def test_weights_are_found_in_the_study_that_trained_them(store: Store, writer: 
     store.client.delete_run(kept(store, ["x1"])["x1"].run_id)
     assert kept(store, ["x1"]) == {}
     assert completed(store, {"x1": "new"}) == {"x1"}
-
-
-def test_weights_may_be_stored_after_the_cell(store: Store, writer: StudyWriter) -> None:
-    run_id = writer.write_cell(cell("late", measures="m"))
-    assert kept(store, ["late"]) == {}
-    store_weights(store, run_id, WEIGHTS)
-    assert read_weights(store, kept(store, ["late"])["late"]) == WEIGHTS
 
 
 def test_damaged_and_missing_weights_are_refused(store: Store, writer: StudyWriter) -> None:

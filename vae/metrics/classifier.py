@@ -13,10 +13,9 @@ cells had the same classifier where its `fingerprint` is the same.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
-import os
-import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -30,6 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vae.cache import cache_folder, write_whole
 from vae.errors import UserError
 from vae.metrics.images import check_images
 from vae.streams import ambient, fingerprint, generator
@@ -130,7 +130,7 @@ def trained_classifiers(
     classes = _check(images, labels)
     classifiers = [_untrained(images, classes, recipe, digest) for recipe in recipes]
     paths = [
-        None if cache is None else _folder(cache) / f"classifier-{_key(one, recipe, digest)}.npz"
+        None if cache is None else cache_folder(cache) / f"classifier-{_key(one, recipe, digest)}.npz"
         for one, recipe in zip(classifiers, recipes)
     ]
     pixels, classes_of = images.detach().float().cpu(), labels.cpu()
@@ -277,27 +277,9 @@ def _restore(network: nn.Module, path: Path) -> bool:
 
 
 def _save(network: nn.Module, path: Path) -> None:
-    """Write under another name, then rename: whoever reads finds the whole file or none."""
-    arrays = {name: value.numpy() for name, value in network.state_dict().items()}
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
-
-
-def _folder(cache: str | Path) -> Path:
-    folder = Path(cache)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cache={str(cache)!r} cannot be used as a folder: {error.strerror}") from error
-    if not os.access(folder, os.W_OK):
-        raise UserError(f"cache={str(cache)!r} is read-only; name a folder that can be written")
-    return folder
+    content = io.BytesIO()
+    np.savez(content, **{name: value.numpy() for name, value in network.state_dict().items()})
+    write_whole(path, content.getvalue())
 
 
 def _check(images: Tensor, labels: Tensor) -> int:

@@ -74,7 +74,7 @@ class Routine(NamedTuple):
     setting: Callable[[], AbstractContextManager[None]]
 
 
-def routines(device: torch.device, precision: str, threads: int) -> list[Routine]:
+def routines(device: torch.device, precision: str) -> list[Routine]:
     """Every routine that there is for a device and a precision."""
     named = {
         "bmm": by_bmm,
@@ -205,7 +205,7 @@ def main() -> None:
         -(-options.count // BATCH),
         min(options.arms, PROBED * threads if device.type == "cpu" else options.arms),
     )
-    table = {routine.name: routine for routine in routines(device, options.precision, threads)}
+    table = {routine.name: routine for routine in routines(device, options.precision)}
     probed = probe(table, [(a[:few], b[:few], out[:few]) for a, b, out in triples], device)
     fastest = sorted(probed, key=lambda name: probed[name])[:FULL]
     whole = {name: seconds_of(table[name], triples, steps, device) / options.arms for name in fastest}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reports.claims.load import claims_from_json, load_claims
+from tests.claim_samples import PREDICTED
 from tests.reports.claims.test_load import GOOD, HERE, LEG, LEGS, B, parsed, swap
 from vae.errors import UserError
 
@@ -30,18 +31,6 @@ def against(b: str, reduction: str = "sum", beta: str = "beta = 1") -> str:
 
 
 SAME = rf"{HERE}: a and b both name {{'loss': 'mae'.*nothing to compare\. Was another loss, .* or beta meant for b\?"
-PREDICTED = """
-[[claim]]
-id = "p"
-quote = "p"
-kind = "predicted"
-metric = "rate"
-prediction = "ppca-rate"
-a = { loss = "mse", beta = 1 }
-share = 0.25
-of = "prediction"
-reason = "x"
-"""
 FACT = '[[claim]]\nid = "f"\nquote = "f"\nkind = "fact"\ncheck = "sigmoid-range"\n'
 MISTAKES = {
     "an arm against itself": (

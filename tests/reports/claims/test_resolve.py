@@ -15,22 +15,9 @@ from reports.claims.model import Claim, Leg
 from reports.claims.predictions import significant
 from reports.claims.regions import Region
 from reports.claims.resolve import needs_references, resolve
-from tests.claim_samples import claims, one, references
+from tests.claim_samples import PREDICTED, claims, one, references
 from vae.arms import Arm
 from vae.errors import UserError
-
-PREDICTED = """
-[[claim]]
-id = "p"
-quote = "p"
-kind = "predicted"
-metric = "rate"
-prediction = "ppca-rate"
-a = { loss = "mse", beta = 1 }
-share = 0.25
-of = "prediction"
-reason = "x"
-"""
 
 
 def share(value: float = 0.01, of: str = "floor to ceiling", metric: str = "ssim", kind: str = "greater") -> str:

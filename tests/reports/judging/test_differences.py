@@ -337,6 +337,14 @@ def test_a_tuned_arm_spends_the_rate_of_the_other() -> None:
     assert single(plain, frame(ladder("bce"), slip[slip["beta"] == 1])).verdict == "refuted"
 
 
+def test_at_one_rate_the_true_kl_wins_its_own_distortion_by_construction() -> None:
+    slip = ladder("bce", posterior="full-logvar", shift=9.0)
+    table = frame(ladder("bce"), slip[slip["beta"] == 1])
+    verdict = single(TUNED.replace('"ssim"', '"neg_elbo"'), table.assign(neg_elbo=table["ssim"]))
+    assert verdict.won_by == "bce-sum tuned to the same rate"
+    assert (verdict.verdict, verdict.counted) == ("insufficient", False)
+
+
 def test_a_rate_that_no_beta_spends_gives_no_tuned_arm() -> None:
     slip = ladder("bce", posterior="full-logvar", shift=90.0)
     verdict = single(TUNED, frame(ladder("bce"), slip[slip["beta"] == 1]))

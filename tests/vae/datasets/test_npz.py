@@ -204,4 +204,6 @@ def test_no_damage_brings_down_the_reader(tmp_path_factory: pytest.TempPathFacto
     whole = path.read_bytes()
     path.write_bytes(whole[:at] + patch + whole[at + len(patch) :])
     with contextlib.suppress(UserError):
-        load(path)
+        images = load(path)
+        assert (images.train.ndim, images.test.ndim) == (3, 3)
+        assert 0 <= float(images.train.min()) <= float(images.train.max()) <= 1
