@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from time import perf_counter
 
 from ablations.evaluation import Evaluator, epoch_scores
 from ablations.executors.local import Local
-from ablations.executors.measuring import Measurer
+from ablations.executors.measuring import Measurer, at_once, measured_side_by_side
 from ablations.grid import Cell
 from ablations.plan import Plan
 from ablations.setup import Setup
@@ -55,7 +56,9 @@ def _probe(plan: Plan, setup: Setup, cells: tuple[Cell, ...]) -> tuple[float, fl
     points = len(Measurer(setup).points(training.epochs))
 
     def measured(evaluator: Evaluator) -> float:
-        return _timed(lambda: evaluator.measure(setup.loaded(arm, state), arm, seed))
+        models = [setup.loaded(arm, state) for _ in range(at_once(setup.device))]
+        tasks = [partial(evaluator.measure, model, arm, seed) for model in models]
+        return _timed(lambda: measured_side_by_side(tasks)) / len(tasks)
 
     at_points = points * measured(setup.evaluator.at_points) if points else 0.0
     epoch = (fastest * len(images.train) / count + score) / len(cells)

@@ -70,7 +70,7 @@ class Measurer:
         for some in self._at_once(arm for arm in range(len(cells)) if arm not in stack.diverged):
             yield from (Measuring(cells[arm]) for arm in some)
             models = [self._setup.loaded(cells[arm].arm, state_of(stack, arm)) for arm in some]
-            found = _side_by_side([partial(measured, model, cells[arm]) for arm, model in zip(some, models)])
+            found = measured_side_by_side([partial(measured, model, cells[arm]) for arm, model in zip(some, models)])
             for arm, metrics in zip(some, found):
                 rows[arm].update(metrics)
 
@@ -103,7 +103,7 @@ class Measurer:
             yield from (Measuring(one.cell) for one in some)
             began = perf_counter()
             models = [self._model(one) for one in some]  # not side by side: building one borrows the ambient generator
-            results = _side_by_side([partial(self._measured, one, model) for one, model in zip(some, models)])
+            results = measured_side_by_side([partial(self._measured, one, model) for one, model in zip(some, models)])
             seconds = (perf_counter() - began) / len(some)
             yield from (result if result.failed else replace(result, seconds=seconds) for result in results)
 
@@ -136,7 +136,7 @@ def _unmeasured(finished: Finished, reason: str) -> CellResult:
     return CellResult(finished.cell, state=finished.state, trained=finished.trained, failure=failure)
 
 
-def _side_by_side(tasks: Sequence[Callable[[], Result]]) -> list[Result]:
+def measured_side_by_side(tasks: Sequence[Callable[[], Result]]) -> list[Result]:
     """The results of short tasks, which need not watch for an interruption.
 
     Each has one thread, also where it is alone: so its numbers do not depend on what is measured beside it.
