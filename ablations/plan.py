@@ -19,7 +19,7 @@ from reports.claims.model import Claim
 from reports.claims.needs import needed_arms
 from reports.claims.references import References
 from reports.claims.registration import Registration
-from reports.claims.resolve import needs_references, resolve
+from reports.claims.resolve import at_least_one_image, needs_references, resolve
 from tracking.weights import KeptCell
 from vae.arms import Arm, same_objective, varied
 from vae.building import build
@@ -141,6 +141,7 @@ def prepare(
             _check(arm, images)
     if needs_references(claims):
         claims = resolve(claims, _references(plan, cache, device or torch.device("cpu")), base=study.base)
+    claims = at_least_one_image(claims, len(images.test))
     extra = needed_arms(claims, study.arms, base=study.base, effective_beta=plan.beta_eff)
     plan = replace(plan, claims=claims, cells=grid.expand(study, extra))
     with _naming(study):
