@@ -96,6 +96,7 @@ def comparisons_at(points: Iterable[Point], claim: Claim, legs: Sequence[Leg], p
             {
                 (i, one.label): one
                 for i, leg in enumerate(legs)
+                if not leg.kind.computed  # which no training changes
                 for one in measure(claim, leg, place, point.cells, floors)
             },
         )
