@@ -14,6 +14,7 @@ from ablations import grid
 from ablations.checks import naming
 from ablations.grid import Cell
 from ablations.study import Study
+from reports.claims.families import with_options
 from reports.claims.load import load_claims, load_registration
 from reports.claims.model import Claim
 from reports.claims.needs import needed_arms
@@ -126,7 +127,7 @@ def prepare(study: Study, *, data_dir: Path | None = None, cache: Path | None = 
     images for that, on the CPU, is kept in `cache`, where given, as the classifiers are.
     Raises UserError for anything that would stop a run later: images, labels, batch size, claims.
     """
-    claims = load_claims(*study.claims, metrics=CATALOGUE)
+    claims = with_options(load_claims(*study.claims, metrics=CATALOGUE), arms=study.arms, base=study.base)
     registrations = tuple(filter(None, map(load_registration, study.claims)))
     with naming(study):
         images = load(study.dataset, data_dir, **study.images.model_dump())
