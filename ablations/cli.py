@@ -92,9 +92,10 @@ class StudyOptions:
 
             parse_seeds(self.seeds)
         from ablations import study as studies
-        from ablations.checks import check_inputs
 
         narrowed = options.narrow(studies.load(self.study, chosen), self.only or ())
+        from ablations.checks import check_inputs
+
         check_inputs(narrowed)
         from ablations import plan  # with torch
 
