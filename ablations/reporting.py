@@ -20,6 +20,7 @@ from ablations import registration
 from ablations.evaluation import LOGISTIC_IMAGES
 from ablations.records import PLAN_FILE, read_results
 from ablations.study import Study, checked
+from reports.claims.families import with_options
 from reports.claims.load import claims_from_json, claims_hash, load_claims, load_registration
 from reports.claims.model import Claim
 from reports.claims.references import References
@@ -153,7 +154,7 @@ def _claims(
         logged = json.loads(_artifact(info, schema.CLAIMS_FILE))
         registrations = map(Registration.model_validate, logged.get("registrations", ()))
         return claims_from_json(logged["claims"]), tuple(registrations)
-    claims = load_claims(*claim_files, metrics=CATALOGUE)
+    claims = with_options(load_claims(*claim_files, metrics=CATALOGUE), arms=study.arms, base=study.base)
     if needs_references(claims):
         if references is None:
             raise UserError(

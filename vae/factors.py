@@ -5,8 +5,9 @@
     shape        model options, batch size, epochs ...  arms that differ in these form stacks of their own
 
 The training factors are the fields of `vae.training.settings.Training`; the model factors are the options of the
-families in `vae.models.FAMILIES`. So a new option of either is a factor at once. To add an objective factor: one entry
-in `_OBJECTIVE`, and the code in `vae.objectives` that reads it.
+families in `vae.families.FAMILIES`. So a new option of either is a factor at once. To add an objective factor: one
+entry in `_OBJECTIVE`, and the code in `vae.objectives` that reads it. Neither this module nor those that it reads
+import torch, so that a study is checked at once.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, get_type_hints
 
+from vae import families
 from vae.checks import finite_number, whole_number
 from vae.errors import UserError, closest, not_one_of
 from vae.kinds import NONE as NONE  # this and Value: other packages import them from here
 from vae.kinds import Value as Value
 from vae.kinds import canonical, checked, kind_of, not_none
+from vae.losses import LOSSES
 from vae.objectives import REDUCTIONS
 from vae.posteriors import POSTERIORS, USUAL
 from vae.training.settings import Training
@@ -130,9 +133,7 @@ def factors() -> Mapping[str, Factor]:
     >>> list(factors())[:6]
     ['loss', 'reduction', 'beta', 'posterior', 'model.family', 'model.latents']
     """
-    from vae.models import FAMILIES
-
-    return _registry(tuple(FAMILIES.items()))
+    return _registry(tuple(families.FAMILIES.items()))
 
 
 def factor(name: str) -> Factor:
@@ -179,8 +180,6 @@ def _member(name: str, allowed: Sequence[str], value: Any) -> Value:
 
 def _loss(value: Any) -> Value:
     """A built-in loss, or `package.module:function`, which is imported when a stack needs it."""
-    from vae.losses import LOSSES
-
     if isinstance(value, str) and (":" in value or value in LOSSES):
         return value
     raise not_one_of("loss", value, [*LOSSES, "package.module:function"])
@@ -282,7 +281,7 @@ def _labels_phrase(value: bool) -> str:
 
 
 def _options(families: Sequence[tuple[str, type]]) -> list[Factor]:
-    """A factor for each option of each family: the keyword-only arguments of its constructor, with their types."""
+    """A factor for each option of each family: the keyword-only arguments of what builds it, with their types."""
     of_families: dict[str, dict[str, inspect.Parameter]] = {}
     for family, build in families:
         for option in inspect.signature(build, eval_str=True).parameters.values():
@@ -292,7 +291,7 @@ def _options(families: Sequence[tuple[str, type]]) -> list[Factor]:
 
 
 def _option(name: str, options: Mapping[str, inspect.Parameter]) -> Factor:
-    """The factor of an option. options: family -> the argument of its constructor."""
+    """The factor of an option. options: family -> the argument of what builds it."""
     family, first = next(iter(options.items()))
     kind = _kind(first)
     for other, option in options.items():

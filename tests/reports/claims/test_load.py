@@ -21,7 +21,7 @@ from tests.claim_samples import resolved
 from vae.arms import Arm, same_arm, sum_twin
 from vae.errors import UserError
 from vae.factors import factor, factors, same_value
-from vae.models import FAMILIES
+from vae.families import FAMILIES
 
 IDS = [
     "better-than-bce",
