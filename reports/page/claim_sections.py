@@ -6,14 +6,16 @@ Everything here is read from verdicts (`reports.judging.verdict.Verdict`); nothi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from reports.judging.singles import singles
 from reports.judging.verdict import DEPENDS, INCONCLUSIVE, LEFT_OUT, REFUTED, SUPPORTED, WORDS, Verdict
 from reports.numbers import counted
 
+NOT_AT_EQUAL_RATE: Final = "Not at equal rate"  # the beginning of such a note
 MOST_DRAWN: Final = 8  # comparisons in the figure of one claim
 _NUMBER_OF_SEEDS: Final = re.compile(r"about [\d,]+ seeds", re.IGNORECASE)
 
@@ -51,7 +53,7 @@ class ClaimSection:
     def comparisons(self) -> tuple[Verdict, ...]:
         """The single comparisons behind the verdict, each once, with or without an effect."""
         first: dict[tuple[str, str, str, str], Verdict] = {}
-        for single in _singles(self.verdicts):
+        for single in singles(self.verdicts):
             first.setdefault((single.reading, single.label, single.place, single.metric), single)
         return tuple(first.values())
 
@@ -89,6 +91,11 @@ class ClaimSection:
         return tuple(dict.fromkeys(note for v in (self.answer, *self.comparisons) for note in v.evidence))
 
     @property
+    def rate_notes(self) -> tuple[str, ...]:
+        """The notes that arms compared at one setting differ in rate: they belong beside the sentence itself."""
+        return tuple(note for note in self.notes if note.startswith(NOT_AT_EQUAL_RATE))
+
+    @property
     def reasons(self) -> tuple[str, ...]:
         """Why the data do not suffice, or the tests disagree, where that decides: each once."""
         deciding = (self.answer, *(single for single in self.comparisons if single.counted))
@@ -112,7 +119,7 @@ def detail(verdict: Verdict) -> str:
 
     Of several comparisons that must all hold, one is enough to refute: so in how many it is so stands behind it.
     """
-    counting = [single for single in _singles((verdict,)) if single.counted]
+    counting = [single for single in singles((verdict,)) if single.counted]
     refuting = [single for single in counting if single.verdict == REFUTED]
     directions = {single.direction for single in refuting}
     if verdict.verdict != REFUTED or len(directions) != 1 or "" in directions:
@@ -129,11 +136,6 @@ def _clarity(single: Verdict) -> tuple[bool, float]:
     return supported, -1.0 if p is None else -p
 
 
-def _singles(verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
-    for verdict in verdicts:
-        yield from _singles(verdict.legs) if verdict.legs else (verdict,)
-
-
 def claim_sections(verdicts: Sequence[Verdict]) -> tuple[ClaimSection, ...]:
     """The claims of these verdicts, in their order. A claim's first verdict answers it."""
     by_claim: dict[str, list[Verdict]] = {}
@@ -142,11 +144,6 @@ def claim_sections(verdicts: Sequence[Verdict]) -> tuple[ClaimSection, ...]:
     return tuple(
         ClaimSection(claim, places[0].claim.quote, places[0], tuple(places)) for claim, places in by_claim.items()
     )
-
-
-def still_moving(sections: Sequence[ClaimSection]) -> int:
-    """How many claims have a verdict that holds only after the epochs trained: their arms still changed."""
-    return sum(bool(section.answer.qualifier) for section in sections)
 
 
 def tally(sections: Sequence[ClaimSection]) -> dict[str, int]:
