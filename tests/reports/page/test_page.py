@@ -108,7 +108,7 @@ def test_verdicts_json_has_its_documented_schema(report: ReportPaths, evidence: 
     content = json.loads(report.verdicts.read_text(encoding="utf-8"))
     assert {"schema", "alpha", "study", "dataset", "claims_hash", "notes", "verdicts"} < set(content)
     assert content["registered"] == evidence.registered != ""
-    assert content["normality"].startswith("The differences ")
+    assert content["normality"].startswith("No departure from normality was found")
     assert content["schema"] == SCHEMA_VERSION
     assert content["alpha"] == 0.05
     assert content["verdicts"] == [verdict.to_dict() for verdict in evidence.verdicts]
@@ -224,7 +224,7 @@ def test_no_column_that_one_loss_is_trained_on_can_be_sorted_by(page: Page) -> N
     refused = [a["title"] for a in page.all("th") if "data-refused" in a and "title" in a]
     assert len(refused) == 6
     assert ["they win it by construction" in reason for reason in refused].count(True) == 5
-    assert [reason for reason in refused if reason.startswith("bits per dim fails as a yardstick here: a histogram")]
+    assert [reason for reason in refused if reason.startswith("bits per dim fails as a measure here: a histogram")]
     assert "won by construction" in " ".join(page.text)
 
 
