@@ -68,7 +68,7 @@ def predicted_beta(effect: EffectText) -> str:
 def slope(effect: EffectText) -> str:
     """How steeply it falls or rises along beta."""
     way = "falls" if effect.negative else "rises"
-    return f"{effect.opening} {way} by {effect.size} per factor e in beta ({effect.interval})"
+    return f"{effect.opening} {way} by {effect.size} each time beta grows by a factor of e, 2.72 ({effect.interval})"
 
 
 def excess(effect: EffectText, supported: bool) -> str:

@@ -196,7 +196,10 @@ def movement(verdict: Verdict) -> str:
         return f"{since}an arm moved by {arm}, more than {limit}; the difference {moved}, less"
     if verdict.margin and abs(verdict.moved) > verdict.margin >= arms_moved:
         return f"{since}the difference {moved}, more than {limit}; no arm by more than {arm}"
-    return f"{since}the difference {moved} and an arm by {arm}, {_beside(verdict, limit)}"
+    if verdict.settled:
+        return f"{since}the difference {moved} and an arm by {arm}, neither by more than {limit}"
+    both = "both " if verdict.margin else ""
+    return f"{since}the difference {moved} and an arm by {arm}, {both}{_beside(verdict, limit)}"
 
 
 def _moving_part(verdict: Verdict) -> str:
@@ -220,9 +223,14 @@ def _earlier(verdict: Verdict) -> str:
 
 def of_places(places: Sequence[Verdict]) -> str:
     """The sentences of a claim that must hold at several places: one for each, since they may well differ."""
+    return " ".join(by_place(places))
+
+
+def by_place(places: Sequence[Verdict]) -> list[str]:
+    """The same, one after the other; one for all where none has the data to be judged."""
     if {verdict.verdict for verdict in places} == {INSUFFICIENT}:
-        return places[0].sentence
-    return " ".join(f"{_AT[verdict.place]}: {_inner(verdict.sentence)}" for verdict in places)
+        return [places[0].sentence]
+    return [f"{_AT[verdict.place]}: {_inner(verdict.sentence)}" for verdict in places]
 
 
 def _inner(sentence: str) -> str:

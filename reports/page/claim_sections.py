@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from reports.claims.places import OVERALL
+from reports.judging.sentences import by_place
 from reports.judging.singles import singles
 from reports.judging.verdict import DEPENDS, INCONCLUSIVE, LEFT_OUT, REFUTED, SUPPORTED, WORDS, Verdict
 from reports.numbers import counted
@@ -111,6 +113,15 @@ class ClaimSection:
         if known is not None and known.failed.get(LEFT_OUT, self.verdict) != self.verdict:
             return ""  # failed cells keep it open, whatever the number of seeds
         return f"About {seeds} seeds would decide with 80 % power, if the effect and its spread stay as measured."
+
+
+def paragraphs(verdict: Verdict) -> list[str]:
+    """The sentence of a verdict: one paragraph for each place at which it is judged, where these make up the whole."""
+    if verdict.place == OVERALL and {leg.reading for leg in verdict.legs} == {verdict.reading}:
+        parts = by_place(verdict.legs)
+        if " ".join(parts) == verdict.sentence:
+            return parts
+    return [verdict.sentence]
 
 
 def detail(verdict: Verdict) -> str:

@@ -12,7 +12,7 @@ from reports.numbers import sentence_case
 from reports.page import convergence, layout, objectives, prose, tables
 from reports.page.arm_table import SETTINGS, arm_table, narrowed
 from reports.page.base import at_base, caption_clause, further_factors, without_base
-from reports.page.claim_sections import ClaimSection, claim_sections, detail, tally
+from reports.page.claim_sections import ClaimSection, claim_sections, detail, paragraphs, tally
 from reports.page.claim_tables import comparison_table, margins, shared_by_arms, verdict_table
 from reports.page.evidence import Evidence
 from reports.page.layout import Table
@@ -78,6 +78,7 @@ def _of_claims(sections: Sequence[ClaimSection]) -> dict[str, Any]:
         "verdicts": verdict_table(sections),
         "comparisons": {section.id: comparison_table(section) for section in measured},
         "detail": detail,
+        "paragraphs": paragraphs,
         "settling": convergence.settling,
         "unknown": "" if not measured or convergence.is_known(sections) else convergence.UNKNOWN,
         "changing": changing,

@@ -85,8 +85,8 @@ def _luck(singles: Sequence[Verdict]) -> str:
         readers = any(single.luck.get("classifiers") for single in without)
         also = ", and over classifiers where several read the pictures" if readers else ""
         sentences.append(
-            f"Of {listed(described(metric).label for metric in never)} there are no values of single images, so the "
-            f"interval is over seeds only{also}."
+            f"There are no values of single images of {listed(described(metric).label for metric in never)}: these "
+            f"intervals are over seeds only{also}."
         )
     if partly:
         sentences.append(

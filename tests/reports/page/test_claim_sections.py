@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from reports.claims.places import OVERALL
 from reports.judging.verdict import Verdict
 from reports.page.build import build
-from reports.page.claim_sections import ClaimSection, claim_sections
+from reports.page.claim_sections import ClaimSection, claim_sections, paragraphs
 from reports.page.claim_tables import comparison_table, margins
 from reports.page.evidence import Evidence
 from tests import report_samples as samples
@@ -73,3 +74,12 @@ def test_the_images_of_the_points_of_training_are_counted(point_images: int, sen
     assert replace(evidence, point_images=point_images).measured_in_training.startswith(sentence)
     unknown = replace(evidence, point_images=500, references=None).measured_in_training
     assert unknown.startswith("Every point is measured on the same test images;")
+
+
+def test_the_sentence_of_several_places_has_a_paragraph_for_each() -> None:
+    for section in claim_sections(samples.whole_study().verdicts):
+        for one in section.verdicts:
+            lines = paragraphs(one)
+            assert " ".join(lines) == one.sentence
+            places = one.place == OVERALL and not any(leg.reading != one.reading for leg in one.legs)
+            assert len(lines) == (len(one.legs) if places and "insufficient" not in one.sentence.lower() else 1)
