@@ -95,7 +95,7 @@ class Standing:
             best = (min if lower else max)(means, default=math.nan)
             if math.isfinite(value) and (value < best if lower else value > best):
                 sentences[metric] = (
-                    f"{described(metric).label} fails as a measure here: a {HISTOGRAM}, which knows nothing of how "
+                    f"{described(metric).label} fails as a measure here: a {HISTOGRAM}, which takes no account of how "
                     f"pixels go together, reads {number(value, 3)}, and the best arm {number(best, 3)}."
                 )
         return sentences
