@@ -6,6 +6,7 @@ A study is reported as it was last run: its file, its claims and its list of cel
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 import tomllib
@@ -115,12 +116,13 @@ def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = 
         history=history,
         pictures=reader.read_pictures(store, cells),
         verdicts=tuple(verdicts),
-        environment=_environment(info, study),
+        environment=_environment(info, study, references),
         planned=planned,
         notes=(*order.notes, *frame.attrs.get("notes", ())),
         references=references,
         registered=_registered(registrations, claims, order, claim_files or study.claims),
         looks=order.looks,
+        point_images=study.evaluation.point_images,
         study_file=_artifact(info, schema.STUDY_FILE),
         claims_hash=claims_hash(claims),
         classes=int(info.params.get("classes", 0)),
@@ -176,7 +178,7 @@ def _artifact(info: StudyInfo, name: str) -> str:
     return info.artifacts[name]
 
 
-def _environment(info: StudyInfo, study: Study) -> Environment:
+def _environment(info: StudyInfo, study: Study, references: References | None) -> Environment:
     facts = json.loads(_artifact(info, schema.ENVIRONMENT))
     base, training = study.base, study.base.training
     settings = {
@@ -185,7 +187,7 @@ def _environment(info: StudyInfo, study: Study) -> Environment:
         "batch size": f"{training.batch_size}, last partial batch: {training.last_batch}",
         "optimiser": f"Adam, learning rate {training.learning_rate:g}",
         "precision": training.precision,
-        "measured on": _subsets(study),
+        "measured on": _subsets(study, references),
         "SSIM window": info.params.get("ssim_window", ""),
     }
     return Environment(
@@ -201,13 +203,19 @@ def _environment(info: StudyInfo, study: Study) -> Environment:
     )
 
 
-def _subsets(study: Study) -> str:
-    """How much each expensive metric saw; everything else sees the whole test set."""
+def _subsets(study: Study, references: References | None) -> str:
+    """How much each expensive metric saw, never more than there is; everything else sees the whole test set."""
     seen = study.evaluation
+    whole = references.test_images if references is not None and references.test_images else math.inf
+
+    def images(count: int) -> str:
+        return f"{min(count, whole):,}"
+
     return (
-        f"the whole test set, but bits per dim on {LOGISTIC_IMAGES:,} of its images, blur effect on "
-        f"{seen.blur_images:,}, IWAE on {seen.iwae_images:,} with {seen.iwae_samples:,} draws each, and samples on "
-        f"{seen.generated:,} draws from the prior, against as many test images; each of these sets drawn once at random"
+        f"the whole test set, but bits per dim on {images(LOGISTIC_IMAGES)} of its images, blur effect on "
+        f"{images(seen.blur_images)}, IWAE on {images(seen.iwae_images)} with {seen.iwae_samples:,} draws each, and "
+        f"samples on {seen.generated:,} draws from the prior, against {images(seen.generated)} test images; each of "
+        "these sets drawn once at random"
     )
 
 

@@ -32,7 +32,7 @@ def refusal(metric: str, losses: Iterable[str]) -> str:
     >>> refusal("mse", ["mse"]), refusal("mse", ["bce", "mae"]), refusal("ssim", ["mse", "mae"])
     ('', '', '')
     >>> refusal("mse", ["mylosses:huber", "bce"])[:46], refusal("ssim", ["mylosses:huber", "bce"])
-    ('mse may be what mylosses:huber, a loss of you', '')
+    ('mse may be what mylosses:huber, a loss of your', '')
     """
     owner = CATALOGUE[metric].own_objective if metric in CATALOGUE else ""
     owners = {SAME_AS.get(loss, loss) for loss in losses}

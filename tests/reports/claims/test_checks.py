@@ -54,7 +54,7 @@ def test_a_mended_class_passes_the_same_check(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(checks, "NOTES_CLASS", mended)
     finding = checks.code_as_printed()
     assert finding.holds
-    assert finding.sentence == "it runs, on one image and on two"
+    assert finding.sentence == "it runs, on one black image and on two"
 
 
 def test_gradients_are_proportional_to_float64_rounding() -> None:
