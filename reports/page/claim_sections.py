@@ -17,7 +17,6 @@ from reports.judging.singles import singles
 from reports.judging.verdict import DEPENDS, INCONCLUSIVE, LEFT_OUT, REFUTED, SUPPORTED, WORDS, Verdict
 from reports.numbers import counted
 
-NOT_AT_EQUAL_RATE: Final = "Not at equal rate"  # the beginning of such a note
 MOST_DRAWN: Final = 8  # comparisons in the figure of one claim
 _NUMBER_OF_SEEDS: Final = re.compile(r"about [\d,]+ seeds", re.IGNORECASE)
 
@@ -91,11 +90,6 @@ class ClaimSection:
     def notes(self) -> tuple[str, ...]:
         """What must be read with the verdict, each sentence once."""
         return tuple(dict.fromkeys(note for v in (self.answer, *self.comparisons) for note in v.evidence))
-
-    @property
-    def rate_notes(self) -> tuple[str, ...]:
-        """The notes that arms compared at one setting differ in rate: they belong beside the sentence itself."""
-        return tuple(note for note in self.notes if note.startswith(NOT_AT_EQUAL_RATE))
 
     @property
     def reasons(self) -> tuple[str, ...]:
