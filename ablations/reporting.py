@@ -187,7 +187,7 @@ def _environment(info: StudyInfo, study: Study, references: References | None) -
         "batch size": f"{training.batch_size}, last partial batch: {training.last_batch}",
         "optimiser": f"Adam, learning rate {training.learning_rate:g}",
         "precision": training.precision,
-        "measured on": _subsets(study, references),
+        "measured on": measured_on(study, references),
         "SSIM window": info.params.get("ssim_window", ""),
     }
     return Environment(
@@ -203,7 +203,7 @@ def _environment(info: StudyInfo, study: Study, references: References | None) -
     )
 
 
-def _subsets(study: Study, references: References | None) -> str:
+def measured_on(study: Study, references: References | None) -> str:
     """How much each expensive metric saw, never more than there is; everything else sees the whole test set."""
     seen = study.evaluation
     whole = references.test_images if references is not None and references.test_images else math.inf

@@ -227,15 +227,15 @@ def trajectories_equal() -> Finding:
     scaled, default = (
         float((_trained("mean", 1, eps=eps) - total).norm() / (total - start).norm()) for eps in (_EPS * scale, _EPS)
     )
-    broken = "part" if default > BREAK else "stay together"
+    broken = "do not stay together" if default > BREAK else "stay together"
     return Finding(
         holds=scaled < IDENTITY_RTOL,
         sentence=f"with eps scaled as the loss is, {_STEPS} Adam steps of ‘mean’ and of ‘sum’ at beta_eff end "
         f"within {scaled:.1g} of each other, relative to the way covered ({_MADE_UP})",
         numbers={"eps_scaled": scaled, "eps_default": default},
         notes=(
-            f"With Adam's default eps of {_EPS:g} in both the two {broken}: {default:.2g} of the way covered. "
-            "What ‘mean’ changes beyond the weight is its size beside that eps.",
+            f"With Adam's default eps of {_EPS:g} in both, the two {broken}: at the end they are {default:.2g} of the "
+            "way covered apart. Beside the weight, ‘mean’ changes how large a gradient is against that eps.",
         ),
     )
 

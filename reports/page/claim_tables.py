@@ -7,6 +7,7 @@ from typing import Final
 
 import pandas as pd
 
+from reports.claims.kinds import KINDS, Measure
 from reports.claims.places import COMPUTED, MATCHED, NOMINAL, OVERALL
 from reports.judging.pairing import SHARED
 from reports.judging.verdict import Verdict
@@ -138,7 +139,8 @@ def margins(section: ClaimSection) -> list[str]:
     for single in section.comparisons:
         if single.margin is not None and single.metric:
             shown = with_unit(setting(single.margin), single.unit)
-            what = "ln β" if single.kind == "predicted-beta" else described(single.metric).label
+            in_logs = KINDS[single.kind].measure is Measure.CROSSING
+            what = "ln β" if in_logs else described(single.metric).label
             reasons.setdefault((what, shown), single.margin_reason)
     return [f"{what} {shown}{f' ({reason})' if reason else ''}" for (what, shown), reason in reasons.items()]
 

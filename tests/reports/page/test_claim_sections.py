@@ -1,4 +1,4 @@
-"""What stands beside a claim's sentence: the rates of its arms, its margins, and which comparisons do not count."""
+"""What stands beside a claim's sentence: its margins, its places, and which comparisons do not count."""
 
 from __future__ import annotations
 
