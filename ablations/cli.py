@@ -91,10 +91,14 @@ class StudyOptions:
             from ablations.sections import parse_seeds
 
             parse_seeds(self.seeds)
-        from ablations import plan
         from ablations import study as studies
 
         narrowed = options.narrow(studies.load(self.study, chosen), self.only or ())
+        from ablations.checks import check_inputs
+
+        check_inputs(narrowed)
+        from ablations import plan  # with torch
+
         return plan.prepare(narrowed, data_dir=self.data_dir, cache=_cache())
 
     def setup(self, plan: Plan) -> Setup:
@@ -224,12 +228,13 @@ def report_command(
 
     names = [name_of(name) for name in studies or ["digits"]]
     check_report(names, fail_on, claims or ())
-    from ablations import reporting
     from tracking.opening import open_store
+
+    store = open_store(tracking_uri, create=False)
+    from ablations import reporting  # with torch
 
     target = (out_dir or Path("out") / "-against-".join(names)).resolve()
     reporting.check_writable(target)
-    store = open_store(tracking_uri, create=False)
     if len(names) == 2:
         _print_report(reporting.compare(store, names[0], names[1], target))
         return
@@ -294,6 +299,9 @@ def metrics() -> None:
 @check_app.command("loss")
 def check_loss(name: Annotated[str, typer.Argument(help="mypackage.losses:charbonnier, or a built-in loss.")]) -> None:
     """Test a loss of your own: shape, sign, gradient, zero at equality, finite at the ends."""
+    from vae.losses import loss
+
+    loss(name)  # a name that leads to no loss is reported before torch is imported
     from ablations import views
     from vae.conformance import check_loss as check
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from vae import likelihoods
 from vae.arms import Arm
 from vae.importance import iwae
-from vae.losses import loss
+from vae.losses import loss, sigmoid
 from vae.metrics import latents, sharpness, similarity
 from vae.metrics.blur import blur_effect
 from vae.metrics.transfer import Transfer
@@ -84,7 +84,7 @@ class TrainedModel:
 def mean_logits(logits: Tensor, arm: Arm) -> Tensor:
     """Logits of the decoder's mean image: with some losses the mean is not the sigmoid of the output."""
     mean = loss(arm.loss).mean
-    return logits if mean is torch.sigmoid else torch.logit(mean(logits), eps=1e-7)
+    return logits if mean is sigmoid else torch.logit(mean(logits), eps=1e-7)
 
 
 def image_bytes(model: nn.Module) -> int:

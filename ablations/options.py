@@ -72,6 +72,10 @@ def check_report(names: Sequence[str], fail_on: str | None, claim_files: Sequenc
 
         if fail_on not in WORDS:
             raise not_one_of("--fail-on", fail_on, WORDS)
+    if claim_files:
+        from reports.claims.load import load_claims
+
+        load_claims(*claim_files)
 
 
 def narrow(study: Study, only: Sequence[str]) -> Study:

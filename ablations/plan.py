@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,14 +11,16 @@ from pathlib import Path
 import torch
 
 from ablations import grid
+from ablations.checks import naming
 from ablations.grid import Cell
 from ablations.study import Study
+from reports.claims.families import with_options
 from reports.claims.load import load_claims, load_registration
 from reports.claims.model import Claim
 from reports.claims.needs import needed_arms
 from reports.claims.references import References
 from reports.claims.registration import Registration
-from reports.claims.resolve import needs_references, resolve
+from reports.claims.resolve import at_least_one_image, needs_references, resolve
 from tracking.weights import KeptCell
 from vae.arms import Arm, same_objective, varied
 from vae.building import build
@@ -30,8 +31,6 @@ from vae.training.blocks import TENSORS_PER_WEIGHT, weights_of
 from vae.training.fit import batches
 from vae.training.memory import free_bytes
 from vae.training.stack import check_stackable
-
-IMAGES = ("train=", "test=", "held_out=", "size=")  # how a mistake of the section [images] begins
 
 
 @dataclass(frozen=True)
@@ -121,29 +120,28 @@ def _one_of_each_shape(arms: Iterable[Arm]) -> dict[object, Arm]:
     return {arm.shape: arm for arm in arms}
 
 
-def prepare(
-    study: Study, *, data_dir: Path | None = None, cache: Path | None = None, device: torch.device | None = None
-) -> Plan:
+def prepare(study: Study, *, data_dir: Path | None = None, cache: Path | None = None) -> Plan:
     """Read the data and the claims, check them against the study, and list the cells.
 
     Claims whose margins are shares, or whose numbers are predicted, are resolved on the images. What is computed of the
-    images for that, on this device, is kept in `cache`, where given, as the classifiers are.
+    images for that, on the CPU, is kept in `cache`, where given, as the classifiers are.
     Raises UserError for anything that would stop a run later: images, labels, batch size, claims.
     """
-    claims = load_claims(*study.claims, metrics=CATALOGUE)
+    claims = with_options(load_claims(*study.claims, metrics=CATALOGUE), arms=study.arms, base=study.base)
     registrations = tuple(filter(None, map(load_registration, study.claims)))
-    with _naming(study):
+    with naming(study):
         images = load(study.dataset, data_dir, **study.images.model_dump())
     plan = Plan(study, images, claims, grid.expand(study), registrations)
     shapes = _one_of_each_shape(plan.arms)
-    with _naming(study):  # before anything is computed of the images, which may take minutes
+    with naming(study):  # before anything is computed of the images, which may take minutes
         for arm in shapes.values():
             _check(arm, images)
     if needs_references(claims):
-        claims = resolve(claims, _references(plan, cache, device or torch.device("cpu")), base=study.base)
+        claims = resolve(claims, _references(plan, cache), base=study.base)
+    claims = at_least_one_image(claims, len(images.test))
     extra = needed_arms(claims, study.arms, base=study.base, effective_beta=plan.beta_eff)
     plan = replace(plan, claims=claims, cells=grid.expand(study, extra))
-    with _naming(study):
+    with naming(study):
         _check_labels(plan)
         for shape, arm in _one_of_each_shape(plan.arms).items():
             if shape not in shapes:
@@ -151,10 +149,10 @@ def prepare(
     return plan
 
 
-def _references(plan: Plan, cache: Path | None, device: torch.device) -> References:
+def _references(plan: Plan, cache: Path | None) -> References:
     from ablations.references import references_of  # with the classifiers, which most plans do not need
 
-    return references_of(plan.images, plan.study.evaluation, cache=cache, device=device)
+    return references_of(plan.images, plan.study.evaluation, cache=cache, device=torch.device("cpu"))
 
 
 def _check_labels(plan: Plan) -> None:
@@ -169,16 +167,6 @@ def _check_labels(plan: Plan) -> None:
         by_label[label] = arm
     if len(set(plan.keys.values())) < len(plan.cells):
         raise UserError("arms that differ in training.log_every alone get the same weights: name one value of it")
-
-
-@contextmanager
-def _naming(study: Study) -> Iterator[None]:
-    """A mistake that shows only beside the data names the study and the section that it stands in."""
-    try:
-        yield
-    except UserError as error:
-        section = "[images] " if str(error).startswith(IMAGES) else ""
-        raise UserError(f"study {study.name!r}: {section}{error}") from error
 
 
 def _check(arm: Arm, images: ImageData) -> None:

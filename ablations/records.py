@@ -21,7 +21,7 @@ from ablations.plan import Plan
 from ablations.study import to_toml
 from reports.claims.load import claims_hash
 from reports.claims.references import References
-from reports.judging.floors import FIDELITY, LEAST_SHARE, Floors, carries_nothing, share
+from reports.judging.floors import FIDELITY, LEAST_SHARE, Floors
 from reports.page.base import ALWAYS_THERE
 from tracking import schema
 from tracking.reader import read_cells
@@ -149,12 +149,7 @@ def study_files(
 
 def floor_tags(arm: Arm, means: Mapping[str, float], floors: Floors) -> dict[str, str]:
     """Tags of an arm that carries nothing; none of any other. means: by metric, over its seeds."""
-    shares = {
-        metric: share(means[metric], floors.floor(arm, metric), floors.ceiling(metric))
-        for metric in FIDELITY
-        if metric in means
-    }
-    if not carries_nothing(shares, conditional=bool(arm["model.conditional"])):
+    if not floors.carries_nothing(arm, means):
         return {}
     return {schema.TAG_AT_FLOOR: "yes", schema.TAG_NOTE: AT_FLOOR}
 

@@ -10,7 +10,7 @@ import math
 import os
 import tempfile
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,11 +21,12 @@ from ablations import registration
 from ablations.evaluation import LOGISTIC_IMAGES
 from ablations.records import PLAN_FILE, read_results
 from ablations.study import Study, checked
+from reports.claims.families import with_options
 from reports.claims.load import claims_from_json, claims_hash, load_claims, load_registration
 from reports.claims.model import Claim
 from reports.claims.references import References
 from reports.claims.registration import Registration
-from reports.claims.resolve import needs_references, resolve
+from reports.claims.resolve import at_least_one_image, needs_references, resolve
 from reports.judging.judge import headlines, judge
 from reports.judging.verdict import Verdict
 from reports.page import files
@@ -76,13 +77,13 @@ def write(store: Store, study: str, folder: Path, *, claim_files: Sequence[str] 
         files.copy(Path(made), folder)
         with explained(f"the report lies in {folder}, but cannot be kept with run {info.run_id}"):
             store.client.log_artifacts(info.run_id, made, schema.REPORT)
-    registration.remember(store, info, _seeds(evidence.planned), evidence.claims_hash)
+    _remember(store, info, evidence)
     return Written(folder / name, tuple(headlines(evidence.verdicts)))
 
 
 def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = ()) -> Evidence:
     """Everything a report of this run shows, its verdicts included."""
-    study = checked(tomllib.loads(_artifact(info, schema.STUDY_FILE)), f"{info.study} as it was run", recorded=True)
+    study = _study(info)
     planned = pd.DataFrame(json.loads(_artifact(info, PLAN_FILE)))
     cells, frame = read_results(store, planned, info.study)
     if frame.empty:
@@ -94,7 +95,7 @@ def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = 
     claims, registrations = _claims(info, claim_files, references, study)
     history = reader.read_history(store, cells)
     judged = {leg.metric for claim in claims for leg in claim.legs if leg.metric}
-    order = _Order.of(store, info, claims, planned, cells)
+    order = _Order.of(store, info, study, claims, frame, cells)
     verdicts = judge(
         claims,
         frame,
@@ -119,13 +120,26 @@ def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = 
         planned=planned,
         notes=(*order.notes, *frame.attrs.get("notes", ())),
         references=references,
-        registered=registration.sentence(registrations, claims_hash(claims), order.fixed) if claims else "",
+        registered=_registered(registrations, claims, order, claim_files or study.claims),
         looks=order.looks,
         point_images=study.evaluation.point_images,
         study_file=_artifact(info, schema.STUDY_FILE),
         claims_hash=claims_hash(claims),
         classes=int(info.params.get("classes", 0)),
     )
+
+
+def _study(info: StudyInfo) -> Study:
+    """The study as it was run."""
+    return checked(tomllib.loads(_artifact(info, schema.STUDY_FILE)), f"{info.study} as it was run", recorded=True)
+
+
+def _registered(
+    registrations: Collection[Registration], claims: Sequence[Claim], order: _Order, files: Sequence[str]
+) -> str:
+    names = [Path(name).name for name in files]
+    hashed, first = claims_hash(claims), order.first_cell
+    return registration.sentence(registrations, hashed, order.fixed, files=names, first_cell=first) if claims else ""
 
 
 def _references(info: StudyInfo) -> References | None:
@@ -142,7 +156,7 @@ def _claims(
         logged = json.loads(_artifact(info, schema.CLAIMS_FILE))
         registrations = map(Registration.model_validate, logged.get("registrations", ()))
         return claims_from_json(logged["claims"]), tuple(registrations)
-    claims = load_claims(*claim_files, metrics=CATALOGUE)
+    claims = with_options(load_claims(*claim_files, metrics=CATALOGUE), arms=study.arms, base=study.base)
     if needs_references(claims):
         if references is None:
             raise UserError(
@@ -150,6 +164,8 @@ def _claims(
                 f"lacks; ablate run {info.study} writes it and trains nothing that is done"
             )
         claims = resolve(claims, references, base=study.base)
+    if references is not None:
+        claims = at_least_one_image(claims, references.test_images)
     return claims, tuple(filter(None, map(load_registration, claim_files)))
 
 
@@ -160,10 +176,6 @@ def _artifact(info: StudyInfo, name: str) -> str:
             f"ablate run {info.study} writes it again and trains nothing that is done"
         )
     return info.artifacts[name]
-
-
-def _seeds(planned: pd.DataFrame) -> set[int]:
-    return set(map(int, planned["seed"]))
 
 
 def _environment(info: StudyInfo, study: Study, references: References | None) -> Environment:
@@ -210,23 +222,33 @@ def measured_on(study: Study, references: References | None) -> str:
 @dataclass(frozen=True)
 class _Order:
     """In which order claims, cells and reports came about. fixed: when the claims were first logged. looks: reports of
-    the study with other seeds, this one included. notes: what a reader must know of it."""
+    the study with other seeds, this one included. first_cell: when it was trained. notes: what a reader must know."""
 
     fixed: datetime | None
+    first_cell: datetime | None
     looks: int
     notes: tuple[str, ...]
 
     @classmethod
     def of(
-        cls, store: Store, info: StudyInfo, claims: Sequence[Claim], planned: pd.DataFrame, cells: Gathered
+        cls,
+        store: Store,
+        info: StudyInfo,
+        study: Study,
+        claims: Sequence[Claim],
+        frame: pd.DataFrame,
+        cells: Gathered,
     ) -> _Order:
         runs = reader.studies(store)
         trained = [datetime.fromtimestamp(run.info.start_time / 1000, UTC) for run in cells.runs.values()]
-        fixed = registration.fixed_at(runs, claims_hash(claims))
-        looks = [look for run in runs if run.study == info.study for look in registration.looks_of(run)]
-        seeds = _seeds(planned)
-        notes = registration.notes(fixed=fixed, trained=trained if claims else [], looks=looks, seeds=seeds)
-        return cls(fixed, registration.count_looks(looks, seeds), tuple(notes))
+        hashed, settings = claims_hash(claims), registration.settings_hash(study)
+        fixed = registration.fixed_at(runs, hashed)
+        looks, others = registration.earlier_looks(runs, info.study, settings)
+        seeds = registration.looked(frame, hashed, settings).seeds
+        notes = registration.notes(
+            fixed=fixed, trained=trained if claims else [], looks=looks, seeds=seeds, others=others
+        )
+        return cls(fixed, min(trained, default=None), registration.count_looks(looks, seeds), tuple(notes))
 
 
 def compare(store: Store, first: str, second: str, folder: Path) -> Written:
@@ -235,5 +257,10 @@ def compare(store: Store, first: str, second: str, folder: Path) -> Written:
     one, other = (gather_evidence(store, info) for info in both)
     page = write_comparison(one, other, folder)
     for info, evidence in zip(both, (one, other)):  # whoever compares has seen the verdicts of both
-        registration.remember(store, info, _seeds(evidence.planned), evidence.claims_hash)
+        _remember(store, info, evidence)
     return Written(page)
+
+
+def _remember(store: Store, info: StudyInfo, evidence: Evidence) -> None:
+    settings = registration.settings_hash(_study(info))
+    registration.remember(store, info, registration.looked(evidence.frame, evidence.claims_hash, settings))

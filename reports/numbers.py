@@ -13,8 +13,6 @@ import math
 from collections.abc import Iterable
 from typing import Final
 
-import numpy as np
-
 MISSING: Final = "–"
 PURE: Final = ("", "1")  # units of what has none
 _MOST_DECIMALS: Final = 6
@@ -35,6 +33,8 @@ def decimals(halves: Iterable[float], values: Iterable[float] = ()) -> int:
     sizes = [abs(value) for value in values if math.isfinite(value) and value != 0]
     places = 3 - _exponent(max(sizes)) if sizes else 2
     if widths:
+        import numpy as np  # here, so that claims are checked without it
+
         places = 1 - _exponent(float(np.quantile(widths, 0.75)))
     return min(max(places, 0), _MOST_DECIMALS)
 

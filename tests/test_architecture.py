@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -220,6 +221,91 @@ print(sorted({HEAVY - {"pydantic"}} & set(sys.modules)))
         tmp_path,
     )
     assert printed.splitlines()[-1] == "[]"
+
+
+CLAIM = """
+[[claim]]
+id = "x"
+quote = "x"
+kind = "greater"
+metric = "ssim"
+a = { loss = "mae", beta = 1 }
+b = { loss = "mse", beta = 1 }
+margin = 0.1
+reason = "x"
+"""
+
+
+def refused_at_once(arguments: list[str], folder: Path) -> str:
+    """The one sentence with which a process of its own refuses these arguments, without importing what is heavy."""
+    code = f"""
+import sys
+from ablations import cli
+sys.argv = ["ablate", *{arguments}]
+try:
+    cli.main()
+except SystemExit as end:
+    assert end.code == 2, end.code
+print(sorted({HEAVY - {"pydantic"}} & set(sys.modules)))
+"""
+    path = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=path, capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stdout + done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "digits", "--only", "loss=x"], "--only loss=x: the study's grid has loss=['bce', 'mse', 'mae']"),
+        (["check", "loss", "nope"], "loss='nope' is not one of ['bce', "),
+        (["check", "loss", "no.such:thing"], "the module 'no.such' cannot be imported"),
+        (["plan", "study.toml"], "study.toml: the key 'gird' is not known; known here: ['name', "),
+        (["plan", "digits", "--claims", "nope"], "claims='nope' is neither a file nor one of the bundled"),
+        (["report", "digits", "--claims", "nope"], "claims='nope' is neither a file nor one of the bundled"),
+        (["report", "digits", "--fail-on", "nope"], "--fail-on='nope' is not one of ['supported', "),
+        (["report", "digits"], "mlflow.db does not exist. Run a study first"),
+    ],
+)
+def test_mistakes_of_names_do_not_wait_for_torch(arguments: list[str], message: str, tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_text("[gird]\nbeta = 1\n")
+    assert message in refused_at_once(arguments, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("grid.beta=-1", "digits.toml: [grid] beta=-1 must be a finite number, 0 or more"),
+        ("grid.bata=1", "digits.toml: the key 'grid.bata' is not known"),
+        ("grid.loss=x", "digits.toml: [grid] loss='x' is not one of ['bce', "),
+        ("model.latents=-3", "digits.toml: [model] latents=-3 must be a whole number, 1 or more"),
+        ("model.hidden=[0]", "digits.toml: [model] hidden=0 must be a whole number, 1 or more"),
+        ("model.name=x", "digits.toml: [model] name is not an option of family='mlp'"),
+        ("model.hidden=3", "digits.toml: [model] hidden=3 must be a list, such as [16]"),
+        ("training.epochs=0", "digits.toml: [training] epochs=0 must be a whole number, 1 or more"),
+        ("images.size=5000", "study 'digits': [images] size=5000 is not a side in pixels"),
+        ("dataset=kmist", "study 'digits': dataset='kmist' is not one of ['digits', 'mnist', "),
+    ],
+)
+def test_mistakes_in_a_study_do_not_wait_for_torch(value: str, message: str, tmp_path: Path) -> None:
+    assert message in refused_at_once(["plan", "digits", "--set", value], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        ('"mae"', '"maee"', "claim 'x', a: loss='maee' is not one of ['bce', "),
+        ('"ssim"', '"ssmi"', "claim 'x': metric='ssmi' is not in the catalogue"),
+        ('"greater"', '"graeter"', "claim 'x': kind='graeter' is not one of ['greater', "),
+        ("beta = 1 }", "channels = 1 }", "unknown key 'channels' (= 1)"),
+        ("beta = 1 }", '"model.channels" = [1], beta = 1 }', "claim 'x' cannot be judged on this study: channels is"),
+    ],
+)
+def test_mistakes_in_claims_do_not_wait_for_torch(right: str, wrong: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "claims.toml").write_text(CLAIM.replace(right, wrong, 1))
+    assert message in refused_at_once(["run", "digits", "--claims", "claims.toml"], tmp_path)
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)

@@ -20,15 +20,13 @@ class StudyProgress:
     """The latest invocation of a study.
 
     started: UTC. status: MLflow's in lower case, or 'killed' where the process that wrote it is known to be dead.
-    process: that process, as `dead_runs.this_process` names it. cells: how many the study has. done: of these, before
-    this invocation or in it. failed: in this invocation.
+    cells: how many the study has. done: of these, before this invocation or in it. failed: in this invocation.
     """
 
     study: str
     run_id: str
     started: datetime
     status: str
-    process: str
     cells: int
     done: int
     failed: int
@@ -43,8 +41,7 @@ def progress(store: Store) -> list[StudyProgress]:
 
 
 def _progress(store: Store, run: Run) -> StudyProgress:
-    process = run.data.tags.get(schema.TAG_PROCESS, "")
-    killed = run.info.status == "RUNNING" and is_dead(process)
+    killed = run.info.status == "RUNNING" and is_dead(run.data.tags.get(schema.TAG_PROCESS, ""))
     cells = int(run.data.params.get(schema.CELLS, 0))
     done, failed = _counts(store, run)
     return StudyProgress(
@@ -52,7 +49,6 @@ def _progress(store: Store, run: Run) -> StudyProgress:
         run_id=run.info.run_id,
         started=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
         status="killed" if killed else run.info.status.lower(),
-        process=process,
         cells=cells,
         done=cells - int(run.data.params.get(schema.PENDING, cells)) + done,
         failed=failed,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from torch import nn
-
-from vae import models
+from vae import families
 from vae.arms import Arm
 from vae.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def build(arm: Arm, image_shape: Sequence[int], classes: int) -> nn.Module:
@@ -23,6 +25,7 @@ def build(arm: Arm, image_shape: Sequence[int], classes: int) -> nn.Module:
     if arm["model.conditional"] and not classes:
         raise UserError("conditional=true needs a dataset with labels, and this one has none")
     given = {name.removeprefix("model."): value for name, value in arm.model}
-    family = models.FAMILIES[str(given.pop("family"))]
+    family = families.FAMILIES[str(given.pop("family"))]
     conditional = given.pop("conditional")
-    return family(image_shape, given.pop("latents"), classes if conditional else 0, **given)
+    model: nn.Module = family(image_shape, given.pop("latents"), classes if conditional else 0, **given)
+    return model

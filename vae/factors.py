@@ -5,8 +5,9 @@
     shape        model options, batch size, epochs ...  arms that differ in these form stacks of their own
 
 The training factors are the fields of `vae.training.settings.Training`; the model factors are the options of the
-families in `vae.models.FAMILIES`. So a new option of either is a factor at once. To add an objective factor: one entry
-in `_OBJECTIVE`, and the code in `vae.objectives` that reads it.
+families in `vae.families.FAMILIES`. So a new option of either is a factor at once. To add an objective factor: one
+entry in `_OBJECTIVE`, and the code in `vae.objectives` that reads it. Neither this module nor those that it reads
+import torch, so that a study is checked at once.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, get_type_hints
 
+from vae import families
 from vae.checks import finite_number, whole_number
 from vae.errors import UserError, closest, not_one_of
 from vae.kinds import NONE as NONE  # this and Value: other packages import them from here
 from vae.kinds import Value as Value
 from vae.kinds import canonical, checked, kind_of, not_none
+from vae.losses import LOSSES
 from vae.objectives import REDUCTIONS
 from vae.posteriors import POSTERIORS, USUAL
 from vae.training.settings import Training
@@ -130,9 +133,7 @@ def factors() -> Mapping[str, Factor]:
     >>> list(factors())[:6]
     ['loss', 'reduction', 'beta', 'posterior', 'model.family', 'model.latents']
     """
-    from vae.models import FAMILIES
-
-    return _registry(tuple(FAMILIES.items()))
+    return _registry(tuple(families.FAMILIES.items()))
 
 
 def factor(name: str) -> Factor:
@@ -179,8 +180,6 @@ def _member(name: str, allowed: Sequence[str], value: Any) -> Value:
 
 def _loss(value: Any) -> Value:
     """A built-in loss, or `package.module:function`, which is imported when a stack needs it."""
-    from vae.losses import LOSSES
-
     if isinstance(value, str) and (":" in value or value in LOSSES):
         return value
     raise not_one_of("loss", value, [*LOSSES, "package.module:function"])
@@ -282,7 +281,7 @@ def _labels_phrase(value: bool) -> str:
 
 
 def _options(families: Sequence[tuple[str, type]]) -> list[Factor]:
-    """A factor for each option of each family: the keyword-only arguments of its constructor, with their types."""
+    """A factor for each option of each family: the keyword-only arguments of what builds it, with their types."""
     of_families: dict[str, dict[str, inspect.Parameter]] = {}
     for family, build in families:
         for option in inspect.signature(build, eval_str=True).parameters.values():
@@ -292,7 +291,7 @@ def _options(families: Sequence[tuple[str, type]]) -> list[Factor]:
 
 
 def _option(name: str, options: Mapping[str, inspect.Parameter]) -> Factor:
-    """The factor of an option. options: family -> the argument of its constructor."""
+    """The factor of an option. options: family -> the argument of what builds it."""
     family, first = next(iter(options.items()))
     kind = _kind(first)
     for other, option in options.items():
@@ -304,28 +303,44 @@ def _option(name: str, options: Mapping[str, inspect.Parameter]) -> Factor:
                 f"family={other!r}: give it one type in both, or another name in one of them"
             )
     defaults = {of: canonical(kind, option.default) for of, option in options.items()}
+    checks = dict.fromkeys(
+        check for option in options.values() for check in getattr(option.annotation, "__metadata__", ())
+    )
     return Factor(
         f"model.{name}",
         Scope.SHAPE,
         defaults[family],
         kind,
         name.replace("_", " "),
-        partial(checked, name, kind),
+        partial(_checked_option, name, kind, tuple(checks)),
         partial(_option_label, name),
         partial(_option_phrase, name),
         MappingProxyType(defaults),
     )
 
 
+def _checked_option(name: str, kind: Any, checks: Sequence[Callable[[str, Any], object]], value: Any) -> Value:
+    """The value in its type, if it also passes what its families' `Annotated` types ask of it."""
+    typed = checked(name, kind, value)
+    for check in checks:
+        check(name, typed)
+    return typed
+
+
 def _kind(option: inspect.Parameter) -> Any:
     """The type of an option as a factor has it; without an annotation, the type of its default."""
-    return kind_of(type(option.default) if option.annotation is option.empty else option.annotation)
+    annotation = getattr(option.annotation, "__origin__", None) if _annotated(option) else option.annotation
+    return kind_of(type(option.default) if annotation is option.empty else annotation)
+
+
+def _annotated(option: inspect.Parameter) -> bool:
+    return hasattr(option.annotation, "__metadata__")
 
 
 def _written(option: inspect.Parameter) -> str:
     """The type of an option as its family writes it."""
-    annotated = option.annotation is not option.empty
-    return inspect.formatannotation(option.annotation if annotated else type(option.default))
+    annotation = option.annotation.__origin__ if _annotated(option) else option.annotation
+    return inspect.formatannotation(type(option.default) if annotation is option.empty else annotation)
 
 
 def _option_label(name: str, value: Any) -> str:

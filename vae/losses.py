@@ -7,7 +7,8 @@ With mu = sigmoid(logits) and D pixels:
     mae   Σ |x − mu|                        (Laplace, scale 1, without its constant)
 
 ``LOSSES`` holds the built-in ones; ``loss("package.module:function")`` makes one of a user's own function of
-(reconstruction, target), so that adding a loss needs no change here.
+(reconstruction, target), so that adding a loss needs no change here. torch is imported by the functions that call it,
+so that a study's losses are checked at once.
 """
 
 from __future__ import annotations
@@ -19,13 +20,17 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from vae import likelihoods
 from vae.errors import UserError, not_one_of
-from vae.likelihoods import LEAST_SCALE
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def sigmoid(logits: Tensor) -> Tensor:
+    """The mean image of a decoder whose logits are those of a Bernoulli, element by element."""
+    return logits.sigmoid()
 
 
 @dataclass(frozen=True)
@@ -41,10 +46,12 @@ class Loss:
     name: str
     distortion: Callable[[Tensor, Tensor], Tensor]
     gradient: Callable[[Tensor, Tensor], Tensor] | None = None
-    mean: Callable[[Tensor], Tensor] = torch.sigmoid
+    mean: Callable[[Tensor], Tensor] = sigmoid
 
     def autograd(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The gradient by autograd; the logits stay as they are."""
+        import torch
+
         with torch.enable_grad():
             leaf = logits.detach().requires_grad_(True)
             (gradient,) = torch.autograd.grad(self.distortion(leaf, targets).sum(), leaf)
@@ -55,7 +62,7 @@ def _bce(logits: Tensor, x: Tensor) -> Tensor:
     # softplus(l) − x l with softplus(l) = l/2 + |l|/2 + ln(1 + e^−|l|): ten times faster than torch's on a CPU, exact
     # up to one rounding of 1, and with the right gradient at 0 too.
     size = logits.abs()
-    return ((0.5 - x) * logits + 0.5 * size + torch.log(1 + torch.exp(-size))).sum(-1)
+    return ((0.5 - x) * logits + 0.5 * size + (1 + (-size).exp()).log()).sum(-1)
 
 
 def _bce_gradient(logits: Tensor, x: Tensor) -> Tensor:
@@ -63,7 +70,7 @@ def _bce_gradient(logits: Tensor, x: Tensor) -> Tensor:
 
 
 def _mse(logits: Tensor, x: Tensor) -> Tensor:
-    return (torch.sigmoid(logits) - x).square().sum(-1)
+    return (logits.sigmoid() - x).square().sum(-1)
 
 
 def _mse_gradient(logits: Tensor, x: Tensor) -> Tensor:
@@ -72,7 +79,7 @@ def _mse_gradient(logits: Tensor, x: Tensor) -> Tensor:
 
 
 def _mae(logits: Tensor, x: Tensor) -> Tensor:
-    return (torch.sigmoid(logits) - x).abs().sum(-1)
+    return (logits.sigmoid() - x).abs().sum(-1)
 
 
 def _mae_gradient(logits: Tensor, x: Tensor) -> Tensor:
@@ -82,13 +89,27 @@ def _mae_gradient(logits: Tensor, x: Tensor) -> Tensor:
 
 def _through_sigmoid(gradient: Tensor, mu: Tensor) -> Tensor:
     """gradient · mu (1 − mu), in place and in one pass."""
+    import torch
+
     result: Tensor = torch.ops.aten.sigmoid_backward.grad_input(gradient, mu, grad_input=gradient)
     return result
 
 
+def _continuous_bernoulli(logits: Tensor, x: Tensor) -> Tensor:
+    from vae.likelihoods import continuous_bernoulli_nll
+
+    return continuous_bernoulli_nll(logits, x)
+
+
 def _continuous_bernoulli_gradient(logits: Tensor, x: Tensor) -> Tensor:
     # An exponential family in its natural parameter: the gradient is the mean minus the observation.
-    return likelihoods.continuous_bernoulli_mean(logits) - x
+    return _continuous_bernoulli_mean(logits) - x
+
+
+def _continuous_bernoulli_mean(logits: Tensor) -> Tensor:
+    from vae.likelihoods import continuous_bernoulli_mean
+
+    return continuous_bernoulli_mean(logits)
 
 
 def _calibrated_gaussian(logits: Tensor, x: Tensor) -> Tensor:
@@ -97,26 +118,33 @@ def _calibrated_gaussian(logits: Tensor, x: Tensor) -> Tensor:
     It is at least `likelihoods.LEAST_SCALE` squared: where a batch is matched exactly, no variance is the likeliest.
     """
     squared = _mse(logits, x)
-    variance = (squared.mean(-1, keepdim=True) / x.shape[-1]).clamp_min(LEAST_SCALE**2)  # (*, 1)
-    return squared / (2 * variance) + x.shape[-1] / 2 * torch.log(2 * math.pi * variance)
+    variance = _of_a_pixel(squared, x, power=2)  # (*, 1)
+    return squared / (2 * variance) + x.shape[-1] / 2 * (2 * math.pi * variance).log()
 
 
 def _calibrated_gaussian_gradient(logits: Tensor, x: Tensor) -> Tensor:
     # The quadratic terms of a batch sum to a constant; what is left is B D / 2 · ln(variance).
-    variance = (_mse(logits, x).mean(-1)[..., None, None] / x.shape[-1]).clamp_min(LEAST_SCALE**2)  # (*, 1, 1)
+    variance = _of_a_pixel(_mse(logits, x), x, power=2)[..., None]  # (*, 1, 1)
     return _mse_gradient(logits, x).div_(2 * variance)
 
 
 def _calibrated_laplace(logits: Tensor, x: Tensor) -> Tensor:
     """The same with the absolute error: the scale of a Laplace distribution is the batch's mean absolute error."""
     absolute = _mae(logits, x)
-    scale = (absolute.mean(-1, keepdim=True) / x.shape[-1]).clamp_min(LEAST_SCALE)  # (*, 1)
-    return absolute / scale + x.shape[-1] * torch.log(2 * scale)
+    scale = _of_a_pixel(absolute, x, power=1)  # (*, 1)
+    return absolute / scale + x.shape[-1] * (2 * scale).log()
 
 
 def _calibrated_laplace_gradient(logits: Tensor, x: Tensor) -> Tensor:
-    scale = (_mae(logits, x).mean(-1)[..., None, None] / x.shape[-1]).clamp_min(LEAST_SCALE)  # (*, 1, 1)
+    scale = _of_a_pixel(_mae(logits, x), x, power=1)[..., None]  # (*, 1, 1)
     return _mae_gradient(logits, x).div_(scale)
+
+
+def _of_a_pixel(costs: Tensor, x: Tensor, *, power: int) -> Tensor:
+    """The mean cost of a pixel of the batch, (*, images) -> (*, 1): at least `LEAST_SCALE` to that power."""
+    from vae.likelihoods import LEAST_SCALE
+
+    return (costs.mean(-1, keepdim=True) / x.shape[-1]).clamp_min(LEAST_SCALE**power)
 
 
 LOSSES: Mapping[str, Loss] = MappingProxyType(
@@ -126,9 +154,9 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
         "mae": Loss("mae", _mae, _mae_gradient),
         "continuous-bernoulli": Loss(
             "continuous-bernoulli",
-            likelihoods.continuous_bernoulli_nll,
+            _continuous_bernoulli,
             _continuous_bernoulli_gradient,
-            likelihoods.continuous_bernoulli_mean,
+            _continuous_bernoulli_mean,
         ),
         "gaussian-calibrated": Loss("gaussian-calibrated", _calibrated_gaussian, _calibrated_gaussian_gradient),
         "laplace-calibrated": Loss("laplace-calibrated", _calibrated_laplace, _calibrated_laplace_gradient),
@@ -142,6 +170,7 @@ def loss(name: str) -> Loss:
     A user's function takes (reconstruction, target), both (*, images, D) in [0, 1], and returns the cost of each
     pixel in the same shape; it is summed over the pixels here.
 
+    >>> import torch
     >>> loss("mae").distortion(torch.zeros(3, 4), torch.ones(3, 4))
     tensor([2., 2., 2.])
     >>> loss("maee")
@@ -173,7 +202,7 @@ def source_digest(name: str) -> str:
 
 def _from_function(name: str, function: Callable[[Tensor, Tensor], Tensor]) -> Loss:
     def distortion(logits: Tensor, x: Tensor) -> Tensor:
-        cost = function(torch.sigmoid(logits), x.expand_as(logits))
+        cost = function(logits.sigmoid(), x.expand_as(logits))
         if cost.shape != logits.shape:
             raise UserError(
                 f"loss={name!r} returned shape {tuple(cost.shape)} for reconstructions of shape "

@@ -8,9 +8,8 @@ A family is a class with ``image_shape``, ``latents`` and ``classes`` as its fir
 ``spread`` is read as a log variance or a log standard deviation by the arm's posterior (see `vae.posteriors`). A family
 with another kind of code, such as a discrete one, has its own posterior: it has the methods of
 `vae.posteriors.OwnPosterior`, and ``encode`` then returns whatever tensors these read.
-``y`` is (B,) class numbers for a conditional model (``classes`` > 0) and None otherwise. Its keyword-only arguments,
-with their types, are what a study file may set in ``[model]``. To add a family: write its class, add one line to
-``FAMILIES``.
+``y`` is (B,) class numbers for a conditional model (``classes`` > 0) and None otherwise. The names of the families and
+their options stand in `vae.families`, which can be read without torch.
 
 ``VAE`` also has its gradients by hand (``vae.training.fused``); every other module trains through autograd, its arms
 side by side under ``vmap``, or one by one on a CPU where its class says ``alone_on_cpu = True``.
@@ -19,9 +18,8 @@ side by side under ``vmap``, or one by one on a CPU where its class says ``alone
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -30,12 +28,7 @@ from torch.nn import functional as F
 from vae.checks import is_whole, whole_number
 from vae.errors import UserError
 from vae.posteriors import USUAL, posterior_of
-
-
-def _widths(name: str, values: Sequence[int], example: str) -> list[int]:
-    if isinstance(values, int) or not values:
-        raise UserError(f"{name}={values!r} must list at least one layer's width, such as {name}={example}")
-    return [whole_number(name, value, least=1) for value in values]
+from vae.widths import CHANNELS, HIDDEN, Widths, checked_widths
 
 
 def _sizes(image_shape: Sequence[int], latents: int, classes: int) -> tuple[tuple[int, ...], int, int]:
@@ -84,10 +77,10 @@ class VAE(nn.Module):
         latents: int = 20,
         classes: int = 0,
         *,
-        hidden: Sequence[int] = (400,),
+        hidden: Widths = HIDDEN,
     ) -> None:
         super().__init__()
-        widths = _widths("hidden", hidden, "(400,)")
+        widths = checked_widths("hidden", hidden)
         self.image_shape, self.latents, self.classes = _sizes(image_shape, latents, classes)
         pixels = math.prod(self.image_shape)
         self.encoder = _layers([pixels + classes, *widths])
@@ -137,10 +130,10 @@ class ConvVAE(nn.Module):
         latents: int = 20,
         classes: int = 0,
         *,
-        channels: Sequence[int] = (32, 64),
+        channels: Widths = CHANNELS,
     ) -> None:
         super().__init__()
-        depths = _widths("channels", channels, "(32, 64)")
+        depths = checked_widths("channels", channels)
         self.image_shape, self.latents, self.classes = _sizes(image_shape, latents, classes)
         colours = 1 if len(self.image_shape) == 2 else self.image_shape[0]
         sides = _halved(self.image_shape[-2:], len(depths))
@@ -186,9 +179,6 @@ def _halved(sides: Sequence[int], times: int) -> list[tuple[int, int]]:
             f"name at most {int(math.log2(min(sides)))}"
         )
     return [(sides[0] >> i, sides[1] >> i) for i in range(times + 1)]
-
-
-FAMILIES: Mapping[str, type[nn.Module]] = MappingProxyType({"mlp": VAE, "conv": ConvVAE})
 
 
 class Reconstructor(nn.Module):

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 from torch.nn import functional as F
 
+from reports.claims.check_names import CHECK_NAMES
 from vae.models import VAE
 from vae.objectives import effective_beta
 from vae.posteriors import rate
@@ -256,17 +257,9 @@ def _flat(model: nn.Module) -> Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
+# name -> what computes its finding
 CHECKS: Final[Mapping[str, Callable[[], Finding]]] = MappingProxyType(
-    {
-        check.__name__.replace("_", "-"): check
-        for check in (
-            sigmoid_range,
-            code_as_printed,
-            gradients_proportional,
-            gradient_of_the_bound,
-            trajectories_equal,
-        )
-    }
+    {name: globals()[name.replace("-", "_")] for name in CHECK_NAMES}
 )
 
 

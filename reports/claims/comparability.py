@@ -31,9 +31,17 @@ def refusal(metric: str, losses: Iterable[str]) -> str:
     'mse is what the mse arms are trained on: they win it by construction, so it cannot rank them against mae arms.'
     >>> refusal("mse", ["mse"]), refusal("mse", ["bce", "mae"]), refusal("ssim", ["mse", "mae"])
     ('', '', '')
+    >>> refusal("mse", ["mylosses:huber", "bce"])[:46], refusal("ssim", ["mylosses:huber", "bce"])
+    ('mse may be what mylosses:huber, a loss of you', '')
     """
     owner = CATALOGUE[metric].own_objective if metric in CATALOGUE else ""
     owners = {SAME_AS.get(loss, loss) for loss in losses}
+    foreign = next((loss for loss in sorted(owners) if ":" in loss), "")
+    if owner and foreign and len(owners) > 1:
+        return (
+            f"{metric} may be what {foreign}, a loss of your own, is trained on, and then its arms win it by "
+            "construction; so it cannot rank them against others."
+        )
     others = sorted(owners - {owner})
     if not owner or owner not in owners or not others:
         return ""
@@ -42,6 +50,20 @@ def refusal(metric: str, losses: Iterable[str]) -> str:
         f"{metric} is what the {owner} arms are trained on: they win it by construction, "
         f"so it cannot rank them against {rivals} arms."
     )
+
+
+def by_construction_along_beta(metric: str, arm: Arm) -> str:
+    """Why a trend over beta says nothing: arms that minimise distortion + beta · rate have a distortion that rises with
+    beta. Empty for any other metric.
+
+    >>> by_construction_along_beta("mse", Arm(loss="mse"))
+    'mse arms minimise squared error + beta · rate, so it rises with beta by construction'
+    >>> by_construction_along_beta("mse", Arm()), by_construction_along_beta("ssim", Arm())
+    ('', '')
+    """
+    if not _of_its_loss(metric, arm, arm)[0] or CATALOGUE[metric].own_beta_eff is not None:
+        return ""
+    return f"{arm.loss} arms minimise {CATALOGUE[metric].label} + beta · rate, so it rises with beta by construction"
 
 
 def winner(metric: str, a: Arm, b: Arm, beta_eff_a: float | None, beta_eff_b: float | None) -> str:

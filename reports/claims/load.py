@@ -152,9 +152,10 @@ def load_registration(source: str | Path) -> Registration | None:
     path = _find(source)
     data = _read(path)
     try:
-        return _Shared.model_validate({key: data[key] for key in ("registration",) if key in data}).registration
+        registration = _Shared.model_validate({key: data[key] for key in ("registration",) if key in data}).registration
     except ValidationError as error:
         raise explain(error, file=path.name, data=data, keys=_KEYS) from None
+    return None if registration is None else registration.model_copy(update={"file": path.name})
 
 
 def parse_claims(data: Mapping[str, Any], *, file: str, metrics: Collection[str] = CATALOGUE) -> tuple[Claim, ...]:

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from reports.claims.checks import CHECKS
+from reports.claims.check_names import CHECK_NAMES
 from reports.claims.comparability import refusal
 from reports.claims.kinds import DIRECTIONS, KINDS, Kind, Measure
 from reports.claims.margins import RANGES, check_form, check_range
@@ -83,7 +83,7 @@ class Leg(Strict):
     reason: Text = ""
     prediction: Annotated[str, one_of(("", *PREDICTIONS))] = ""
     reading: Text = ""
-    check: Annotated[str, one_of(("", *CHECKS))] = ""
+    check: Annotated[str, one_of(("", *CHECK_NAMES))] = ""
     counted: StrictBool = True
     says: Says = Says()
 

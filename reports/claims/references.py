@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from vae.errors import UserError
+from vae.metrics.catalogue import CATALOGUE
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,22 @@ class References:
         """Eigenvalues of the pixel covariance of the training images, decreasing; none where they were not computed."""
         return tuple(self.ppca.get("eigenvalues", ()))
 
+    def floor_of(self, metric: str, conditional: bool = False) -> float | None:
+        """The value of a model without latents, in the metric's units; None where it is not known.
+
+        conditional: of models that are given the label, whose floor is one image for each class. Samples are compared
+        with real images of all classes whatever the model is given, so they have one floor.
+        """
+        of_samples = metric in CATALOGUE and CATALOGUE[metric].where == "samples"
+        return (self.floor_with_labels if conditional and not of_samples else self.floor).get(metric)
+
     def range_of(self, metric: str, conditional: bool = False) -> float | None:
         """How far the floor lies from the ceiling, in the metric's units; None where either is not known.
 
-        conditional: of models that are given the label, whose floor is one image for each class.
+        conditional: as of `floor_of`.
         """
-        floor = self.floor_with_labels if conditional else self.floor
-        width = abs(self.ceiling.get(metric, math.nan) - floor.get(metric, math.nan))
+        floor = self.floor_of(metric, conditional)
+        width = abs(self.ceiling.get(metric, math.nan) - (math.nan if floor is None else floor))
         return width if math.isfinite(width) else None
 
     def to_json(self) -> str:

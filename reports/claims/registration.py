@@ -31,7 +31,8 @@ def _date(value: Any, info: ValidationInfo) -> date:
 
 
 class Registration(Strict):
-    """where: an address, or words that lead there. when: the day."""
+    """where: an address, or words that lead there. when: the day. file: the claims file's name, known when read."""
 
     where: Annotated[Text, Field(min_length=1)]
     when: Annotated[date, PlainValidator(_date)]
+    file: str = ""

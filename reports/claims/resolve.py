@@ -27,6 +27,14 @@ def needs_references(claims: Sequence[Claim]) -> bool:
     return any(not leg.resolved for claim in claims for leg in claim.legs)
 
 
+def at_least_one_image(claims: Sequence[Claim], test_images: int) -> tuple[Claim, ...]:
+    """The claims with no margin below one test image, where values are shares of the test images."""
+    return tuple(
+        claim.model_copy(update={"legs": tuple(_at_least(leg, _one_image(leg, test_images)) for leg in claim.legs)})
+        for claim in claims
+    )
+
+
 def resolve(claims: Sequence[Claim], references: References, *, base: Arm | None = None) -> tuple[Claim, ...]:
     """The claims with every margin in its metric's units and every predicted number filled in.
 
@@ -89,7 +97,8 @@ def _margin(leg: Leg, references: References, base: Arm) -> float:
             f"share={share:g} of {leg.of!r}: on this data set that range of {leg.metric} is 0; "
             "write margin = ... in the metric's units instead"
         )
-    return max(significant(share * width, _MARGIN_DIGITS), _least(leg, references))
+    least = COLLAPSED if leg.of == RATE_AT_BETA_1 else _one_image(leg, references.test_images)
+    return max(significant(share * width, _MARGIN_DIGITS), least)
 
 
 def _width(leg: Leg, references: References, base: Arm) -> float | None:
@@ -105,12 +114,14 @@ def _width(leg: Leg, references: References, base: Arm) -> float | None:
     return leg.reference if leg.of == PREDICTION else None
 
 
-def _least(leg: Leg, references: References) -> float:
-    """The least margin that means something: one test image; of a rate, what carries nothing."""
-    if leg.of == RATE_AT_BETA_1:
-        return COLLAPSED
+def _one_image(leg: Leg, test_images: int) -> float:
+    """By how much one test image changes the metric, where it is a share of them; else 0."""
     known = CATALOGUE.get(leg.metric)
-    return _rounded_up(1 / references.test_images) if known is not None and known.lattice == "images" else 0.0
+    return _rounded_up(1 / test_images) if known is not None and known.lattice == "images" else 0.0
+
+
+def _at_least(leg: Leg, least: float) -> Leg:
+    return leg if leg.margin is None or leg.margin >= least else leg.model_copy(update={"margin": least})
 
 
 def _rounded_up(value: float) -> float:

@@ -3,9 +3,10 @@
     a = { loss = "mae", beta = 1, "model.latents" = 2 }
 
 A selector fixes some factors. Of those that it leaves out, loss, reduction and beta are open, and every other has the
-value of the study's base. `beta_eff`, in place of beta, is the weight of KL when both terms are summed, whatever the
-reduction. `beta = "tuned"` is the beta at which the arm spends the rate of the arm that it is compared with; it is
-found by interpolation, and no such arm is trained.
+value of the study's base; an option that the base's family lacks has that of the grid (`reports.claims.families`).
+`beta_eff`, in place of beta, is the weight of KL when both terms are summed, whatever the reduction. `beta = "tuned"`
+is the beta at which the arm spends the rate of the arm that it is compared with; it is found by interpolation, and no
+such arm is trained.
 """
 
 from __future__ import annotations

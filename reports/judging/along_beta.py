@@ -15,10 +15,10 @@ from reports.claims.selectors import Selector
 from reports.judging.arm_pairs import no_arm
 from reports.judging.cells import Cells
 from reports.judging.comparison import Comparison, condition, subtracted
-from reports.judging.conditions import Array, Condition, Paired, mean
+from reports.judging.conditions import Array, Condition, Paired
 from reports.judging.curves import Curve, crossing, curves_by_seed, interpolated, matched
 from reports.judging.names import Side, selector_name
-from reports.judging.statistics import slope
+from reports.judging.statistics import mean, slope
 from reports.numbers import listed, number, setting, which_seeds
 from vae.arms import Arm
 from vae.factors import same_value
@@ -129,7 +129,9 @@ def at_equal_rate(claim: Claim, leg: Leg, cells: Cells) -> Comparison:
         behind = _behind_at(cells, leg, on_curve, log_betas)
         values = {seed: pair[i] for seed, pair in pairs.items()}
         failed = _failed(cells, on_curve, leg.metric)
-        conditions.append(Condition(names[i], values, on_curve, behind, _images(cells, on_curve, leg), failed))
+        near = _around(on_curve, log_betas)
+        images = _images(cells, on_curve, leg)
+        conditions.append(Condition(names[i], values, near, behind, images, failed, on_curve=True))
     measured = replace(subtracted(leg, conditions), read=tuple(itertools.chain(*arms)), rates=rates)
     if not pairs:
         return replace(measured, reason=f"{listed(names)} share none of the rates {_asked(claim)} in every seed")
@@ -137,6 +139,18 @@ def at_equal_rate(claim: Claim, leg: Leg, cells: Cells) -> Comparison:
     note = f"Not compared at {listed(skipped)} nats: not every curve reaches them."
     sides = tuple(_any_beta(selector, cells, on_curve) for selector, on_curve in zip(leg.selectors, arms))
     return replace(measured, pair=sides, notes=(note,) if skipped else ())
+
+
+def _around(arms: tuple[Arm, ...], log_betas: Mapping[int, Array]) -> tuple[Arm, ...]:
+    """The arms next to any of these ln betas, on either side: what a value is read between. All, where none is read."""
+    log_beta = np.log([arm.beta for arm in arms])
+    wanted = {i for at in log_betas.values() for x in np.atleast_1d(at) for i in _neighbours(log_beta, float(x))}
+    return tuple(arm for i, arm in enumerate(arms) if i in wanted) or arms
+
+
+def _neighbours(log_beta: Array, x: float) -> tuple[int, int]:
+    above = int(np.clip(np.searchsorted(log_beta, x), 1, len(log_beta) - 1))
+    return above - 1, above
 
 
 def _asked(claim: Claim) -> str:
@@ -165,7 +179,9 @@ def tuned_to_rate(claim: Claim, leg: Leg, tuned: Selector, cells: Cells) -> Comp
     betas = {seed: of_curve[seed].beta_at([rates[seed]]) for seed in reached}
     behind = _behind_at(cells, leg, arms, {seed: np.log(beta) for seed, beta in betas.items()})
     name = f"{curve} tuned to the same rate"
-    second = Condition(name, reached, arms, behind, _images(cells, arms, leg), _failed(cells, arms, leg.metric))
+    near = _around(arms, {seed: np.log(beta) for seed, beta in betas.items()})
+    failed = _failed(cells, arms, leg.metric)
+    second = Condition(name, reached, near, behind, _images(cells, arms, leg), failed, on_curve=True)
     measured = replace(subtracted(leg, [first, second]), read=(side.arm, *arms))
     if not reached:
         return replace(measured, pair=(side,), reason=f"no beta of {curve} spends the rate of {side.label}")

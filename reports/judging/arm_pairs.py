@@ -44,9 +44,7 @@ def _pair(leg: Leg, cells: Cells, arms: Sequence[Arm]) -> Comparison:
     """One arm minus another, or one arm minus the leg's reference."""
     measured = subtracted(leg, [condition(cells, arm, leg.metric) for arm in arms])
     sides = tuple(Side(arm, cells.label(arm)) for arm in arms)
-    return replace(
-        measured, pair=sides, read=tuple(arms), notes=_rate_notes(cells, arms), caveats=_collapses(cells, arms)
-    )
+    return replace(measured, pair=sides, read=tuple(arms), caveats=(*_rates(cells, arms), *_collapses(cells, arms)))
 
 
 def twins(leg: Leg, cells: Cells, floors: Floors) -> list[Comparison]:
@@ -73,7 +71,7 @@ def _with_twin(leg: Leg, cells: Cells, arm: Arm, floors: Floors) -> Comparison:
         why = "both are no better than a model without latents, and so equal whatever the weight"
     else:
         return pair
-    return replace(pair, counted=False, blocked=why, notes=(f"Shown, not counted: {why}.",), caveats=())
+    return replace(pair, counted=False, blocked=why, notes=(), caveats=())
 
 
 def _collapses(cells: Cells, arms: Sequence[Arm]) -> tuple[str, ...]:
@@ -82,11 +80,10 @@ def _collapses(cells: Cells, arms: Sequence[Arm]) -> tuple[str, ...]:
     return tuple(f"{label} is collapsed, at a rate of {number(rate, 2)} nats" for label, rate in rates.items())
 
 
-def _rate_notes(cells: Cells, arms: Sequence[Arm]) -> tuple[str, ...]:
+def _rates(cells: Cells, arms: Sequence[Arm]) -> tuple[str, ...]:
     """That arms of different losses, compared at one setting, also differ in rate."""
     rates = {arm: cells.rate(arm) for arm in arms if not math.isnan(cells.rate(arm))}
     if len({arm.loss for arm in rates}) < 2 or max(rates.values()) - min(rates.values()) <= RATE_MATTERS:
         return ()
     (one, first), (other, second) = ((cells.label(arm), number(rate, 1)) for arm, rate in rates.items())
-    spent = f"{one} spends {first} nats and {other} {second}"
-    return (f"Not at equal rate: {spent}, so the difference mixes the loss with the rate.",)
+    return (f"{one} spends {first} nats and {other} {second}, so this mixes the loss with the rate",)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from reports.claims.selectors import Selector
 from reports.judging.luck import Array, total_of
+from reports.judging.statistics import mean
 from reports.judging.verdict import Count
 from tracking import schema
 from vae.arms import Arm, find
@@ -107,10 +108,13 @@ class Cells:
         """Whether the study's grid asked for the arm; where no origin was logged, it did."""
         return any(row.get("origin") != "claims" for row in self._facts(arm))
 
+    def mean(self, arm: Arm, metric: str) -> float:
+        """The arm's mean over its seeds; NaN where it has no value."""
+        return mean(self.values(arm, metric).values())
+
     def rate(self, arm: Arm) -> float:
-        """The arm's mean rate over its seeds, nats per image; NaN where there is none."""
-        rates = self.values(arm, "rate").values()
-        return math.fsum(rates) / len(rates) if rates else math.nan
+        """The arm's mean rate, nats per image."""
+        return self.mean(arm, "rate")
 
     def collapsed(self, arm: Arm) -> bool:
         """Whether the arm's mean rate is so low that its latents carry next to nothing."""

@@ -99,7 +99,7 @@ def subtracted(leg: Leg, conditions: Sequence[Condition]) -> Comparison:
 def _step(leg: Leg, conditions: Sequence[Condition]) -> float:
     """The step of the lattice on which differences of single arms lie; 0 for none."""
     lattice = CATALOGUE[leg.metric].lattice if leg.metric in CATALOGUE else ""
-    if any(len(side.arms) > 1 for side in conditions):
+    if any(side.on_curve for side in conditions):
         return 0.0
     if lattice != "images":
         return _STEPS.get(lattice, 0.0)

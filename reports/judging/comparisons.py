@@ -91,7 +91,7 @@ def at_places(claim: Claim, study: Study) -> list[ClaimAtPlace]:
         places = (COMPUTED,) if all(leg.kind.computed for leg in legs) else dict.fromkeys(claim.places)
         for place in places:
             comparisons = tuple(one for leg in legs for one in measure(claim, leg, place, study.cells, study.floors))
-            earlier = comparisons_at(study.points, claim, legs, place)
+            earlier = comparisons_at(study.points, claim, legs, place, study.floors)
             cases.append(ClaimAtPlace(claim, place, comparisons, reading, earlier))
     return cases
 

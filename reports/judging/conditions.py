@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 from reports.claims.regions import Region
 from reports.judging.decisions import Data
 from reports.judging.luck import NOTHING, Added, added
+from reports.judging.statistics import mean
 from vae.arms import Arm
 
 Array = NDArray[np.float64]
+T = TypeVar("T", float, Array)
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Condition:
 
     behind: seed -> the values that the value is the mean of, by image and classifier, as `Cells.behind` gives them.
     images: how many images the value is the mean over; None where it is no mean over images. failed: seeds at which a
-    cell failed.
+    cell failed. on_curve: the value is read off a curve over beta, between these arms.
     """
 
     label: str
@@ -34,6 +37,7 @@ class Condition:
     behind: Mapping[int, Array] = field(default_factory=dict)
     images: int | None = None
     failed: frozenset[int] = frozenset()
+    on_curve: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Paired:
     @cached_property
     def by_seed(self) -> dict[int, float]:
         """seed -> first minus second, or the only one."""
-        return {seed: self._difference([c.values[seed] for c in self.conditions]) for seed in self.seeds}
+        return {seed: _difference([c.values[seed] for c in self.conditions]) for seed in self.seeds}
 
     @property
     def levels(self) -> dict[str, float]:
@@ -67,15 +71,38 @@ class Paired:
     @cached_property
     def luck(self) -> Added:
         """What images and classifiers add to the variance of the mean difference."""
-        sides = [c for c in self.conditions if c.arms]
-        if not all(seed in side.behind for side in sides for seed in self.seeds):
+        if len(self._behind) < 2:
             return NOTHING
-        shapes = {side.behind[seed].shape for side in sides for seed in self.seeds}
-        if len(shapes) != 1:
-            return NOTHING
-        # A plain number beside an arm adds nothing to the variance.
-        rows = [[side.behind[seed] for side in sides] for seed in self.seeds]
-        return added([row[0] - row[1] if len(row) > 1 else row[0] for row in rows], self.images)
+        # Cells may have been measured with other numbers of kept images: the first ones are the same images.
+        return added([values[..., : self.images_kept] for values in self._behind.values()], self.images)
+
+    @cached_property
+    def without_images(self) -> tuple[int, ...]:
+        """The seeds whose difference has no values of single images behind it, where others have."""
+        return tuple(seed for seed in self.seeds if seed not in self._behind) if any(self._sides_behind) else ()
+
+    @property
+    def images_kept(self) -> int:
+        """Of how many images the values were kept, in every cell."""
+        return min((values.shape[-1] for values in self._behind.values()), default=0)
+
+    @property
+    def _sides_behind(self) -> list[Mapping[int, Array]]:
+        """The values behind each side; a plain number beside an arm has none, and adds nothing to the variance."""
+        return [side.behind for side in self.conditions if side.arms]
+
+    @cached_property
+    def _behind(self) -> dict[int, Array]:
+        """seed -> the differences of single images, (..., k); of the seeds that every side has, of as many classifiers
+        as most."""
+        rows = {}
+        for seed in self.seeds:
+            values = [behind[seed] for behind in self._sides_behind if seed in behind]
+            if len(values) == len(self._sides_behind) and len({array.shape[:-1] for array in values}) == 1:
+                kept = min(array.shape[-1] for array in values)
+                rows[seed] = _difference([array[..., :kept] for array in values])
+        usual = Counter(array.shape[:-1] for array in rows.values()).most_common(1)
+        return {seed: array for seed, array in rows.items() if array.shape[:-1] == usual[0][0]}
 
     def data(self, region: Region) -> Data:
         """What a decision is made from. region: where the claim says that the difference lies."""
@@ -100,12 +127,13 @@ class Paired:
             extremes[seed] = against, in_favour
         return extremes
 
-    @staticmethod
-    def _difference(sides: Sequence[float]) -> float:
-        return sides[0] - sides[1] if len(sides) > 1 else sides[0]
-
 
 UNPAIRED: Final = Paired()
+
+
+def _difference(sides: Sequence[T]) -> T:
+    """First minus second, or the only one."""
+    return sides[0] - sides[1] if len(sides) > 1 else sides[0]
 
 
 def _ends(condition: Condition, seed: int, pool: Collection[float]) -> tuple[float, float]:
@@ -126,8 +154,3 @@ def _middle(region: Region) -> float:
 def _towards(region: Region, difference: float) -> float:
     """How far inside the region a difference lies; negative outside."""
     return min(difference - region.low, region.high - difference)
-
-
-def mean(values: Iterable[float]) -> float:
-    known = list(values)
-    return math.fsum(known) / len(known)

@@ -2,8 +2,9 @@
 
 Effects shrink, and some turn round, as training goes on. So cells are measured at points of training (a quarter, half,
 all), at each on the same part of the test images. A comparison is *settled* when over the last step between points
-neither its effect nor the value of either side moved by more than the margin, and when as much again would not take the
-effect across an end of the region that the claim names.
+neither its effect nor the value of either side (of a trend, of any arm) moved by more than the margin, and when as much
+again would not take the effect across an end of the region that the claim names. Whether it has settled is not known
+where some seed of it was not measured at both points.
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from reports.claims.kinds import Measure
 from reports.claims.model import Claim, Leg
-from reports.claims.regions import Region
 from reports.judging.cells import Cells
 from reports.judging.comparison import Comparison
-from reports.judging.conditions import Paired, mean
+from reports.judging.conditions import Paired
 from reports.judging.decisions import Family, decide_with_failures
 from reports.judging.differences import measure
-from reports.judging.statistics import estimate
-from reports.judging.verdict import AtEpoch
+from reports.judging.floors import Floors
+from reports.judging.statistics import estimate, mean
+from reports.judging.verdict import INSUFFICIENT, AtEpoch
 from reports.numbers import counted, finite
 from tracking import schema
 from vae.arms import Arm
@@ -39,7 +41,7 @@ class Point:
 @dataclass(frozen=True)
 class Course:
     """A comparison over training. moved: how far the effect moved over the last step; sides_moved: how far that side
-    which moved most; settled: as above. None where points were not measured.
+    which moved most; settled: as above. None where that is not known.
 
     words: epochs, as text -> the word that this point alone would give; the end is left to the verdict.
     """
@@ -86,10 +88,18 @@ Key = tuple[int, str]  # place of a leg in its claim, and the label of the compa
 AtPoints = tuple[tuple[Point, Mapping[Key, Comparison]], ...]
 
 
-def comparisons_at(points: Iterable[Point], claim: Claim, legs: Sequence[Leg], place: str) -> AtPoints:
+def comparisons_at(points: Iterable[Point], claim: Claim, legs: Sequence[Leg], place: str, floors: Floors) -> AtPoints:
     """Every comparison of these legs at every point."""
     return tuple(
-        (point, {(i, one.label): one for i, leg in enumerate(legs) for one in measure(claim, leg, place, point.cells)})
+        (
+            point,
+            {
+                (i, one.label): one
+                for i, leg in enumerate(legs)
+                if not leg.kind.computed  # which no training changes
+                for one in measure(claim, leg, place, point.cells, floors)
+            },
+        )
         for point in points
     )
 
@@ -105,19 +115,18 @@ def course(
     words = {}
     for point, (_, one) in list(zip(points, known))[:-1]:
         name = counted(point.epochs, "epoch") if point.epochs else f"{point.share:.0%} of training"
-        if one.difference is not None:
+        if one.blocked:
+            words[name] = INSUFFICIENT
+        elif one.difference is not None:
             words[name] = decide_with_failures(one.difference.tested, alpha, family, ranks=ranks).word
     if len(known) < 2:
         return Course(points, words=words)
-    before, after = known[-2][1].paired, known[-1][1].paired
-    moved = _moved(before.by_seed, after.by_seed)
-    sides = [
-        _moved(first.values, second.values) for first, second in zip(before.conditions, after.conditions) if second.arms
-    ]
-    if moved is None or None in sides:
-        return Course(points, words=words)
-    sides_moved = max((side for side in sides if side is not None), key=abs)
-    allowed = measured.leg.margin or _half_width(after, measured.leg.region)
+    before, after = known[-2][1], known[-1][1]
+    if not measured.by_seed.keys() == before.by_seed.keys() == after.by_seed.keys():
+        return Course(points, words=words)  # a seed that was not followed may be the one that moves
+    moved = mean(after.by_seed[seed] - before.by_seed[seed] for seed in after.by_seed)
+    sides_moved = max(_sides_moved(before, after), key=abs)
+    allowed = measured.leg.margin or _half_width(after.paired)
     effect, region = mean(after.by_seed.values()), measured.leg.region
     # As much again, as with twice the training, would take the effect across an end of the region.
     crosses = bool(region.holds(effect)) != bool(region.holds(effect + moved))
@@ -132,13 +141,15 @@ def _at(point: Point, one: Comparison, arms: Sequence[Arm]) -> AtEpoch:
     return AtEpoch(point.share, epochs.pop() if len(epochs) == 1 else None, found.mean, low, high, found.n)
 
 
-def _moved(before: Mapping[int, float], after: Mapping[int, float]) -> float | None:
-    """The mean change over the seeds that both have."""
-    seeds = before.keys() & after.keys()
-    return mean(after[seed] - before[seed] for seed in seeds) if seeds else None
+def _sides_moved(before: Comparison, after: Comparison) -> list[float]:
+    """How far each side moved; of a trend, each of its arms: a slope can stand still while all its arms move."""
+    if after.leg.kind.measure is Measure.SLOPE:
+        return [after.means[name] - before.means[name] for name in after.means.keys() & before.means.keys()]
+    sides = [(c.values, d.values) for c, d in zip(before.paired.conditions, after.paired.conditions) if d.arms]
+    return [mean(now[seed] - then[seed] for seed in after.by_seed) for then, now in sides]
 
 
-def _half_width(paired: Paired, region: Region) -> float:
+def _half_width(paired: Paired) -> float:
     """Where the margin is 0: half the width of the effect's interval. What moves less counts as still."""
     found = estimate(list(paired.by_seed.values()))
     return 0.0 if found.high != found.high else found.high - found.mean

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
@@ -18,6 +18,7 @@ from reports.judging.comparison import Comparison
 from reports.judging.floors import UNKNOWN, Floors
 from reports.judging.gates import gated
 from reports.judging.pairing import pairing
+from reports.judging.verdict import Count
 from reports.numbers import which_seeds
 
 _UNCHECKED: Final = "That the arms of a seed start alike could not be checked: init_hash or order_hash was not logged."
@@ -60,10 +61,12 @@ def _checked(claim: Claim, leg: Leg, place: str, cells: Cells, floors: Floors) -
 
 def _paired(measured: Comparison, cells: Cells) -> Comparison:
     """With its counts and what its arms share, and refused where cells of one seed cannot be paired."""
+    counts = tuple(cells.count(arm, measured.leg.metric) for arm in dict.fromkeys(measured.read))
     measured = replace(
         measured,
         counted=measured.counted and measured.leg.counted,
-        counts=tuple(cells.count(arm, measured.leg.metric) for arm in dict.fromkeys(measured.read)),
+        counts=counts,
+        caveats=(*measured.caveats, *_not_yet(counts, measured)),
     )
     if len(measured.read) < 2 or not measured.by_seed:
         return measured
@@ -78,6 +81,14 @@ def _paired(measured: Comparison, cells: Cells) -> Comparison:
     caveats = (_WEIGHTS_DIFFER,) if pairs.weights_differ else ()
     notes += (_PAIRED_WITHOUT_WEIGHTS,) if pairs.weights_differ else ()
     return replace(measured, shared=pairs.shared, notes=notes, caveats=measured.caveats + caveats)
+
+
+def _not_yet(counts: Sequence[Count], measured: Comparison) -> tuple[str, ...]:
+    """That cells of the plan have no result yet, so that the seeds are fewer than were asked for."""
+    if not measured.by_seed or not any(count.missing for count in counts):
+        return ()
+    asked = max(count.done + count.failed + count.missing for count in counts)
+    return (f"{len(measured.by_seed)} of the {asked} seeds planned are in",)
 
 
 MEASURES: Final[Mapping[Measure, Callable[[Claim, Leg, str, Cells, Floors], list[Comparison]]]] = MappingProxyType(

@@ -20,8 +20,7 @@ from vae.arms import Arm
 from vae.metrics.catalogue import CATALOGUE
 
 LEAST_SHARE: Final = 0.05
-FIDELITY: Final = ("ssim", "mse", "mae", "legibility")  # legibility says nothing of a model that is given the labels
-_CONDITIONAL: Final = "model.conditional"
+FIDELITY: Final = ("ssim", "mse", "mae", "legibility")
 
 
 def share(value: float, floor: float | None, ceiling: float | None) -> float:
@@ -35,8 +34,15 @@ def share(value: float, floor: float | None, ceiling: float | None) -> float:
     return (value - floor) / (ceiling - floor)
 
 
-def carries_nothing(shares: Mapping[str, float], *, conditional: bool = False) -> bool:
+def conditional(arm: Arm) -> bool:
+    """Whether the arm's model is given the labels."""
+    return bool(arm.get("model.conditional"))
+
+
+def carries_nothing(shares: Mapping[str, float], *, with_labels: bool = False) -> bool:
     """Whether an arm is at the floor, from its shares by metric; False where no metric of fidelity has one.
+
+    with_labels: the model is given the labels, so that legibility says nothing of its latents.
 
     >>> carries_nothing({"ssim": 0.01, "mse": -0.2}), carries_nothing({"ssim": 0.01, "legibility": 0.8})
     (True, False)
@@ -44,7 +50,7 @@ def carries_nothing(shares: Mapping[str, float], *, conditional: bool = False) -
     known = [
         shares[metric]
         for metric in FIDELITY
-        if math.isfinite(shares.get(metric, math.nan)) and not (conditional and metric == "legibility")
+        if math.isfinite(shares.get(metric, math.nan)) and not (with_labels and metric == "legibility")
     ]
     return bool(known) and max(known) < LEAST_SHARE
 
@@ -57,36 +63,41 @@ class Floors:
 
     def floor(self, arm: Arm, metric: str) -> float | None:
         """The value of a model without latents, given the labels where the arm is."""
-        if self.references is None:
-            return None
-        of_mode = self.references.floor_with_labels if arm.get(_CONDITIONAL) else self.references.floor
-        return of_mode.get(metric)
+        return None if self.references is None else self.references.floor_of(metric, conditional(arm))
 
     def ceiling(self, metric: str) -> float | None:
         """The value of the original images."""
         return None if self.references is None else self.references.ceiling.get(metric)
 
     def share(self, cells: Cells, arm: Arm, metric: str) -> float:
-        """Where an arm's mean over its seeds stands."""
-        values = list(cells.values(arm, metric).values())
-        mean = math.fsum(values) / len(values) if values else math.nan
-        return share(mean, self.floor(arm, metric), self.ceiling(metric))
+        """Where an arm's mean over its seeds stands; NaN where that is not known."""
+        return share(cells.mean(arm, metric), self.floor(arm, metric), self.ceiling(metric))
+
+    def carries_nothing(self, arm: Arm, means: Mapping[str, float]) -> bool:
+        """Whether an arm is at the floor. means: metric -> mean over its seeds."""
+        shares = {
+            metric: share(means[metric], self.floor(arm, metric), self.ceiling(metric))
+            for metric in FIDELITY
+            if metric in means
+        }
+        return carries_nothing(shares, with_labels=conditional(arm))
 
     def at_floor(self, cells: Cells, arm: Arm) -> bool:
-        """Whether an arm carries nothing."""
-        shares = {metric: self.share(cells, arm, metric) for metric in FIDELITY}
-        return carries_nothing(shares, conditional=bool(arm.get(_CONDITIONAL)))
+        """The same, from the arm's cells."""
+        return self.carries_nothing(arm, {metric: cells.mean(arm, metric) for metric in FIDELITY})
 
     def says_nothing(self, arm: Arm, metric: str, margin: float) -> str:
         """Why a metric says nothing of an arm's latents: a model without them reaches the ceiling. Else empty."""
         floor, ceiling = self.floor(arm, metric), self.ceiling(metric)
         entry = CATALOGUE.get(metric)
+        if entry is not None and entry.by_classifier and entry.where == "reconstructions" and conditional(arm):
+            return f"{entry.label} says nothing of the latents of a model that is given the labels"
         if floor is None or ceiling is None or entry is None or entry.direction not in ("higher", "lower"):
             return ""
         left = (ceiling - floor) * (1 if entry.direction == "higher" else -1)
         if left > margin:
             return ""
-        given = " that is given the labels" if arm.get(_CONDITIONAL) else ""
+        given = " that is given the labels" if conditional(arm) else ""
         return (
             f"{entry.label} says nothing of the latents here: a model without latents{given} reads {number(floor, 3)}, "
             f"and the originals {number(ceiling, 3)}"

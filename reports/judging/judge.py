@@ -15,6 +15,7 @@ from itertools import groupby
 
 import pandas as pd
 
+from reports.claims.kinds import KINDS
 from reports.claims.model import Claim, check_base
 from reports.claims.places import OVERALL
 from reports.claims.references import References
@@ -132,7 +133,6 @@ def _of_readings(claim: Claim, readings: Sequence[Verdict]) -> Verdict:
     word = across_readings(reading.verdict for reading in readings)
     deciding = next((reading for reading in readings if reading.verdict == word), readings[0])
     whole = _like(claim, OVERALL, deciding, readings)
-    followed = [reading.settled for reading in readings if reading.settled is not None]
     words = [(reading.verdict, reading.sensitivity or Sensitivity()) for reading in readings]
     return replace(
         whole,
@@ -141,7 +141,7 @@ def _of_readings(claim: Claim, readings: Sequence[Verdict]) -> Verdict:
         direction=whole.direction if word == REFUTED else "",
         reason="",
         sentence=sentences.of_readings(readings),
-        settled=all(followed) if followed else None,  # every reading bears on the word
+        settled=_all_settled(readings),  # every reading bears on the word
         sensitivity=together(words, across_readings),
         seeds_to_settle=_enough(readings) if word == INCONCLUSIVE else None,
     )
@@ -163,12 +163,26 @@ def _like(claim: Claim, place: str, deciding: Verdict, legs: Sequence[Verdict]) 
 
 
 def _settled(word: str, legs: Sequence[Verdict]) -> bool | None:
-    """Whether what decides has settled: of a refutation one leg that refutes; else every leg that was followed."""
-    if word == REFUTED:
-        known = [leg.settled for leg in legs if leg.verdict == REFUTED and leg.settled is not None]
-        return any(known) if known else None
-    known = [leg.settled for leg in legs if leg.settled is not None]
-    return all(known) if known else None
+    """Whether what decides has settled: of a refutation one leg that refutes; else every leg. None: not known."""
+    if word != REFUTED:
+        return _all_settled(legs)
+    refuting = [leg for leg in legs if leg.verdict == REFUTED]
+    return True if any(leg.settled or _computed(leg) for leg in refuting) else _all_settled(refuting)
+
+
+def _all_settled(verdicts: Sequence[Verdict]) -> bool | None:
+    """Whether all have settled: not where one still moves, and not known where one was not followed. None of checks,
+    which no training changes."""
+    known = [verdict.settled for verdict in verdicts if not _computed(verdict)]
+    if not known or False in known:
+        return False if known else None
+    return None if None in known else True
+
+
+def _computed(verdict: Verdict) -> bool:
+    """Whether no cell bears on it, but code alone."""
+    counting = [leg for leg in verdict.legs if leg.counted]
+    return all(map(_computed, counting)) if counting else KINDS[verdict.kind].computed
 
 
 def _deciding(word: str, legs: Sequence[Verdict]) -> Verdict:

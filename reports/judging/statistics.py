@@ -19,6 +19,7 @@ decides: p is 0 or 1, and a value on an end lies outside, the region being open.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Final, Literal
@@ -60,6 +61,16 @@ class Estimate:
     d_z: float
     narrow_low: float
     narrow_high: float
+
+
+def mean(values: Iterable[float]) -> float:
+    """Their mean, summed exactly, so that it does not depend on their order; NaN of none.
+
+    >>> mean([1.0, 2.0]), mean([])
+    (1.5, nan)
+    """
+    known = list(values)
+    return math.fsum(known) / len(known) if known else math.nan
 
 
 def estimate(differences: ArrayLike, luck: Added = NOTHING, *, step: float = 0.0) -> Estimate:

@@ -14,8 +14,8 @@ from typing import Final
 import pandas as pd
 
 from reports.judging.cells import Cells
-from reports.judging.conditions import mean
 from reports.judging.floors import FIDELITY, LEAST_SHARE, Floors
+from reports.judging.statistics import mean
 from reports.numbers import counted, listed, number
 from reports.page.evidence import Evidence
 from reports.page.layout import described

@@ -48,13 +48,26 @@ def test_shares_and_predictions_are_resolved_on_the_studys_images(computed: Call
     assert {"mse-sum-b8.55", "mse-sum-b17.1"} <= {arm.label(plan.study.base) for arm in plan.arms}
 
 
-def test_the_device_is_passed_on(computed: Calls) -> None:
-    planning.prepare(checked(TABLE | {"claims": ["ppca"]}, "small"), device=torch.device("meta"))
-    assert computed[0]["device"] == torch.device("meta")
-
-
 def test_a_mistake_of_the_grid_is_told_before_anything_is_computed(computed: Calls) -> None:
     table = TABLE | {"claims": ["notes"], "training": {"epochs": 2, "batch_size": 4096, "last_batch": "drop"}}
     with pytest.raises(UserError, match=r"training\.batch_size=4096 is larger than"):
         planning.prepare(checked(table, "small"))
     assert computed == []
+
+
+def test_a_claim_on_another_family_means_the_models_of_the_grid(tmp_path: Path) -> None:
+    (tmp_path / "claims.toml").write_text("""
+[[claim]]
+id = "x"
+quote = "x"
+kind = "less"
+metric = "rate"
+a = { loss = "mae", beta = 1, "model.family" = "conv" }
+b = { loss = "mae", beta = 1 }
+margin = 1
+reason = "x"
+""")
+    own = {"loss": ["mae"], "beta": [1], "model.family": ["mlp", "conv"], "model.channels": [[4]]}
+    plan = planning.prepare(checked(TABLE | {"claims": [str(tmp_path / "claims.toml")], "grid": own}, "small"))
+    assert plan.arms == plan.study.arms
+    assert [arm.get("model.channels") for arm in plan.arms] == [None, (4,)]

@@ -18,7 +18,7 @@ from ablations.options import assignment, narrow, overrides
 from ablations.sections import parse_seeds
 from ablations.studies import bundled
 from ablations.study import SECTIONS, Study
-from vae import models
+from vae import families
 from vae.arms import Arm, varied
 from vae.building import build
 from vae.errors import UserError
@@ -142,7 +142,7 @@ class Deep(nn.Module):
 
 @pytest.fixture
 def deep(monkeypatch):
-    monkeypatch.setattr(models, "FAMILIES", {**models.FAMILIES, "deep": Deep})
+    monkeypatch.setattr(families, "FAMILIES", {**families.FAMILIES, "deep": Deep})
 
 
 def test_a_new_family_brings_its_options(deep, tmp_path):
@@ -180,7 +180,7 @@ def key_of(study):
 @pytest.mark.parametrize("name", bundled())
 def test_a_new_option_of_some_family_changes_no_key_of_another(name, monkeypatch):
     before = key_of(studies.load(name))
-    monkeypatch.setattr(models, "FAMILIES", {**models.FAMILIES, "deep": Deep})
+    monkeypatch.setattr(families, "FAMILIES", {**families.FAMILIES, "deep": Deep})
     assert "model.depth" in factors()
     assert key_of(studies.load(name)) == before
 

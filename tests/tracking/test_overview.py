@@ -80,7 +80,7 @@ def test_an_invocation_whose_process_is_dead_was_killed(store: Store) -> None:
     writer.write_cell(cell("a"))
     writer.start_cell("b", "b", fields())
     (entry,) = progress(store)
-    assert (entry.status, entry.process) == ("running", this_process())
+    assert entry.status == "running"
     host, pid, _ = this_process().rsplit(":", 2)
     store.client.set_tag(writer.parent_id, "ablate.process", f"{host}:{pid}:12345")  # the id was given out again
     assert [counts(entry) for entry in progress(store)] == [("lab", "killed", 2, 1, 0)]

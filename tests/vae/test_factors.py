@@ -32,7 +32,8 @@ from tests.stack_samples import (
 from vae import Arm, EpochRecord, Stack, UserError
 from vae.building import build
 from vae.factors import Factor, Scope, Value, factor, factors, same_value
-from vae.models import FAMILIES, VAE
+from vae.families import FAMILIES
+from vae.models import VAE
 from vae.training.fit import batch_order
 
 BASE = Arm("bce", latents=3, hidden=(9,), epochs=2, batch_size=16, learning_rate=1e-2, precision="float64")
@@ -263,7 +264,7 @@ def test_an_option_of_a_family_is_a_factor_with_its_type(monkeypatch: pytest.Mon
             super().__init__(image_shape, latents, classes)
             self.options = depth, slope, gated, widths
 
-    monkeypatch.setattr("vae.models.FAMILIES", {**FAMILIES, "own": Own})
+    monkeypatch.setattr("vae.families.FAMILIES", {**FAMILIES, "own": Own})
     arm = Arm(family="own", slope=1, depth=4, widths=[[5], [6, 7]])
     assert arm["model.slope"] == 1.0
     assert build(arm, (8, 8), 0).options == (4, 1.0, False, ((5,), (6, 7)))
@@ -299,7 +300,7 @@ PLAIN_TYPES: dict[Any, st.SearchStrategy[Any]] = {
 def as_own(annotation: Any) -> Factor:
     """The factor of an option of that type."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vae.models.FAMILIES", {**FAMILIES, "own": family_with(annotation)})
+        patch.setattr("vae.families.FAMILIES", {**FAMILIES, "own": family_with(annotation)})
         return factor("model.own")
 
 
@@ -349,7 +350,7 @@ TYPES = [*PLAIN_TYPES, *(plain | None for plain in PLAIN_TYPES)]
 def test_an_option_of_two_families_has_one_type(first: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for second in TYPES:
         families = {**FAMILIES, "one": family_with(first), "two": family_with(second)}
-        monkeypatch.setattr("vae.models.FAMILIES", families)
+        monkeypatch.setattr("vae.families.FAMILIES", families)
         if first == second:
             assert factor("model.own").families == {"one": None, "two": None}
             continue
@@ -364,12 +365,12 @@ def test_types_that_hold_the_same_values_are_one_type_and_each_family_keeps_its_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     families = {"one": family_with(Sequence[float], [1]), "two": family_with(tuple[float, ...], (2.5,))}
-    monkeypatch.setattr("vae.models.FAMILIES", {**FAMILIES, **families})
+    monkeypatch.setattr("vae.families.FAMILIES", {**FAMILIES, **families})
     assert (Arm(family="one")["model.own"], Arm(family="two")["model.own"]) == ((1.0,), (2.5,))
 
 
 def test_an_option_without_a_default_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vae.models.FAMILIES", {**FAMILIES, "own": family_with(int, inspect.Parameter.empty)})
+    monkeypatch.setattr("vae.families.FAMILIES", {**FAMILIES, "own": family_with(int, inspect.Parameter.empty)})
     with pytest.raises(UserError, match=r"option 'own' of family='own' has no default"):
         Arm()
 

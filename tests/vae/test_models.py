@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +15,9 @@ from torch import Tensor, nn
 from vae.arms import Arm
 from vae.building import build
 from vae.errors import UserError
+from vae.families import FAMILIES
 from vae.losses import LOSSES
-from vae.models import FAMILIES, VAE, ConvVAE, Reconstructor, one_hot, with_labels
+from vae.models import VAE, ConvVAE, Reconstructor, one_hot, with_labels
 from vae.training.stack import check_stackable
 
 
@@ -26,6 +28,8 @@ def seeded() -> None:
 
 SHAPES = [(8, 8), (28, 28), (3, 32, 32), (9, 13), (3, 7, 10)]
 IMAGES, LATENTS, CLASSES = 5, 3, 4
+
+CLASSES_OF: dict[str, type[nn.Module]] = {"mlp": VAE, "conv": ConvVAE}
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -115,10 +119,21 @@ def test_hidden_layers_are_mirrored() -> None:
 def test_a_model_is_built_as_its_arm_says(family: str, classes: int) -> None:
     built = build(Arm(family=family, latents=LATENTS, conditional=bool(classes)), (8, 9), CLASSES)
     expected = model(family, (8, 9), classes)
-    assert type(built) is FAMILIES[family]
+    assert type(built) is CLASSES_OF[family]
     assert (built.image_shape, built.latents, built.classes) == ((8, 9), LATENTS, classes)
     assert {n: v.shape for n, v in built.named_parameters()} == {n: v.shape for n, v in expected.named_parameters()}
     check_stackable(built)
+
+
+@every_family
+def test_a_family_has_the_options_of_its_class_with_their_defaults(family: str) -> None:
+    """A study reads the function, which needs no torch; whoever calls the class meets the same."""
+    of_function, of_class = (
+        [one for one in inspect.signature(of).parameters.values() if one.kind is one.KEYWORD_ONLY]
+        for of in (FAMILIES[family], CLASSES_OF[family])
+    )
+    assert of_class
+    assert of_function == of_class  # names, types, defaults and their order
 
 
 def test_a_model_has_the_options_of_its_arm() -> None:
@@ -148,14 +163,14 @@ def test_labels_are_appended() -> None:
 @pytest.mark.parametrize(
     ("family", "arguments", "message"),
     [
-        ("mlp", {"hidden": ()}, r"hidden=\(\) must list at least one layer's width, such as hidden=\(400,\)"),
+        ("mlp", {"hidden": ()}, r"hidden=\(\) must list at least one layer's width, such as hidden=\(64,\)"),
         ("mlp", {"hidden": 400}, r"hidden=400 must list at least one layer's width"),
         ("mlp", {"hidden": (400, 0)}, r"hidden=0 must be a whole number, 1 or more"),
         ("mlp", {"latents": 0}, r"latents=0 must be a whole number, 1 or more"),
         ("mlp", {"latents": 2.0}, r"latents=2.0 must be a whole number"),
         ("mlp", {"classes": -1}, r"classes=-1 must be a whole number: 0 for a model without labels"),
         ("mlp", {"image_shape": (8, 0)}, r"image_shape=0 must be a whole number"),
-        ("conv", {"channels": ()}, r"channels=\(\) must list at least one layer's width, such as channels=\(32, 64\)"),
+        ("conv", {"channels": ()}, r"channels=\(\) must list at least one layer's width, such as channels=\(64,\)"),
         ("conv", {"channels": (8, True)}, r"channels=True must be a whole number"),
         ("conv", {"channels": (2, 2, 2, 2), "image_shape": (8, 9)}, r"4 times, too often for 8×9 pixels; .* most 3"),
         ("conv", {"latents": -3}, r"latents=-3 must be a whole number"),
@@ -163,7 +178,7 @@ def test_labels_are_appended() -> None:
 )
 def test_what_makes_no_model_is_refused(family: str, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        FAMILIES[family](**arguments)
+        CLASSES_OF[family](**arguments)
 
 
 def test_a_reconstructor_shows_the_mean_of_its_own_loss() -> None:

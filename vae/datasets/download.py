@@ -20,10 +20,8 @@ import torch
 from torch import Tensor
 
 from vae.datasets.pixels import Source, in_memory
+from vae.datasets.request import SETS
 from vae.errors import UserError
-
-# The name that a user types -> torchvision's class, whose name is also that of the folder below the root.
-SETS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}
 
 # The same four files and sizes in bytes for each set: 60,000 and 10,000 pictures of 28×28 behind a header.
 FILES = {

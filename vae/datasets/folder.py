@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from vae.datasets.pixels import FILTER, MIN_SIDE, Source, check_sides
+from vae.datasets.pixels import FILTER, Source, check_sides
+from vae.datasets.request import MIN_SIDE
 from vae.errors import UserError
 
 Array = NDArray[np.uint8]

@@ -15,14 +15,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vae.checks import is_whole
 from vae.datasets import download as downloads
 from vae.datasets.folder import read_folder
 from vae.datasets.npz import read_npz
-from vae.datasets.pixels import MAX_SIDE, MIN_SIDE, Source, check_sides, digest, in_memory, recolour, resize, unit
-from vae.errors import UserError, closest
-
-NAMES = ("digits", *downloads.SETS)
+from vae.datasets.pixels import Source, check_sides, digest, in_memory, recolour, resize, unit
+from vae.datasets.request import NAMES, SETS, check_request
+from vae.errors import UserError
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -102,7 +100,7 @@ def load(
     Traceback (most recent call last):
     vae.errors.UserError: dataset='mnits' is not one of [...], nor a folder ... Did you mean 'mnist'?
     """
-    _check_numbers(train, test, held_out, size)
+    check_request(name, train=train, test=test, held_out=held_out, size=size)
     source = _source(name, root, size=size, colour=colour, download=download)
     n_train = _limit("train", train, source.n_train, f"{str(name)!r} has {source.n_train} training images")
     n_test = _limit("test", test, source.n_test, f"{str(name)!r} has {source.n_test} test images")
@@ -129,19 +127,12 @@ def _assembled(title: str, source: Source, train: Tensor, test: Tensor, *, cut: 
 def _source(name: str | Path, root: str | Path | None, *, size: int | None, colour: bool, download: bool) -> Source:
     if name == "digits":
         return _digits()
-    if isinstance(name, str) and name in downloads.SETS:
+    if isinstance(name, str) and name in SETS:
         return downloads.read(name, root, download=download)
     path = Path(name).expanduser()
     if os.path.isdir(path) and str(name):
         return read_folder(path, size=size, colour=colour)
-    if os.path.isfile(path):
-        return read_npz(path)
-    if isinstance(name, Path) or os.path.basename(name) != name or path.suffix:
-        raise UserError(f"dataset={str(name)!r}: there is no such folder or file (looked at '{path.absolute()}').")
-    raise UserError(
-        f"dataset={name!r} is not one of {list(NAMES)}, nor a folder or .npz file in the working folder."
-        f"{closest(name.lower().replace('_', '-'), NAMES)}"
-    )
+    return read_npz(path)
 
 
 def _digits() -> Source:
@@ -169,15 +160,6 @@ def _title(name: str | Path) -> str:
         return str(name)
     path = Path(name).expanduser().resolve()
     return path.name if path.is_dir() else path.stem
-
-
-def _check_numbers(train: int | None, test: int | None, held_out: int, size: int | None) -> None:
-    """Whole numbers, each in its range. Whether the set holds so many is checked once it is known."""
-    for argument, value, least in (("train", train, 1), ("test", test, 1), ("held_out", held_out, 0)):
-        if value is not None and not is_whole(value, least=least):
-            raise UserError(f"{argument}={value!r} is not a number of images: give a whole number from {least} up.")
-    if size is not None and not (is_whole(size, least=MIN_SIDE) and size <= MAX_SIDE):
-        raise UserError(f"size={size!r} is not a side in pixels: give a whole number, {MIN_SIDE} to {MAX_SIDE}.")
 
 
 def _limit(argument: str, wanted: int | None, available: int, fact: str) -> int:

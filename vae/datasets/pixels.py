@@ -16,10 +16,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from vae.datasets.request import MAX_SIDE, MIN_SIDE
 from vae.errors import UserError
-
-MIN_SIDE = 7  # the smallest window that SSIM is measured with
-MAX_SIDE = 1024  # a larger one is a mistake, or photographs that were never resized: both would fill the memory
 
 # A triangle filter widened to the reduction: antialiased, and without the ringing of the sharper filters, whose
 # overshoot beside a stroke would be measured as acutance.

@@ -14,7 +14,7 @@ from reports.claims.load import claims_from_json, claims_hash, load_claims
 from reports.claims.model import Claim, Leg
 from reports.claims.predictions import significant
 from reports.claims.regions import Region
-from reports.claims.resolve import needs_references, resolve
+from reports.claims.resolve import at_least_one_image, needs_references, resolve
 from tests.claim_samples import PREDICTED, claims, one, references
 from vae.arms import Arm
 from vae.errors import UserError
@@ -52,6 +52,16 @@ def test_a_margin_in_units_is_left_as_it_is() -> None:
     for text in (one(), one(metric="legibility", margin=1e-6)):
         assert resolve(claims(text), references()) == claims(text)
         assert not needs_references(claims(text))
+
+
+@pytest.mark.parametrize(
+    ("metric", "margin", "least"),
+    [("legibility", 1e-6, 0.0028), ("legibility", 0.01, 0.01), ("legibility", 0.0, 0.0028), ("ssim", 1e-6, 1e-6)],
+)
+def test_no_margin_in_units_is_below_one_test_image(metric: str, margin: float, least: float) -> None:
+    (claim,) = at_least_one_image(claims(one(metric=metric, margin=margin)), 360)
+    assert claim.legs[0].margin == least
+    assert at_least_one_image([claim], 360) == (claim,)
 
 
 def test_models_with_labels_start_from_the_floor_with_labels() -> None:

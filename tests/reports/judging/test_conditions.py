@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports.claims.regions import Region
-from reports.judging.conditions import UNPAIRED, Condition, Paired, mean
+from reports.judging.conditions import UNPAIRED, Condition, Paired
 from reports.judging.luck import NOTHING
 from vae.arms import Arm
 
@@ -36,7 +37,9 @@ def test_differences_are_of_the_seeds_that_both_have(first: dict[int, float], se
     assert set(paired.seeds) == first.keys() & second.keys()
     assert paired.by_seed == {seed: first[seed] - second[seed] for seed in paired.seeds}
     if paired.seeds:
-        assert paired.levels["a"] - paired.levels["b"] == pytest.approx(mean(paired.by_seed.values()))
+        assert paired.levels["a"] - paired.levels["b"] == pytest.approx(
+            math.fsum(paired.by_seed.values()) / len(paired.seeds)
+        )
     else:
         assert paired.levels == {}
 
@@ -123,9 +126,31 @@ def test_luck_is_of_the_differences_of_each_image() -> None:
     assert _with_behind(moved, BEHIND).luck.images == pytest.approx(np.linspace(0, 9, 20).var(ddof=1) / 20)
 
 
-def test_luck_is_unknown_where_a_seed_or_a_shape_is_missing() -> None:
-    assert _with_behind(BEHIND, {seed: BEHIND[seed] for seed in (0, 1)}).luck == NOTHING
-    assert _with_behind(BEHIND, BEHIND | {1: np.zeros(19)}).luck == NOTHING
+def test_luck_is_of_the_seeds_that_have_values_on_both_sides() -> None:
+    partly = _with_behind(BEHIND, {seed: BEHIND[seed] + 1.0 * np.arange(20) for seed in (0, 2)})
+    assert partly.without_images == (1,)
+    whole = Paired(tuple(replace(c, values={0: 0.0, 2: 0.0}) for c in partly.conditions))
+    assert (whole.without_images, whole.luck) == ((), partly.luck)
+    assert partly.luck.images > 0
+
+
+def test_cells_with_other_numbers_of_kept_images_are_cut_to_those_that_all_have() -> None:
+    other = {seed: BEHIND[seed] + np.arange(20) for seed in BEHIND}
+    cut = _with_behind(BEHIND, other | {1: other[1][:12]})
+    assert (cut.without_images, cut.images_kept) == ((), 12)
+    short = {seed: values[:12] for seed, values in other.items()}
+    assert cut.luck == _with_behind({seed: values[:12] for seed, values in BEHIND.items()}, short).luck
+
+
+def test_a_cell_of_other_classifiers_than_most_is_left_out() -> None:
+    two = {seed: np.stack([BEHIND[seed], BEHIND[seed] + 1]) for seed in range(3)}
+    assert _with_behind(two, two | {2: BEHIND[2]}).without_images == (2,)
+
+
+def test_luck_is_unknown_where_one_seed_alone_has_values() -> None:
+    lost = _with_behind(BEHIND, {0: BEHIND[0]})
+    assert (lost.luck, lost.without_images) == (NOTHING, (1, 2))
+    assert _with_behind({}, {}).without_images == ()  # of no cell: the metric has none, or they were not kept
     beside = Paired(
         (Condition("a", dict.fromkeys(range(3), 0.0), MAE, BEHIND, 20), Condition("0", dict.fromkeys(range(3), 0.0)))
     )

@@ -204,17 +204,39 @@ def test_one_point_says_how_it_stood_and_not_whether_it_moved() -> None:
     assert (verdict.settled, verdict.moved, verdict.word) == (None, None, "supported")
 
 
-def test_movement_is_that_of_the_seeds_that_both_points_have() -> None:
+def test_movement_is_not_known_where_a_seed_was_not_followed() -> None:
     table = two_arms(0.5, sd=0.05)
     rows = history(table, {5: table["ssim"] + np.repeat([0.1, 0.0], SEEDS), 10: table["ssim"]})
-    lost = (rows["epoch"] == 5) & rows["key"].isin(["mae-sum-b1-0", "mse-sum-b1-1"])
-    rows.loc[lost, "value"] += 50
     (whole,) = judge(claims(one()), table, history=rows)
-    (partly,) = judge(claims(one()), table, history=rows[~lost])
-    assert abs(whole.arms_moved or 0) > 5
-    assert partly.moved == pytest.approx(-0.1)
-    assert partly.settled is True
-    assert [at.n for at in partly.by_epochs] == [6, 8]
+    assert whole.moved == pytest.approx(-0.1)
+    assert whole.settled is True
+    for epoch in (5, 10):
+        lost = (rows["epoch"] == epoch) & rows["key"].isin(["mae-sum-b1-0", "mse-sum-b1-1"])
+        (partly,) = judge(claims(one()), table, history=rows[~lost])
+        assert (partly.moved, partly.settled) == (None, None)
+        assert sorted(at.n for at in partly.by_epochs) == [6, 8]
+
+
+def test_a_trend_moves_while_its_arms_do_though_the_slope_stands_still() -> None:
+    text = """
+[[claim]]
+id = "falls"
+quote = "It falls"
+kind = "trend"
+direction = "falls"
+metric = "rate"
+margin = 0.5
+reason = "made up"
+a = { loss = "mae" }
+"""
+    noise = 0.01 * NOISE
+    table = frame(*(arm(f"mae-sum-{beta}", {"rate": 20 - 5 * np.log(beta) + noise}) for beta in (1, 2, 4)))
+    for shift, settled in ((0.1, True), (3.0, False)):
+        rows = history(table, {5: table["rate"] - shift, 10: table["rate"]}, metric="point/rate")
+        (verdict,) = judge(claims(text), table, history=rows)
+        assert verdict.moved == pytest.approx(0, abs=1e-9)
+        assert verdict.arms_moved == pytest.approx(shift)
+        assert verdict.settled is settled
 
 
 def test_points_that_share_no_seed_say_nothing_of_movement() -> None:

@@ -143,10 +143,13 @@ def test_a_failed_cell_never_counts_by_the_value_it_left() -> None:
     assert 0 not in single(one(), cells).per_seed
 
 
-def test_arms_at_different_rates_are_told_apart_in_the_evidence() -> None:
+def test_arms_at_different_rates_are_told_apart_in_the_sentence() -> None:
     cells = two_arms(1.0)
     cells["rate"] = np.where(cells["loss"] == "mae", 14.2, 11.7)
-    assert any("Not at equal rate: mae-sum-b1 spends 14.2 nats" in note for note in single(one(), cells).evidence)
+    assert (
+        "; mae-sum-b1 spends 14.2 nats and mse-sum-b1 11.7, so this mixes the loss with the rate"
+        in single(one(), cells).sentence
+    )
 
 
 # Twins.

@@ -13,9 +13,9 @@ from reports.judging.floors import LEAST_SHARE, UNKNOWN, Floors, carries_nothing
 from tests.claim_samples import arm, frame, references
 from vae.arms import Arm
 
-FLOOR = {"ssim": 0.2, "mse": 50.0, "legibility": 0.1}
+FLOOR = {"ssim": 0.2, "mse": 50.0, "legibility": 0.1, "foreground_recall": 0.985}
 WITH_LABELS = {"ssim": 0.3, "mse": 40.0, "legibility": 0.985}
-CEILING = {"ssim": 1.0, "mse": 0.0, "legibility": 0.99}
+CEILING = {"ssim": 1.0, "mse": 0.0, "legibility": 0.99, "foreground_recall": 0.99}
 FLOORS = Floors(references(floor=FLOOR, floor_with_labels=WITH_LABELS, ceiling=CEILING))
 PLAIN, GIVEN_LABELS = Arm("mae"), Arm("mae", **{"model.conditional": True})
 numbers = st.floats(-100, 100).map(lambda value: round(value, 3))
@@ -68,9 +68,9 @@ def test_a_better_share_never_takes_an_arm_to_the_floor(shares: dict[str, float]
 
 def test_legibility_of_a_model_that_is_given_the_label_counts_for_nothing() -> None:
     shares = {"ssim": 0.0, "legibility": 1.0}
-    assert carries_nothing(shares, conditional=True)
-    assert not carries_nothing(shares, conditional=False)
-    assert not carries_nothing({"legibility": 0.0}, conditional=True)  # nothing is left to say so
+    assert carries_nothing(shares, with_labels=True)
+    assert not carries_nothing(shares, with_labels=False)
+    assert not carries_nothing({"legibility": 0.0}, with_labels=True)  # nothing is left to say so
 
 
 def test_a_model_that_is_given_the_labels_has_a_floor_with_labels() -> None:
@@ -104,8 +104,8 @@ def test_a_conditional_arm_at_its_floor_is_so_although_it_is_legible() -> None:
     ("arm_", "metric", "margin", "says_nothing"),
     [
         (PLAIN, "legibility", 0.01, False),
-        (GIVEN_LABELS, "legibility", 0.01, True),  # .985 of .99 is reached without latents
-        (GIVEN_LABELS, "legibility", 0.001, False),  # a margin that still fits between
+        (PLAIN, "foreground_recall", 0.01, True),  # .985 of .99 is reached without latents
+        (PLAIN, "foreground_recall", 0.001, False),  # a margin that still fits between
         (GIVEN_LABELS, "mse", 1.0, False),
         (PLAIN, "acutance", 0.5, False),  # no floor is known
         (PLAIN, "no_such_metric", 0.5, False),
@@ -117,7 +117,13 @@ def test_a_metric_says_nothing_where_a_model_without_latents_reaches_the_origina
     why = FLOORS.says_nothing(arm_, metric, margin)
     assert bool(why) == says_nothing
     if why:
-        assert "a model without latents that is given the labels reads 0.985, and the originals 0.99" in why
+        assert "a model without latents reads 0.985, and the originals 0.99" in why
+
+
+def test_samples_have_one_floor_whatever_the_model_is_given() -> None:
+    both = Floors(references(floor={"kid": 0.5, "ssim": 0.2}, floor_with_labels={"kid": 0.1, "ssim": 0.3}))
+    assert (both.floor(PLAIN, "kid"), both.floor(GIVEN_LABELS, "kid")) == (0.5, 0.5)
+    assert (both.floor(PLAIN, "ssim"), both.floor(GIVEN_LABELS, "ssim")) == (0.2, 0.3)
 
 
 def test_the_direction_of_a_metric_tells_which_way_the_ceiling_lies() -> None:

@@ -37,7 +37,7 @@ def test_a_whole_study_names_its_limits(evidence: Evidence) -> None:
     ]
     assert known["Rare events"].startswith("What happens in fewer than 45 % of runs, such as a collapse, may not have")
     luck = known["Images and classifiers"]
-    assert luck.startswith("Of 14 comparisons, 6 have their interval over seeds and test images. ")
+    assert luck.startswith("Of 14 comparisons, 7 have their interval over seeds and test images. ")
     assert "There are no values of single images of acutance ratio" in luck
 
 

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
-from vae.datasets.load import NAMES, ImageData, load
+from vae.datasets.load import ImageData, load
+from vae.datasets.request import NAMES
 from vae.errors import UserError
 
 # Contents, so these never change: a change here changes every result.

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from vae.datasets.pixels import MAX_SIDE, MIN_SIDE, check_sides, digest, recolour, resize, snap, unit
+from vae.datasets.pixels import check_sides, digest, recolour, resize, snap, unit
+from vae.datasets.request import MAX_SIDE, MIN_SIDE
 from vae.errors import UserError
 
 LEVELS = torch.arange(256, dtype=torch.uint8)

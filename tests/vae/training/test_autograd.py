@@ -9,8 +9,8 @@ from torch import Tensor
 from tests.gradient_samples import gradients
 from tests.stack_samples import drifted
 from vae import Arm, Stack
+from vae.families import FAMILIES
 from vae.losses import loss
-from vae.models import FAMILIES
 from vae.objectives import term_weights
 from vae.posteriors import Gaussian
 from vae.training.autograd import Autograd, Engine, Weighting, loss_runs

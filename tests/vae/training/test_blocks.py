@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vae import VAE, Arm, Stack
+from vae.families import FAMILIES
 from vae.losses import LOSSES
-from vae.models import FAMILIES, ConvVAE
+from vae.models import ConvVAE
 from vae.training import blocks
 from vae.training.autograd import Autograd
 from vae.training.blocks import Batches, Block, clip, clip_norms, cut, gradients, width_of

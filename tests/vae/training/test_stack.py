@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from vae import VAE, Arm, Stack, UserError
-from vae.models import FAMILIES
+from vae.families import FAMILIES
 from vae.streams import fingerprint
 from vae.training.stack import check_stackable
 
