@@ -155,6 +155,7 @@ class Evaluator:
         whole: Evaluator | None = None,
     ) -> None:
         self.images, self.settings, self.device, self._cache, self.whole = images, settings, device, cache, whole
+        self._sizes: dict[object, int] = {} if whole is None else whole._sizes
         # order: the rows of images.test that are measured, (N,)
         if whole is None:
             self.order = torch.randperm(len(images.test), generator=streams.generator(images.name, 0, ORDER))
@@ -208,9 +209,17 @@ class Evaluator:
     def measure(self, model: nn.Module, arm: Arm, seed: int) -> Measurement:
         """All metrics and pictures of one trained model of an arm."""
         # Metrics work in float32 or float64 of their own; the weights are measured as they were trained.
-        trained = TrainedModel(model.eval().requires_grad_(False).to(dtype=torch.float32), arm)
+        model = model.eval().requires_grad_(False).to(dtype=torch.float32)
+        trained = TrainedModel(model, arm, self._image_bytes(model, arm))
         with exact_products(self.device):
             return _OneCell(self, trained, seed).measured()
+
+    def _image_bytes(self, model: nn.Module, arm: Arm) -> int:
+        """Found out once for all models of one kind: it takes a pass through a copy of the model."""
+        kind = type(model), arm.model
+        if kind not in self._sizes:
+            self._sizes[kind] = image_bytes(model)
+        return self._sizes[kind]
 
     @property
     def ends_as_measured(self) -> bool:

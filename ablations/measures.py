@@ -41,18 +41,16 @@ LOGISTIC = 10  # and of their size in float64, for the discretised logistic
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A trained model and its arm, which says what the outputs of encoder and decoder mean."""
+    """A trained model and its arm, which says what the outputs of encoder and decoder mean. image_bytes: see
+    :func:`image_bytes`."""
 
     model: nn.Module
     arm: Arm
+    image_bytes: int
 
     @cached_property
     def posterior(self) -> Gaussian | OwnPosterior:
         return posterior_of(self.model, self.arm.posterior)
-
-    @cached_property
-    def _image_bytes(self) -> int:
-        return image_bytes(self.model)
 
     @torch.no_grad()
     def encode(self, x: Tensor, y: Tensor | None) -> Outputs:
@@ -63,8 +61,11 @@ class TrainedModel:
     @torch.no_grad()
     def decoded(self, z: Tensor, y: Tensor | None, then: Callable[[Tensor], Tensor] = lambda own: own) -> Tensor:
         """The decoder's output, (N, *image_shape), and what ``then`` makes of it."""
+        every = self.parts(len(z))
+        if len(every) == 1:  # without a copy
+            return then(self.model.decode(z, y)).to(z.dtype)  # type: ignore[operator]
         decoded = z.new_empty(len(z), *self.model.image_shape)  # type: ignore[misc]
-        for part in self.parts(len(z)):
+        for part in every:
             decoded[part] = then(self.model.decode(z[part], some(y, part)))  # type: ignore[operator]
         return decoded
 
@@ -78,7 +79,7 @@ class TrainedModel:
 
     def parts(self, count: int) -> list[slice]:
         """That many images, some at a time."""
-        return parts(count, self._image_bytes)
+        return parts(count, self.image_bytes)
 
 
 def mean_logits(logits: Tensor, arm: Arm) -> Tensor:

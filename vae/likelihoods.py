@@ -66,6 +66,17 @@ def bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
     return (_softplus(logits) - x * logits).sum(-1)
 
 
+def measured_bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
+    """:func:`bernoulli_nll` to the bit, faster, and without gradients. It branches on values: not for ``vmap``.
+
+    >>> logits, x = 50 * torch.randn(3, 4), torch.rand(3, 4)
+    >>> torch.equal(measured_bernoulli_nll(logits, x), bernoulli_nll(logits, x))
+    True
+    """
+    logits, x = _aligned("logits", logits.detach(), x.detach())
+    return measured_softplus(logits).sub_(x * logits).sum(-1)
+
+
 def continuous_bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
     """−log density of the continuous Bernoulli on [0, 1], nats; may be negative. Loaiza-Ganem & Cunningham (2019).
 
@@ -274,6 +285,12 @@ def check_unit_range(name: str, x: Tensor) -> None:
 def _softplus(t: Tensor) -> Tensor:
     """ln(1 + e^t), exact to an ulp of max(1, |t|), with its gradient; here 5 times faster than log1p's."""
     return torch.where(t > 80, t, torch.log(1 + torch.exp(t.clamp_max(81))))  # e^81 is finite in float32
+
+
+def measured_softplus(t: Tensor) -> Tensor:
+    """``_softplus`` to the bit, without gradients: what only few values need is left out where no value needs it."""
+    result = torch.exp(t).add_(1).log_()
+    return result if not t.numel() or bool(t.amax() <= 80) else torch.where(t > 80, t, result)
 
 
 def _series(coefficients: Sequence[float], at: Tensor) -> Tensor:
