@@ -178,11 +178,11 @@ class Evaluator:
         return Basis.of(self.images, self.settings, cache=self._cache, device=self.device)
 
     @cached_property
-    def acutance(self) -> Tensor:
-        """Of each test image."""
+    def edges(self) -> sharpness.Edges:
+        """Of each plane of each test image."""
         if self.whole is not None:
-            return self.whole.acutance[: len(self.test)]
-        return measures.by_image(sharpness.acutance, self.test)
+            return self.whole.edges[: len(self.test)]
+        return sharpness.edges(self.test)
 
     @cached_property
     def classifiers(self) -> ClassifierMetrics | None:
@@ -202,7 +202,7 @@ class Evaluator:
     def prepare(self) -> None:
         """Set up what all cells share, so that it is not counted as time of the first: on MNIST some twenty seconds."""
         with exact_products(self.device):
-            _ = self.acutance, self.classifiers, self.shown
+            _ = self.edges, self.classifiers, self.shown
         if self.whole is None and self.settings.points:
             self.at_points.prepare()
 
@@ -298,7 +298,7 @@ class _OneCell:
         return measures.importance_bound(self.trained, moments, x, labels, self.settings.iwae_samples, generator)
 
     def _sharpness(self, at_mean: Tensor) -> Values:
-        own, blur_images = self.evaluator.acutance, self.settings.blur_images
+        own, blur_images = self.evaluator.edges, self.settings.blur_images
         return measures.sharpness_scores(at_mean, self.test, own, blur_images, self.basis.light_ground)
 
     def _scales(self) -> Scales:

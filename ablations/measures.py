@@ -25,6 +25,7 @@ from vae.importance import iwae
 from vae.losses import loss
 from vae.metrics import latents, sharpness, similarity
 from vae.metrics.blur import blur_effect
+from vae.metrics.sharpness import Edges
 from vae.metrics.transfer import Transfer
 from vae.posteriors import Gaussian, Outputs, OwnPosterior, posterior_of, rate
 from vae.training.memory import widest_bytes
@@ -251,18 +252,19 @@ def importance_bound(
 
 
 def sharpness_scores(
-    images: Tensor, originals: Tensor, originals_acutance: Tensor, blur_images: int, light_ground: bool
+    images: Tensor, originals: Tensor, originals_edges: Edges, blur_images: int, light_ground: bool
 ) -> Values:
     """Sharpness of reconstructions; ``blur_effect`` on the first ``blur_images`` only.
 
-    light_ground: ink is what is darker than the ground.
+    originals_edges: of each plane of each original. light_ground: ink is what is darker than the ground.
     """
-    own, first = by_image(sharpness.acutance, images), images[:blur_images]
+    edges, first = sharpness.edges(images), images[:blur_images]
+    own = _of_planes(edges.acutance)
     values = {
         "acutance": own,
-        "acutance_ratio": own / originals_acutance,
+        "acutance_ratio": own / _of_planes(originals_edges.acutance),
         "sigma_eq": sharpness.sigma_eq(own),
-        "edge_contrast": by_image(sharpness.edge_contrast, images, originals),
+        "edge_contrast": _of_planes(edges.contrast(originals_edges)),
         "ink_ratio": by_image(partial(sharpness.ink_ratio, light_ground=light_ground), images, originals),
         "foreground_recall": by_image(
             partial(sharpness.foreground_recall, light_ground=light_ground), images, originals
