@@ -76,11 +76,6 @@ def read_weights(store: Store, cell: KeptCell) -> bytes:
     return content
 
 
-def weights_tags(run_id: str, content: bytes) -> dict[str, str]:
-    """The tags of a run that holds its weights. The digest comes first: without it the other would mean nothing."""
-    return {TAG_WEIGHTS_DIGEST: sha256(content).hexdigest(), TAG_WEIGHTS: run_id}
-
-
 def _is_holder(run: Run) -> bool:
     return bool(run.data.tags.get(TAG_WEIGHTS) == run.info.run_id)
 
