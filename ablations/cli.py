@@ -327,13 +327,14 @@ def _store_if_there(uri: str | None) -> Store | None:
 
 def _cache() -> Path:
     """Where trained classifiers are kept between runs: the user's cache folder."""
+    from vae.cache import user_cache
     from vae.errors import UserError
 
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    base = user_cache().parent
     existing = next(folder for folder in (base, *base.parents) if folder.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise UserError(f"cache {str(base)!r}: {existing} is not a folder that can be written to; set XDG_CACHE_HOME")
-    return base / "vae-ablations"
+    return user_cache()
 
 
 def main() -> None:

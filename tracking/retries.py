@@ -39,7 +39,7 @@ class GaveUp(TrackingError):
 class Retries:
     """Calls, each tried again while its errors are of the kind that passes, after waits that grow from .2 s to 10 s.
 
-    patience: seconds since the last answer after which `GaveUp` is raised; None waits for ever, until `hurry`.
+    patience: seconds since the last answer after which `GaveUp` is raised; None waits for ever.
     trouble: why the last call has had no answer yet; empty once one has come.
     """
 
@@ -68,9 +68,13 @@ class Retries:
             self._pause(min(wait, max(0.0, self._left())))
             wait = min(2 * wait, LONGEST_WAIT)
 
+    def wait_for_ever(self) -> None:
+        """From now on, until `hurry`."""
+        self._patience = None
+
     def hurry(self, patience: float) -> None:
         """From now on, wait for an answer no longer than these seconds, and end a wait that is under way."""
-        self._patience, self._answered = patience, max(self._answered, monotonic())
+        self._patience, self._answered = patience, monotonic()
         self._hurried.set()
 
     @property

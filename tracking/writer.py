@@ -79,14 +79,21 @@ class RunMaker:
         every_tag = dict(tags) | {schema.TAG_TOKEN: token}
         return self._store.client.create_run(self._experiment_id, tags=every_tag, run_name=name)
 
-    def _find_or_make(self, name: str, tags: Mapping[str, str], token: str) -> Run:
-        """Where there are several, the first: the others are answers that were lost, and are deleted."""
+    def find(self, token: str) -> Run | None:
+        """The run that has this token; None where there is none."""
+        return self._calls.call(partial(self._find, token))
+
+    def _find(self, token: str) -> Run | None:
+        """Where there are several, one that is whole: the others are answers that were lost, and are deleted."""
         query = f"tags.`{schema.TAG_TOKEN}` = '{token}'"
         runs = self._store.client.search_runs([self._experiment_id], query, order_by=["attributes.start_time ASC"])
-        runs = sorted(runs, key=lambda run: run.data.tags.get(schema.TAG_STATUS) is None)  # a whole one before others
+        runs = sorted(runs, key=lambda run: schema.TAG_STATUS not in run.data.tags)
         for ghost in runs[1:]:
             self._store.client.delete_run(ghost.info.run_id)
-        return runs[0] if runs else self._make(name, tags, token)
+        return runs[0] if runs else None
+
+    def _find_or_make(self, name: str, tags: Mapping[str, str], token: str) -> Run:
+        return self._find(token) or self._make(name, tags, token)
 
 
 class StudyWriter:
@@ -141,6 +148,10 @@ class StudyWriter:
         """Writes a packed cell, as `write_cell` does. begun: an earlier process may have sent it, whole or in part; it
         is not written twice."""
         with explained(f"cell {cell.name!r} cannot be written"):
+            whole = self._maker.find(cell.run_id) if begun else None
+            if whole is not None and schema.TAG_STATUS in whole.data.tags:
+                self._end(whole.info.run_id, _ended(cell))
+                return str(whole.info.run_id)
             if run_id is None and self._rows is not None:
                 run_id = self._write_rows(cell, self._rows)
             else:
@@ -170,7 +181,8 @@ class StudyWriter:
             run_id = self._child(cell.name, own, cell.run_id, begun=begun)
         self._open.setdefault(run_id, -1)
         self.write_files(run_id, cell.files)
-        self._log(run_id, cell.metrics(sent=self._open[run_id]), cell.params, cell.tags_in(run_id), cell.time)
+        tags = {schema.TAG_TOKEN: cell.run_id} | cell.tags_in(run_id)  # a run that was started live has another
+        self._log(run_id, cell.metrics(sent=self._open[run_id]), cell.params, tags, cell.time)
         self._end(run_id, _ended(cell))
         self._open.pop(run_id, None)
         self._addresses.pop(run_id, None)
@@ -238,6 +250,10 @@ class StudyWriter:
             done, failed = (float(self.counts[status]) for status in schema.STATUSES)
             self._log(self.parent_id, {(schema.CELLS_DONE, 0): done, (schema.CELLS_FAILED, 0): failed}, {})
             self._end(self.parent_id, status)
+
+    def abandon(self) -> None:
+        """Leaves the parent run as it is: the store is gone. The next run closes it."""
+        self._finished = True
 
     def __enter__(self) -> StudyWriter:
         return self
