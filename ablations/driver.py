@@ -48,14 +48,18 @@ from vae.cache import user_cache
 
 LIVE_FROM = 0.25  # seconds per cell and epoch from which epochs are sent as they come: some 10 ms each, so under 5 %
 STAGES = ("preparing", "training", "measuring", "tracking")
+TRACKER_GONE = 4  # exit code of a run whose tracker did not come back
 INTERRUPTED_PATIENCE = 5.0  # seconds that a run which was interrupted waits for a tracker that does not answer
 
 
 @dataclass
 class Outcome:
-    """How a run ended. done, failed: cells of this run. remeasured: those of them measured from kept weights.
-    interrupted: by the user. gone: why the tracker was given up; empty where it was not. unsent: cells that wait in
-    spool, a folder, for it. seconds: by stage, as the run had to wait for each."""
+    """How a run ended.
+
+    done, failed: cells of this run. remeasured: those of them measured from kept weights. interrupted: by the user.
+    gone: why the tracker was given up; empty where it was not. unsent: cells that wait for it in spool, a folder. idle:
+    nothing was to be done, and nothing was written. seconds: by stage, as the run had to wait for each.
+    """
 
     done: int = 0
     remeasured: int = 0
@@ -64,13 +68,14 @@ class Outcome:
     gone: str = ""
     unsent: int = 0
     spool: Path | None = None
+    idle: bool = False
     total: float = 0.0
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
 
     @property
     def exit_code(self) -> int:
         """0 all done, 3 finished with failed cells, 4 the tracker is gone, 130 interrupted."""
-        return 130 if self.interrupted else 4 if self.gone else 3 if self.failed else 0
+        return 130 if self.interrupted else TRACKER_GONE if self.gone else 3 if self.failed else 0
 
 
 def spool_of(store: Store, study: str) -> Spool:
@@ -138,6 +143,7 @@ def execute(
     files = study_files(plan, device, commit, known)
     ended_whole = stands(store, plan.study.name, files)
     if ended_whole and not plan.to_measure and not to_train:
+        outcome.idle = True
         return outcome
     calls, own = Retries(patience()), (study_fields(plan), files, study_tags(commit))
     with without_mlflows_own(), open_study(store, plan.study.name, *own, retries=calls) as writer:
