@@ -28,8 +28,6 @@ from reports.claims.resolve import needs_references, resolve
 from reports.judging.judge import headlines, judge
 from reports.judging.verdict import Verdict
 from reports.page import files
-from reports.page.build import build
-from reports.page.compare import write_comparison
 from reports.page.evidence import Environment, Evidence
 from tracking import reader, schema
 from tracking.errors import explained
@@ -91,6 +89,8 @@ def write_if_changed(store: Store, study: str, folder: Path, stored: Gathered | 
 
 
 def _write(store: Store, info: StudyInfo, folder: Path, claim_files: Sequence[str]) -> Written:
+    from reports.page.build import build  # with what draws figures, which a report that stands does not need
+
     evidence = gather_evidence(store, info, claim_files)
     with tempfile.TemporaryDirectory() as made:  # what else lies in the folder is not the report's
         name = build(evidence, made).html.name
@@ -245,6 +245,8 @@ class _Order:
 
 def compare(store: Store, first: str, second: str, folder: Path) -> Written:
     """Two studies arm by arm, their differences paired by seed: a page of its own."""
+    from reports.page.compare import write_comparison
+
     both = [reader.study_info(store, name, FILES) for name in (first, second)]
     one, other = (gather_evidence(store, info) for info in both)
     page = write_comparison(one, other, folder)
