@@ -95,7 +95,7 @@ class Spool:
         """The folders of the entries, oldest first. others: those of other living processes too, which send them."""
         with suppress(FileNotFoundError):
             places = [place for place in self.folder.iterdir() if place.is_dir() and _is_entry(place.name)]
-            for place in sorted(places, key=lambda place: (place.stat().st_mtime_ns, place.name)):
+            for place in sorted(places, key=lambda place: (_written_at(place), place.name)):
                 if others or not _has_living_writer(place):
                     yield place
 
@@ -214,6 +214,13 @@ def _name(cell: Packed) -> str:
 
 def _is_entry(name: str) -> bool:
     return not name.startswith(".") and name.rpartition(".")[2] not in _ASIDE
+
+
+def _written_at(place: Path) -> int:
+    try:
+        return place.stat().st_mtime_ns
+    except FileNotFoundError:  # another process has just sent it
+        return 0
 
 
 def _has_living_writer(place: Path) -> bool:
