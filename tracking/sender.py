@@ -203,8 +203,10 @@ def find_run(store: Store, run_id: str) -> Run | None:
 
 
 def recount(store: Store, parent_id: str) -> None:
-    """The counts of an invocation that has ended, after more of its cells were sent."""
+    """Closes an invocation whose cells were sent after it had ended, and corrects its counts where it has them."""
     parent = store.client.get_run(parent_id)
+    if parent.info.status == "RUNNING":  # the tracker was gone when it ended
+        store.client.set_terminated(parent_id, "KILLED")
     if schema.CELLS_DONE not in parent.data.metrics:
         return
     statuses = [child.data.tags.get(schema.TAG_STATUS) for child in children(store, parent)]
