@@ -16,6 +16,8 @@ from pathlib import Path
 from tests.tracking_samples import local_store
 from tracking.ui import free_port, ui_command
 
+_OWN = {"host", "transfer-encoding", "content-length"}  # of each of the two connections
+
 
 class Server:
     """MLflow's own server on an SQLite file in a folder."""
@@ -86,7 +88,7 @@ class Proxy:
         self._server.server_close()
 
     def answer(self, request: BaseHTTPRequestHandler, port: int) -> None:
-        body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        body = _body(request)
         with self._lock:
             self.requests += 1
             draw = self._random.random()
@@ -101,7 +103,7 @@ class Proxy:
             self._reply(request, 500, b"{}")
             return
         upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        headers = {name: value for name, value in request.headers.items() if name.lower() != "host"}
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in _OWN}
         upstream.request(request.command, request.path, body, headers)
         response = upstream.getresponse()
         status, content = response.status, response.read()
@@ -117,3 +119,15 @@ class Proxy:
         request.send_header("Content-Length", str(len(content)))
         request.end_headers()
         request.wfile.write(content)
+
+
+def _body(request: BaseHTTPRequestHandler) -> bytes:
+    """What was sent, whether its length was said before or each piece has its own, as that of an empty file has."""
+    if request.headers.get("Transfer-Encoding", "").lower() != "chunked":
+        return request.rfile.read(int(request.headers.get("Content-Length") or 0))
+    pieces = []
+    while size := int(request.rfile.readline().split(b";")[0], 16):
+        pieces.append(request.rfile.read(size))
+        request.rfile.readline()
+    request.rfile.readline()
+    return b"".join(pieces)
