@@ -222,7 +222,8 @@ class _Tracker:
         is_trained, best_seeds, outcome = result.cell not in self._plan.kept, self._best_seeds, self._outcome
         is_best = best_seeds is not None and is_trained and best_seeds.improves(result)
         keeps = is_best or (is_trained and bool(result.state) and self._plan.study.storage.weights == "all")
-        record = cell_record(self._plan, result, with_weights=keeps, tags={TAG_BEST: "true"} if is_best else {})
+        tags = {TAG_BEST: "true"} if is_best else {}
+        record = partial(cell_record, self._plan, result, with_weights=keeps, tags=tags)
         replace = partial(best_seeds.replace, result.cell.arm) if best_seeds is not None and is_best else None
         self._sender.put_cell(record, replace)
         if best_seeds is not None and is_best:

@@ -32,7 +32,7 @@ def test_cells_in_the_spool_are_done_and_the_next_run_sends_them_and_writes_the_
     plain.run(plain.plan())
 
     def nothing_is_sent(sender: Sender, patience: float) -> str:
-        sender._tasks.put(None)
+        sender.settle()
         return "no route"
 
     with monkeypatch.context() as patch:
@@ -63,7 +63,8 @@ def test_a_second_ctrl_c_ends_at_once_and_what_is_in_the_spool_stays(lab: Lab, m
                 if isinstance(event, CellResult):
                     raise KeyboardInterrupt
 
-    def again(*_: object) -> str:
+    def again(sender: Sender, _: float) -> str:
+        sender.settle()
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

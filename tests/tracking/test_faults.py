@@ -109,6 +109,7 @@ def test_a_server_that_is_stopped_and_started_again_and_one_that_is_given_up(ser
         waiting.put_cell(record)  # training goes on
     for record in RECORDS:
         given_up.put_cell(record)
+    waiting.settle()
     reason = given_up.drain(0.3)
     assert "onnection" in reason
     assert left_behind.count() == len(RECORDS)
@@ -147,6 +148,7 @@ def test_a_database_that_another_program_has_locked(
         assert other.stdout.readline() == b"locked\n"
         for record in RECORDS:
             sender.put_cell(record)
+        sender.settle()
         assert spool.count() == len(RECORDS)  # none could be sent, and none had to be waited for
         assert sender.drain(30.0) == ""
     check(store, "locked")

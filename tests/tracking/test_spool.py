@@ -211,6 +211,7 @@ for number, moment in enumerate((before_the_rename, before_it_is_sent, before_it
         writer = open_study(store, "s", {}, {}, retries=calls)
         sender = Sender(writer, spool, calls)
         sender.put_cell(cell(f"before{number}", seed=number))
+        sender.settle()
         while f"before{number}" in spool.keys():
             pass
         moment()
