@@ -7,7 +7,7 @@ from time import monotonic
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from ablations.executors.events import CellResult, EpochDone, Event, Measuring, Preparing
+from ablations.executors.events import CellResult, EpochDone, Event, Measuring, Notice, Preparing
 from reports.numbers import duration
 
 LINE_EVERY = 10.0  # seconds between plain lines: enough to see life, little enough to read later
@@ -77,7 +77,9 @@ class Display:
 
     def __call__(self, event: Event) -> None:
         self._pace.note(event)
-        if event == Preparing(done=True):
+        if isinstance(event, Notice):
+            self._console.print(f"  note: {event.text}", markup=False, highlight=False)
+        if event == Preparing(done=True) or isinstance(event, Notice):
             return
         if isinstance(event, CellResult) and event.failed:
             self._console.print(f"  failed: {event.cell.label} — {event.failure}", markup=False, highlight=False)
@@ -98,6 +100,8 @@ class Display:
                 return f"measuring {event.cell.label}"
             case CellResult():
                 return f"seed {event.cell.seed}: writing"
+            case Notice():
+                return event.text
 
     def _line(self, event: Event) -> str:
         if isinstance(event, Preparing):

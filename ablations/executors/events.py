@@ -85,7 +85,14 @@ class CellResult:
         return bool(self.failure)
 
 
-Event = Preparing | EpochDone | Measuring | CellResult
+@dataclass(frozen=True)
+class Notice:
+    """A sentence for the person who waits: something is not as expected, and the run goes on."""
+
+    text: str
+
+
+Event = Preparing | EpochDone | Measuring | CellResult | Notice
 
 
 @dataclass(frozen=True)

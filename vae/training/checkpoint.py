@@ -15,14 +15,13 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 from zlib import crc32
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -30,7 +29,7 @@ from torch import Tensor
 from vae.training.blocks import Layout
 
 FORMAT: Final = 1
-MISTAKES: Final = (KeyError, TypeError, ValueError, IndexError, OSError, SafetensorError)
+MISTAKES: Final = (KeyError, TypeError, ValueError, IndexError, OSError)
 _DTYPES: Final = {torch.float32: "F32", torch.float64: "F64", torch.bfloat16: "BF16"}
 
 
@@ -161,30 +160,26 @@ def _described(file: Any) -> Checkpoint:
     return checkpoint
 
 
-class _opened:
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     """A file, whose mistakes are DamagedCheckpoint."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> Any:
-        if not self._path.is_file():
-            raise FileNotFoundError(self._path)
-        try:
-            self._file = safe_open(self._path, "pt")
-            return self._file.__enter__()
-        except (SafetensorError, OSError) as error:
-            raise DamagedCheckpoint("it is not a whole file of the safetensors format") from error
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        self._file.__exit__(kind, error, trace)
-        if isinstance(error, MISTAKES) and not isinstance(error, DamagedCheckpoint):
-            raise DamagedCheckpoint("it does not hold what a checkpoint holds") from error
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    try:
+        with safe_open(path, "pt") as file:
+            yield file
+    except DamagedCheckpoint:
+        raise
+    except SafetensorError as error:
+        raise DamagedCheckpoint("it is not a whole file of the safetensors format") from error
+    except MISTAKES as error:
+        raise DamagedCheckpoint("it does not hold what a checkpoint holds") from error
 
 
 def _bytes(value: Tensor) -> memoryview:
-    flat = value.detach().cpu().contiguous().flatten().view(torch.uint8)
-    return memoryview(flat.numpy().astype(np.uint8, copy=False))
+    """The memory of a tensor; a copy only where it is on a GPU, or strided."""
+    flat = value.detach().cpu().contiguous().flatten()
+    return memoryview(flat.view(torch.uint8).numpy())  # type: ignore[arg-type]
 
 
 def _synchronise(folder: Path) -> None:
