@@ -97,7 +97,7 @@ class Checkpoints:
         self._setup, self._folder, self._every = setup, folder, every
         self._settled, self._last = set(done), monotonic()
         self._files: dict[Path, Checkpoint] = {}
-        self.in_hand = InHand(folder)
+        self.in_hand = InHand(folder, done)
 
     def name(self, cell: Cell) -> str:
         """The key of a cell."""
@@ -129,7 +129,7 @@ class Checkpoints:
                 path.unlink(missing_ok=True)
             except FileNotFoundError:
                 continue
-        self._sweep()
+        self.tidy()
 
     def resume(self, cells: Sequence[Cell], limit: int) -> tuple[list[Work], list[Cell], list[str]]:
         """Cells of one shape and seed: stacks of at most ``limit`` arms that go on, the cells that begin, and a
@@ -250,14 +250,14 @@ class Checkpoints:
         checkpoint.write(path, saved, states)
         self._files[path], self._last = saved, monotonic()
         self.in_hand.begin(own, epoch)
-        self._sweep()
+        self.tidy()
 
     def finish(self, cells: Sequence[Cell]) -> None:
         """Their results are written: their checkpoints can go."""
         self._settled |= set(map(self.name, cells))
-        self._sweep()
+        self.tidy()
 
-    def _sweep(self) -> None:
+    def tidy(self) -> None:
         """Remove the files that nobody needs, and what killed processes left unfinished."""
         if self._folder is None:
             return

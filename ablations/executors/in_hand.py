@@ -31,9 +31,15 @@ class Begun:
 class InHand:
     """The note of one study. Without a folder nothing is noted."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, done: Collection[str] = ()) -> None:
+        """done: names of cells that are finished. A stack that has finished some has got on, and counts no times."""
         self._path = None if folder is None else folder / FILE
-        self.stacks = self._read()
+        self.stacks = [begun for begun in self._read() if not set(begun.names) & set(done)]
+        self.stacks += [
+            Begun(left, 0, 0, True)
+            for begun in self._read()
+            if begun.cut and (left := tuple(name for name in begun.names if name not in done)) and left != begun.names
+        ]
 
     def times(self, names: Collection[str], epoch: int) -> int:
         """How often a stack was begun at that epoch, and did not end."""

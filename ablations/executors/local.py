@@ -98,6 +98,7 @@ class Local:
         if times >= MOST_TIMES and len(work.cells) == 1:
             in_hand.end(names)
             yield CellResult(cells[0], failure=_ended_process(times, work.epoch))
+            self._checkpoints.finish(cells)
             return
         if times >= MOST_TIMES:
             halves = [half for half in (work.wanted[: -(-len(cells) // 2)], work.wanted[-(-len(cells) // 2) :]) if half]
@@ -110,6 +111,7 @@ class Local:
                 parts = yield from self._attempt(work, cells)
             finally:  # an interruption is no fault of the stack
                 in_hand.end(names)
+                self._checkpoints.tidy()
         for part in parts:
             yield from self._run(part)
 
