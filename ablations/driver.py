@@ -18,9 +18,9 @@ from ablations.executors.events import (
     Event,
     Executor,
     KeptWeights,
+    Notice,
     Preparing,
     State,
-    TrackerAway,
 )
 from ablations.plan import Plan
 from ablations.records import (
@@ -209,7 +209,8 @@ class _Tracker:
         trouble = self._sender.trouble
         if bool(trouble) != self._away:
             self._away = bool(trouble)
-            self._listen(TrackerAway(trouble))
+            away = f"the tracker does not answer ({trouble}): the run goes on, and its cells wait on disk"
+            self._listen(Notice(away if trouble else "the tracker answers again"))
 
     def _put_epoch(self, event: EpochDone) -> None:
         """Send the epochs of a slow stack as they come, for MLflow's UI; a fast one is over before anybody looks."""
