@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ablations.driver import Outcome
     from ablations.plan import Plan
+    from reports.claims.model import Claim
     from tracking.overview import StudyProgress
     from tracking.sender import Left
     from vae.conformance import Finding
@@ -103,8 +104,8 @@ def undecidable_lines(plan: Plan) -> list[str]:
         return []
     kinds = ", ".join(dict.fromkeys(chain.from_iterable(tested.values())))
     return [
-        f"[yellow]{counted(seeds, 'seed')} cannot decide {counted(len(tested), 'claim')}[/yellow] of the kinds {kinds}: "
-        f"{least} are the fewest that can. The report will say that the data are insufficient."
+        f"[yellow]{counted(seeds, 'seed')} cannot decide {counted(len(tested), 'claim')}[/yellow] of the kinds "
+        f"{kinds}: {least} are the fewest that can. The report will say that the data are insufficient."
     ]
 
 
@@ -218,6 +219,21 @@ def status_table(studies: Sequence[StudyProgress]) -> Table:
         when = study.started.strftime("%Y-%m-%d %H:%M")
         table.add_row(escape(study.study), when, str(study.cells), str(study.done), str(study.failed), study.status)
     return table
+
+
+def claim_lines(claims: Sequence[Claim]) -> Iterator[str]:
+    """A line for each claim: its id, its kind, what it measures and where; then how many seeds decide."""
+    from ablations.registration import ALPHA
+    from reports.judging.statistics import least_seeds
+
+    width = max((len(claim.id) for claim in claims), default=0)
+    for claim in claims:
+        metrics = ", ".join(dict.fromkeys(leg.metric or leg.check for leg in claim.legs))
+        kinds = ", ".join(dict.fromkeys(leg.kind.name for leg in claim.legs))
+        yield f"{escape(f'{claim.id:<{width}}')}  {kinds}: {escape(metrics)}"
+    yield f"{counted(len(claims), 'claim')}, no mistake."
+    if any(leg.kind.in_family for claim in claims for leg in claim.legs):
+        yield f"Their tests need {least_seeds(ALPHA)} seeds or more."
 
 
 def metric_lines() -> Iterator[str]:

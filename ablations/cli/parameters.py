@@ -1,4 +1,4 @@
-"""The options that several commands share, and the commands that are suggested next, with the options that were given."""
+"""The options that several commands share, and the commands that may come next, with the options that were given."""
 
 from __future__ import annotations
 

@@ -343,7 +343,7 @@ def test_measuring_without_any_weights_opens_no_run_and_says_so(shapes):
     done = ablate(shapes, "measure", "shapes.toml", "--seeds", "7-8")
     assert done.returncode == 2, done.stdout + done.stderr
     assert "nothing was measured: 8 cells without results cannot be, because they were never trained" in done.stderr
-    assert "ablate run shapes.toml trains them" in done.stderr
+    assert "ablate run shapes.toml --seeds 7-8 trains them" in done.stderr
     assert ablate(shapes, "status").stdout == runs
     assert (shapes / "out/shapes/report.html").read_bytes() == report
 
