@@ -91,9 +91,10 @@ def test_a_damaged_checkpoint_is_refused_with_a_sentence_and_training_starts_ove
 ) -> None:
     killed(tmp_path, cache, table=table("by hand"), die=["EpochDone", 2])
     (path,) = (tmp_path / "checkpoints").glob("*.safetensors")
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
-    path.write_bytes({"cut off": content[: len(content) // 2], "a bit": content, "no file of ours": b"nothing"}[damage])
+    content = path.read_bytes()
+    middle = len(content) // 2
+    changed = content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1 :]
+    path.write_bytes({"cut off": content[:middle], "a bit": changed, "no file of ours": b"nothing"}[damage])
     text = finished(tmp_path, cache, table=table("by hand"))
     assert str(path) in text
     assert "trained from their start" in text
