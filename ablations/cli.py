@@ -185,7 +185,8 @@ def _execute(options: StudyOptions, out_dir: Path | None, report: bool, *, train
     if not train and plan.pending and not plan.to_measure:
         raise UserError(views.nothing_to_measure(plan, options.study))
     done = [plan.keys[cell] for cell in plan.done]
-    checkpoints = Checkpoints(setup, folder_of(store, plan.study.name, _cache()), done=done)
+    folder = folder_of(store.uri, store.path, plan.study.name, _cache())
+    checkpoints = Checkpoints(setup, folder, done=done)
     # On the CPU: the same numbers as when the plan was made, whatever the device of the run.
     references = partial(references_of, plan.images, plan.study.evaluation, cache=_cache(), device=torch.device("cpu"))
     with Display(out, len(plan.pending if train else plan.to_measure)) as display:
