@@ -198,5 +198,5 @@ def _weights(arm: Arm, images: ImageData) -> int:
     try:
         with torch.device("meta"):
             return weights_of(build(arm, images.image_shape, images.n_classes))
-    except RuntimeError:  # so many that their number overflows
+    except (RuntimeError, OverflowError, TypeError):  # so many that their number overflows
         return sys.maxsize

@@ -6,6 +6,11 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# Up to the last "@" of the word: an address whose password holds one is read so by whoever reads it at all.
+_PASSWORD = re.compile(r"(//[^:/@\s]*:)\S+@")
+_PASSWORD_OPTION = re.compile(
+    r"((?:^|[?&;\s])(?:ssl)?(?:password|passwd|passphrase|pwd|token)=)[^&;\s'\"]+", re.IGNORECASE
+)
 _LIMIT = 300  # characters of a foreign message; beyond that it is a page of SQL
 
 
@@ -16,10 +21,15 @@ class TrackingError(ValueError):
 def hide_password(text: str) -> str:
     """The same text with the password of every address in it replaced by three stars.
 
-    >>> hide_password("postgresql://ada:secret@db/lab")
-    'postgresql://ada:***@db/lab'
+    A password may hold any sign but white space, "@" and "/" among them; it may also be given as an option.
+
+    >>> hide_password("postgresql://ada:s@cr/t@db/lab"), hide_password("postgresql://db/lab?user=ada&password=secret")
+    ('postgresql://ada:***@db/lab', 'postgresql://db/lab?user=ada&password=***')
+    >>> hide_password("http://127.0.0.1:5000 is not ada@db")
+    'http://127.0.0.1:5000 is not ada@db'
     """
-    return re.sub(r"(//[^:/@\s]*):[^@/\s]+@", r"\1:***@", text)
+    named = re.sub(_PASSWORD_OPTION, r"\1***", text)
+    return re.sub(_PASSWORD, r"\1***@", named)
 
 
 def first_line(error: BaseException) -> str:
