@@ -51,6 +51,17 @@ def shorten(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def remedy(error: BaseException) -> str:
+    """What helps against a damaged database, as the end of a message; empty for any other error.
+
+    >>> remedy(OSError("database disk image is malformed"))[:30]
+    '. The database is damaged: abl'
+    """
+    if not re.search(r"malformed|file is not a database|disk I/O error", str(error)):
+        return ""
+    return ". The database is damaged: ablate rebuild moves it aside and makes it anew from the records of its runs"
+
+
 @contextmanager
 def explained(failure: str) -> Iterator[None]:
     """Turns an error of MLflow or the disk into a TrackingError that begins with ``failure``; others pass as they are.
@@ -66,4 +77,4 @@ def explained(failure: str) -> Iterator[None]:
         library = type(error).__module__.split(".")[0]
         if not isinstance(error, OSError) and library not in ("mlflow", "sqlalchemy", "sqlite3"):
             raise
-        raise TrackingError(f"{failure}: {first_line(error)}") from error
+        raise TrackingError(f"{failure}: {first_line(error)}{remedy(error)}") from error
