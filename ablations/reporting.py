@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -185,7 +186,8 @@ def _claims(
 ) -> tuple[tuple[Claim, ...], tuple[Registration, ...]]:
     """The claims to judge, in units, and where they were registered: those of the run, or of other files."""
     if not claim_files:
-        return read_or(info, schema.CLAIMS_FILE, _logged_claims, damage, ((), ()))
+        none: tuple[tuple[Claim, ...], tuple[Registration, ...]] = ((), ())
+        return read_or(info, schema.CLAIMS_FILE, _logged_claims, damage, none)
     claims = with_options(load_claims(*claim_files, metrics=CATALOGUE), arms=study.arms, base=study.base)
     if needs_references(claims):
         if references is None:
@@ -207,7 +209,8 @@ def _logged_claims(text: str) -> tuple[tuple[Claim, ...], tuple[Registration, ..
 
 
 def _environment(info: StudyInfo, study: Study, damage: list[Damage]) -> Environment:
-    facts = read_or(info, schema.ENVIRONMENT, facts_of, damage, {})
+    nothing: dict[str, Any] = {}
+    facts = read_or(info, schema.ENVIRONMENT, facts_of, damage, nothing)
     base, training = study.base, study.base.training
     settings = {
         "model": f"{base['model.family']}, {factors()['model.latents'].phrase(base['model.latents'])}",

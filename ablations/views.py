@@ -210,7 +210,7 @@ def rebuilt_lines(rebuilt: Rebuilt, shown: str) -> list[str]:
     lines += [f"This record is damaged, and its run is not restored: {path}" for path in rebuilt.damaged]
     return [
         *lines,
-        "Not restored: the means of arms, which the next ablate run writes; when earlier reports were made.",
+        "Not restored: the means of arms, which the next ablate run writes; when reports were made.",
     ]
 
 

@@ -1,4 +1,4 @@
-"""What of a study's stored parts a report can be made of: each is checked, and what is damaged is left out and named."""
+"""What of a study's stored parts a report can be made of: each is checked; what is damaged is left out and named."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ def read_or(info: StudyInfo, name: str, parse: Callable[[str], T], damage: list[
     """A file of a study as ``parse`` gives it; ``otherwise`` where it is missing or cannot be read, which is noted."""
     if name not in info.artifacts:
         if all(part.part != name for part in info.damage):
-            damage.append(Damage(info.study, info.run_id, name, "is missing"))
+            damage.append(Damage(f"study {info.study}", info.run_id, name, "is missing"))
         return otherwise
     try:
         return parse(info.artifacts[name])
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
         lines = str(error).splitlines() or [type(error).__name__]
-        damage.append(Damage(info.study, info.run_id, name, f"cannot be read: {lines[0].rstrip('.')}"))
+        damage.append(Damage(f"study {info.study}", info.run_id, name, f"cannot be read: {lines[0].rstrip('.')}"))
         return otherwise
 
 
@@ -97,26 +97,28 @@ def same_size(pictures: Mapping[str, Pictures], runs: Mapping[str, Any], damage:
     for key, size in sizes.items():
         if not size or size != usual[0][0]:
             info = runs[key].info
-            damage.append(Damage(info.run_name, info.run_id, schema.PICTURES, "holds images of another size or form"))
+            damage.append(
+                Damage(f"cell {info.run_name}", info.run_id, schema.PICTURES, "holds images of another size or form")
+            )
     return {key: arrays for key, arrays in pictures.items() if sizes[key] and sizes[key] == usual[0][0]}
 
 
 def _size(arrays: Pictures) -> tuple[int, ...]:
     """Shape of one image; empty for arrays that are not images of one size, as `Evaluator.measure` makes them."""
     images = [np.asarray(arrays[name]) for name in ("originals", "reconstructions", "samples") if name in arrays]
-    shapes = (
-        {array.shape[1:] for array in images if len(array)} if all(array.ndim in (3, 4) for array in images) else set()
-    )
+    if not all(array.ndim in (3, 4) and array.dtype == np.uint8 for array in images):
+        return ()
+    shapes = {array.shape[1:] for array in images if len(array)}
     originals, shown = (len(arrays.get(name, ())) for name in ("originals", "reconstructions"))
-    good = len(shapes) == 1 and originals >= shown and all(array.dtype == np.uint8 for array in images)
+    good = len(shapes) == 1 and originals >= shown
     return next(iter(shapes)) if good and ("originals" in arrays or not shown) else ()
 
 
 def notes(study: str, damage: Sequence[Damage]) -> list[str]:
     """What the top of a report says of what is damaged: each part with its run, and what repairs it.
 
-    >>> notes("small", [Damage("mae-sum-b1-s0", "a1", "pictures.npz", "is missing")])[0]
-    'Damaged: pictures.npz of mae-sum-b1-s0 (run a1) is missing.'
+    >>> notes("small", [Damage("cell mae-sum-b1-s0", "a1", "pictures.npz", "is missing")])[0]
+    'Damaged: pictures.npz of cell mae-sum-b1-s0 (run a1) is missing.'
     """
     parts = list(dict.fromkeys(damage))
     if not parts:

@@ -46,7 +46,7 @@ def rebuild(store: Store) -> Rebuilt:
         raise TrackingError(f"tracking_uri={store.shown!r} is no SQLite file; only such a file can be made anew.")
     if is_whole(path):
         raise TrackingError(
-            f"tracking_uri={store.shown!r} is whole: there is nothing to make anew. To do so all the same, rename {path}."
+            f"tracking_uri={store.shown!r} is whole: nothing is to be made anew. To do so all the same, rename {path}."
         )
     folder = local_folder(store.artifacts)
     records, damaged = _records(folder) if folder is not None else ([], [])

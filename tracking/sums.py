@@ -30,7 +30,7 @@ _LONGEST: Final = 500  # characters of a param that every store keeps
 
 @dataclass(frozen=True)
 class Damage:
-    """A part of a run that is not what was written. name: of the run, after what it is. part: a file's name, or "numbers"."""
+    """A part of a run that is not what was written. name: of the run, after what it is. part: a file, or "numbers"."""
 
     name: str
     run_id: str

@@ -62,8 +62,9 @@ def open_study(
         run = maker.make(f"{study} {time.strftime('%Y-%m-%d %H:%M')}", every_tag, uuid4().hex)
         writer = StudyWriter(store, study, run.info, calls)
         params = {name: as_text(value) for name, value in fields.items()}
-        writer._log(writer.parent_id, {}, params, {schema.TAG_SUMS: sums_tag(contents)} if contents else {})
-    record = _record(run.info.run_id, run.info.run_name, study, params, every_tag, run.info.start_time)
+        sums = {schema.TAG_SUMS: sums_tag(contents)} if contents else {}
+        writer._log(writer.parent_id, {}, params, sums)
+    record = _record(run.info.run_id, run.info.run_name, study, params, every_tag | sums, run.info.start_time)
     texts = {name: content.decode(errors="replace") for name, content in contents.items()}
     writer.write_files(writer.parent_id, {**files, schema.RECORD: record_text(record | {"files": texts})})
     return writer
