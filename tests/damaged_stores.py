@@ -1,6 +1,7 @@
 """Damaged stores: one file or one number of a small study is deleted, cut, replaced or swapped, from one seed each.
 
-python -m tests.damaged_stores 500       # prints every traceback, and every report that does not name the damage
+python -m tests.damaged_stores 500       # prints every traceback and every long message
+    python -m tests.damaged_stores 50 --repair
 """
 
 from __future__ import annotations
@@ -262,10 +263,12 @@ def main(count: int, repair: bool) -> None:
         lab.mkdir()
         os.environ["XDG_CACHE_HOME"] = str(Path(base, "cache"))
         laboratory(lab)
-        wrong = list(failures(lab, Path(base, "copies"), range(count), repair=repair))
-        for seed, what, trace in wrong:
-            print(f"--- {seed} {what}\n{trace}")
-        print(f"{count} damaged stores: {len(wrong)} answered by more than a sentence")
+        wrong = 0
+        for seed in range(count):
+            for _, what, trace in failures(lab, Path(base, "copies"), range(seed, seed + 1), repair=repair):
+                wrong += 1
+                print(f"--- {seed} {what}\n{trace}", flush=True)
+            print(f"{seed + 1} damaged stores: {wrong} answered by more than a sentence", flush=True)
 
 
 if __name__ == "__main__":
