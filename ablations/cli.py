@@ -163,6 +163,7 @@ def _execute(options: StudyOptions, out_dir: Path | None, report: bool, *, train
     import torch
 
     from ablations import driver, reporting, views
+    from ablations.executors.checkpoints import Checkpoints, folder_of
     from ablations.executors.local import Local
     from ablations.progress import Display
     from ablations.references import references_of
@@ -183,11 +184,13 @@ def _execute(options: StudyOptions, out_dir: Path | None, report: bool, *, train
     out.print(views.plan_summary(plan))
     if not train and plan.pending and not plan.to_measure:
         raise UserError(views.nothing_to_measure(plan, options.study))
+    done = [plan.keys[cell] for cell in plan.done]
+    checkpoints = Checkpoints(setup, folder_of(store, plan.study.name, _cache()), done=done)
     # On the CPU: the same numbers as when the plan was made, whatever the device of the run.
     references = partial(references_of, plan.images, plan.study.evaluation, cache=_cache(), device=torch.device("cpu"))
     with Display(out, len(plan.pending if train else plan.to_measure)) as display:
         outcome = driver.execute(
-            plan, Local(setup), store, display, device=setup.device, train=train, references=references
+            plan, Local(setup, checkpoints), store, display, device=setup.device, train=train, references=references
         )
     for line in views.outcome_lines(outcome, plan, options.study, train=train):
         out.print(line)
@@ -404,10 +407,13 @@ def _cache() -> Path:
 
 
 def main() -> None:
-    """The console script: user errors as one sentence with exit code 2, Ctrl-C as 130."""
+    """The console script: user errors as one sentence with exit code 2; 130 after Ctrl-C, 143 and 129 after signals."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows another
+    from ablations import signals
+
+    signals.install()
     sys.path.append(os.getcwd())  # a user's own loss may lie in the working folder; last, so that it hides no module
     sys.exit(_guarded(lambda: app(standalone_mode=False)))
 
@@ -430,7 +436,10 @@ def _guarded(work: Callable[[], object]) -> int:
         show()
         return 2
     if code == 130:
-        err.print("Interrupted. What is finished is kept; the same command goes on from there.")
+        from ablations import signals
+
+        err.print(signals.SENTENCE)
+        return signals.exit_code()
     return code if isinstance(code, int) else 0
 
 

@@ -18,9 +18,9 @@ from ablations.executors.events import (
     Event,
     Executor,
     KeptWeights,
+    Notice,
     Preparing,
     State,
-    TrackerAway,
 )
 from ablations.plan import Plan
 from ablations.records import (
@@ -216,7 +216,8 @@ class _Tracker:
         trouble = self._sender.trouble
         if bool(trouble) != self._away:
             self._away = bool(trouble)
-            self._listen(TrackerAway(trouble))
+            away = f"the tracker does not answer ({trouble}): the run goes on, and its cells wait on disk"
+            self._listen(Notice(away if trouble else "the tracker answers again"))
 
     def _put_epoch(self, event: EpochDone) -> None:
         """Send the epochs of a slow stack as they come, for MLflow's UI; a fast one is over before anybody looks."""
@@ -229,7 +230,8 @@ class _Tracker:
         is_trained, best_seeds, outcome = result.cell not in self._plan.kept, self._best_seeds, self._outcome
         is_best = best_seeds is not None and is_trained and best_seeds.improves(result)
         keeps = is_best or (is_trained and bool(result.state) and self._plan.study.storage.weights == "all")
-        record = cell_record(self._plan, result, with_weights=keeps, tags={TAG_BEST: "true"} if is_best else {})
+        tags = {TAG_BEST: "true"} if is_best else {}
+        record = partial(cell_record, self._plan, result, with_weights=keeps, tags=tags)
         replace = partial(best_seeds.replace, result.cell.arm) if best_seeds is not None and is_best else None
         self._sender.put_cell(record, replace)
         if best_seeds is not None and is_best:

@@ -6,6 +6,7 @@ A study is reported as it was last run: its file, its claims and its list of cel
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Collection, Sequence
@@ -30,8 +31,6 @@ from reports.claims.resolve import at_least_one_image, needs_references, resolve
 from reports.judging.judge import headlines, judge
 from reports.judging.verdict import Verdict
 from reports.page import files
-from reports.page.build import build
-from reports.page.compare import write_comparison
 from reports.page.evidence import Environment, Evidence
 from tracking import reader, schema
 from tracking.errors import explained
@@ -95,6 +94,8 @@ def write_if_changed(store: Store, study: str, folder: Path, stored: Gathered | 
 
 
 def _write(store: Store, info: StudyInfo, folder: Path, claim_files: Sequence[str]) -> Written:
+    from reports.page.build import build  # with what draws figures, which a report that stands does not need
+
     evidence = gather_evidence(store, info, claim_files)
     with tempfile.TemporaryDirectory() as made:  # what else lies in the folder is not the report's
         name = build(evidence, made).html.name
@@ -141,12 +142,13 @@ def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = 
         history=history,
         pictures=pictures,
         verdicts=tuple(verdicts),
-        environment=_environment(info, study, damage),
+        environment=_environment(info, study, references, damage),
         planned=planned,
         notes=(*notes(info.study, damage), *order.notes, *frame.attrs.get("notes", ())),
         references=references,
         registered=_registered(registrations, claims, order, claim_files or study.claims),
         looks=order.looks,
+        point_images=study.evaluation.point_images,
         study_file=info.artifacts[schema.STUDY_FILE],
         claims_hash=claims_hash(claims),
         classes=int(info.params.get("classes", 0)),
@@ -208,7 +210,7 @@ def _logged_claims(text: str) -> tuple[tuple[Claim, ...], tuple[Registration, ..
     return claims_from_json(logged["claims"]), tuple(registrations)
 
 
-def _environment(info: StudyInfo, study: Study, damage: list[Damage]) -> Environment:
+def _environment(info: StudyInfo, study: Study, references: References | None, damage: list[Damage]) -> Environment:
     nothing: dict[str, Any] = {}
     facts = read_or(info, schema.ENVIRONMENT, facts_of, damage, nothing)
     base, training = study.base, study.base.training
@@ -218,7 +220,7 @@ def _environment(info: StudyInfo, study: Study, damage: list[Damage]) -> Environ
         "batch size": f"{training.batch_size}, last partial batch: {training.last_batch}",
         "optimiser": f"Adam, learning rate {training.learning_rate:g}",
         "precision": training.precision,
-        "measured on": _subsets(study),
+        "measured on": measured_on(study, references),
         "SSIM window": info.params.get("ssim_window", ""),
     }
     return Environment(
@@ -234,13 +236,19 @@ def _environment(info: StudyInfo, study: Study, damage: list[Damage]) -> Environ
     )
 
 
-def _subsets(study: Study) -> str:
-    """How much each expensive metric saw; everything else sees the whole test set."""
+def measured_on(study: Study, references: References | None) -> str:
+    """How much each expensive metric saw, never more than there is; everything else sees the whole test set."""
     seen = study.evaluation
+    whole = references.test_images if references is not None and references.test_images else math.inf
+
+    def images(count: int) -> str:
+        return f"{min(count, whole):,}"
+
     return (
-        f"the whole test set, but bits per dim on {LOGISTIC_IMAGES:,} of its images, blur effect on "
-        f"{seen.blur_images:,}, IWAE on {seen.iwae_images:,} with {seen.iwae_samples:,} draws each, and samples on "
-        f"{seen.generated:,} draws from the prior, against as many test images; each of these sets drawn once at random"
+        f"the whole test set, but bits per dim on {images(LOGISTIC_IMAGES)} of its images, blur effect on "
+        f"{images(seen.blur_images)}, IWAE on {images(seen.iwae_images)} with {seen.iwae_samples:,} draws each, and "
+        f"samples on {seen.generated:,} draws from the prior, against {images(seen.generated)} test images; each of "
+        "these sets drawn once at random"
     )
 
 
@@ -278,6 +286,8 @@ class _Order:
 
 def compare(store: Store, first: str, second: str, folder: Path) -> Written:
     """Two studies arm by arm, their differences paired by seed: a page of its own."""
+    from reports.page.compare import write_comparison
+
     both = [reader.study_info(store, name, FILES) for name in (first, second)]
     one, other = (gather_evidence(store, info) for info in both)
     page = write_comparison(one, other, folder)

@@ -64,7 +64,7 @@ def write_arms(writer: StudyWriter, store: Store, plan: Plan, floors: Floors, ca
             tags=floor_tags(cell.arm, values["mean"], floors),
         )
         if str(label) in best and not cell.arm["model.conditional"]:  # a logged model takes images alone
-            _write_model(store, run_id, plan, cell, cells.runs[best[str(label)]], calls)
+            _write_model(writer, run_id, plan, cell, cells.runs[best[str(label)]], calls)
 
 
 def _best(frame: pd.DataFrame, cells: Gathered) -> dict[str, str]:
@@ -75,9 +75,9 @@ def _best(frame: pd.DataFrame, cells: Gathered) -> dict[str, str]:
     return dict(zip(best["arm"], best["key"]))
 
 
-def _write_model(store: Store, run_id: str, plan: Plan, cell: Cell, trained: Run, calls: Retries) -> None:
+def _write_model(writer: StudyWriter, run_id: str, plan: Plan, cell: Cell, trained: Run, calls: Retries) -> None:
     try:
-        weights = calls.call(partial(weights_behind, store, trained))
+        weights = calls.call(partial(weights_behind, writer.store, trained))
     except GaveUp:
         raise
     except TrackingError:  # the file is lost or damaged: the cell's numbers are still there
@@ -87,4 +87,4 @@ def _write_model(store: Store, run_id: str, plan: Plan, cell: Cell, trained: Run
     model = build(cell.arm, plan.images.image_shape, plan.images.n_classes)
     model.load_state_dict(dict(state_of(weights)))
     whole = Reconstructor(model, loss(cell.arm.loss).mean, cell.arm.posterior).eval()
-    log_torch_model(store, run_id, whole, plan.images.test[:2], calls)
+    log_torch_model(writer.store, run_id, whole, plan.images.test[:2], calls, experiment_id=writer.experiment_id)

@@ -1,8 +1,10 @@
 """How numbers are written: every rounding rule of the report.
 
-An interval is shown to two significant figures and its mean to the same place, but an effect no finer than a hundredth
-of its margin; a column keeps one number of decimals, that of its wider intervals (the upper quartile); a minus is a
-minus sign; what is missing is a dash, never a zero. Files for machines (CSV, JSON) carry full precision.
+An interval is shown to two significant figures and its mean to the same place. An effect, in a table as in a sentence,
+is shown no finer than a hundredth of its margin (`effect_decimals`); one arm beside a number, and what moved during
+training, to the place of their effect. A column keeps one number of decimals, that of its wider intervals (the upper
+quartile). A minus is a minus sign; what is missing is a dash, never a zero. Files for machines (CSV, JSON) carry full
+precision.
 """
 
 from __future__ import annotations

@@ -281,6 +281,7 @@ def test_mistakes_of_names_do_not_wait_for_torch(arguments: list[str], message: 
         ("grid.bata=1", "digits.toml: the key 'grid.bata' is not known"),
         ("grid.loss=x", "digits.toml: [grid] loss='x' is not one of ['bce', "),
         ("model.latents=-3", "digits.toml: [model] latents=-3 must be a whole number, 1 or more"),
+        ("model.hidden=[0]", "digits.toml: [model] hidden=0 must be a whole number, 1 or more"),
         ("model.name=x", "digits.toml: [model] name is not an option of family='mlp'"),
         ("model.hidden=3", "digits.toml: [model] hidden=3 must be a list, such as [16]"),
         ("training.epochs=0", "digits.toml: [training] epochs=0 must be a whole number, 1 or more"),

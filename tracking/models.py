@@ -27,26 +27,32 @@ if TYPE_CHECKING:
 
 
 def log_torch_model(
-    store: Store, run_id: str, module: torch.nn.Module, example: torch.Tensor, calls: Retries | None = None
+    store: Store,
+    run_id: str,
+    module: torch.nn.Module,
+    example: torch.Tensor,
+    calls: Retries | None = None,
+    *,
+    experiment_id: str | None = None,
 ) -> str:
     """Keeps a network with a run. Returns the id of the logged model (``models:/<id>``).
 
     module: in evaluation mode, on the CPU. example: a batch that it takes, (B, ...); its shape without B, and that of
-    the first tensor that comes out, become the signature. calls: how long each is tried; once if None. Raises
-    TrackingError if it cannot be stored.
+    the first tensor that comes out, become the signature. calls: how long each is tried; once if None.
+    experiment_id: of the run, where it is known. Raises TrackingError if it cannot be stored.
     """
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
     from mlflow.models import Model
 
     client, persist = store.client, (calls or once()).call
     with explained(f"the model of run {run_id} cannot be stored"), tempfile.TemporaryDirectory() as scratch:
-        experiment_id = persist(lambda: client.get_run(run_id)).info.experiment_id
+        experiment = experiment_id or persist(lambda: client.get_run(run_id)).info.experiment_id
 
         def make() -> LoggedModel:
-            return client.create_logged_model(experiment_id, name=MODEL, source_run_id=run_id)
+            return client.create_logged_model(experiment, name=MODEL, source_run_id=run_id)
 
         def find_or_make() -> LoggedModel:
-            made = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
+            made = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
             return made[0] if made else make()
 
         logged = persist(make, find_or_make)

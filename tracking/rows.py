@@ -69,10 +69,11 @@ class Rows:
     @cached_property
     def _engine(self) -> Engine:
         from sqlalchemy import create_engine
+        from sqlalchemy.pool import NullPool
 
-        if self._store.path is not None:
-            return create_engine(self._store.uri, connect_args={"timeout": _LOCKED})
-        return create_engine(self._store.uri, pool_pre_ping=True)  # a database that was restarted is connected to anew
+        # A connection per run: none outlives a database that is restarted, and none is left open at the end.
+        options = {"timeout": _LOCKED} if self._store.path is not None else {}
+        return create_engine(self._store.uri, poolclass=NullPool, connect_args=options)
 
     def write(self, run: WholeRun) -> None:
         """Writes a run. One that is there already is left as it is: its rows were written whole.

@@ -1,7 +1,7 @@
-"""The thread that sends: everything that a run writes goes through it, while the next stack trains.
+"""The threads that write: one packs finished cells into the spool, one sends them, while the next stack trains.
 
-A cell is in the spool before it is queued, so that the queue holds names alone, and a process that ends at any moment
-has lost nothing. While the tracker does not answer, calls are tried again; cells gather in the spool.
+Few cells wait to be packed; from then on they are on disk, the queue holds names alone, and a process that ends at any
+moment has lost nothing. While the tracker does not answer, calls are tried again; cells gather in the spool.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Queue, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 from tracking import schema
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 _ROWS: Final = 1000  # epochs that wait to be sent live; what comes beyond is sent with its cell
+_CELLS: Final = 4  # that wait to be packed: what is measured beyond that waits for the disk
 _STUCK: Final = 35.0  # seconds beyond its patience after which a request is not waited for
 
 Sent = Callable[[str], None]  # called with the id of the run that a cell has become
+_Finished = tuple[CellRecord | Callable[[], CellRecord], Sent | None]
 
 
 class Sender:
@@ -44,7 +46,10 @@ class Sender:
         self._cut: set[str] = set()  # keys whose further epochs are not sent live
         self._error: BaseException | None = None
         self._gone = ""
+        self._records: Queue[_Finished | None] = Queue(_CELLS)
+        self._packer = threading.Thread(target=self._pack, name="spool", daemon=True)
         self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
+        self._packer.start()
         self._thread.start()
 
     @property
@@ -52,13 +57,14 @@ class Sender:
         """Why the tracker does not answer at present; empty while it does."""
         return self._calls.trouble
 
-    def put_cell(self, record: CellRecord, sent: Sent | None = None) -> None:
-        """Puts a finished cell into the spool, and into the queue. Raises what an earlier one was refused for."""
+    def put_cell(self, record: CellRecord | Callable[[], CellRecord], sent: Sent | None = None) -> None:
+        """Hands over a finished cell, or what makes its record. Raises what an earlier one was refused for."""
         self.check()
-        with explained(f"cell {record.name!r} cannot be written"):
-            packed = pack_cell(record)
-        place = self._spool.put(packed, self._writer.parent_id)
-        self._tasks.put(partial(self._send, place, sent))
+        self._records.put((record, sent))
+
+    def settle(self) -> None:
+        """Waits until every cell that was handed over is on disk."""
+        self._records.join()
 
     def put_epoch(self, key: str, name: str, fields: Mapping[str, object], row: Mapping[str, object]) -> None:
         """Sends one epoch of a cell that is still training, for the UI; its history is kept with the cell anyway."""
@@ -78,6 +84,8 @@ class Sender:
 
         patience: seconds without an answer after which the tracker is gone. What is not sent stays in the spool.
         """
+        self._records.put(None)
+        self._packer.join()
         self._tasks.put(None)
         self._calls.hurry(patience)
         while self._thread.is_alive():
@@ -85,6 +93,23 @@ class Sender:
             if self._calls.silent_for > patience + _STUCK:
                 return self._calls.trouble or "a request has had no answer"
         return self._gone
+
+    def _pack(self) -> None:
+        while (finished := self._records.get()) is not None:
+            record, sent = finished
+            try:
+                self._spool_cell(record if isinstance(record, CellRecord) else record(), sent)
+            except BaseException as error:
+                self._error = self._error or error
+            finally:
+                del record, finished  # with the weights and pictures that they hold
+                self._records.task_done()
+
+    def _spool_cell(self, record: CellRecord, sent: Sent | None) -> None:
+        with explained(f"cell {record.name!r} cannot be written"):
+            packed = pack_cell(record)
+        place = self._spool.put(packed, self._writer.parent_id)
+        self._tasks.put(partial(self._send, place, sent))
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
@@ -203,8 +228,10 @@ def find_run(store: Store, run_id: str) -> Run | None:
 
 
 def recount(store: Store, parent_id: str) -> None:
-    """The counts of an invocation that has ended, after more of its cells were sent."""
+    """Closes an invocation whose cells were sent after it had ended, and corrects its counts where it has them."""
     parent = store.client.get_run(parent_id)
+    if parent.info.status == "RUNNING":  # the tracker was gone when it ended
+        store.client.set_terminated(parent_id, "KILLED")
     if schema.CELLS_DONE not in parent.data.metrics:
         return
     statuses = [child.data.tags.get(schema.TAG_STATUS) for child in children(store, parent)]

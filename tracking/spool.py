@@ -76,15 +76,14 @@ class Spool:
 
     def put(self, cell: Packed, parent_id: str) -> Path:
         """Writes an entry and returns its folder, in 2 ms. Raises TrackingError where the disk refuses."""
-        name = _name(cell)
-        place = self.folder / name
-        draft = self.folder / f".{name}.{os.getpid()}"
+        place = self.folder / _name(cell)
+        draft = _draft(place)
         with explained(f"cell {cell.name!r} cannot be written to the spool {self.folder}"):
             shutil.rmtree(draft, ignore_errors=True)
             try:
                 _write(draft, self.study, cell, parent_id)
                 if place.exists():  # of a failure that was tried again
-                    shutil.rmtree(place)
+                    self.remove(place)
                 os.rename(draft, place)
                 _synchronise(self.folder)
             except BaseException:
@@ -96,7 +95,7 @@ class Spool:
         """The folders of the entries, oldest first. others: those of other living processes too, which send them."""
         with suppress(FileNotFoundError):
             places = [place for place in self.folder.iterdir() if place.is_dir() and _is_entry(place.name)]
-            for place in sorted(places, key=lambda place: (place.stat().st_mtime_ns, place.name)):
+            for place in sorted(places, key=lambda place: (_written_at(place), place.name)):
                 if others or not _has_living_writer(place):
                     yield place
 
@@ -127,8 +126,12 @@ class Spool:
         return aside
 
     def remove(self, place: Path) -> None:
-        """Removes an entry that the tracker has."""
-        shutil.rmtree(place, ignore_errors=True)
+        """Removes an entry that the tracker has: first its name, so that no process finds half of it."""
+        old = _draft(place, "old.")
+        shutil.rmtree(old, ignore_errors=True)
+        with explained(f"the spool's entry {place} cannot be removed"):
+            os.rename(place, old)
+        shutil.rmtree(old, ignore_errors=True)
 
     def tidy(self) -> None:
         """Removes what killed processes left unfinished, and the folders where nothing is left."""
@@ -198,6 +201,11 @@ def _load(place: Path) -> Entry:
     return Entry(place, record["study"], record["parent_id"], record["process"], Packed(**values, files=files))
 
 
+def _draft(place: Path, kind: str = "") -> Path:
+    """A name for an entry that is not there yet, or no more; it says which process is at it."""
+    return place.with_name(f".{place.name}.{kind}{os.getpid()}")
+
+
 def _name(cell: Packed) -> str:
     """Folder of an entry: both keys, as they may stand in a file's name, and a digest that tells alike ones apart."""
     keys = f"{cell.key}.{cell.measures or cell.status}"
@@ -206,6 +214,13 @@ def _name(cell: Packed) -> str:
 
 def _is_entry(name: str) -> bool:
     return not name.startswith(".") and name.rpartition(".")[2] not in _ASIDE
+
+
+def _written_at(place: Path) -> int:
+    try:
+        return place.stat().st_mtime_ns
+    except FileNotFoundError:  # another process has just sent it
+        return 0
 
 
 def _has_living_writer(place: Path) -> bool:

@@ -303,28 +303,44 @@ def _option(name: str, options: Mapping[str, inspect.Parameter]) -> Factor:
                 f"family={other!r}: give it one type in both, or another name in one of them"
             )
     defaults = {of: canonical(kind, option.default) for of, option in options.items()}
+    checks = dict.fromkeys(
+        check for option in options.values() for check in getattr(option.annotation, "__metadata__", ())
+    )
     return Factor(
         f"model.{name}",
         Scope.SHAPE,
         defaults[family],
         kind,
         name.replace("_", " "),
-        partial(checked, name, kind),
+        partial(_checked_option, name, kind, tuple(checks)),
         partial(_option_label, name),
         partial(_option_phrase, name),
         MappingProxyType(defaults),
     )
 
 
+def _checked_option(name: str, kind: Any, checks: Sequence[Callable[[str, Any], object]], value: Any) -> Value:
+    """The value in its type, if it also passes what its families' `Annotated` types ask of it."""
+    typed = checked(name, kind, value)
+    for check in checks:
+        check(name, typed)
+    return typed
+
+
 def _kind(option: inspect.Parameter) -> Any:
     """The type of an option as a factor has it; without an annotation, the type of its default."""
-    return kind_of(type(option.default) if option.annotation is option.empty else option.annotation)
+    annotation = getattr(option.annotation, "__origin__", None) if _annotated(option) else option.annotation
+    return kind_of(type(option.default) if annotation is option.empty else annotation)
+
+
+def _annotated(option: inspect.Parameter) -> bool:
+    return hasattr(option.annotation, "__metadata__")
 
 
 def _written(option: inspect.Parameter) -> str:
     """The type of an option as its family writes it."""
-    annotated = option.annotation is not option.empty
-    return inspect.formatannotation(option.annotation if annotated else type(option.default))
+    annotation = option.annotation.__origin__ if _annotated(option) else option.annotation
+    return inspect.formatannotation(type(option.default) if annotation is option.empty else annotation)
 
 
 def _option_label(name: str, value: Any) -> str:

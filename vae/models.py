@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from vae.checks import is_whole, whole_number
 from vae.errors import UserError
 from vae.posteriors import USUAL, posterior_of
-from vae.widths import CHANNELS, HIDDEN, checked_widths
+from vae.widths import CHANNELS, HIDDEN, Widths, checked_widths
 
 
 def _sizes(image_shape: Sequence[int], latents: int, classes: int) -> tuple[tuple[int, ...], int, int]:
@@ -77,10 +77,10 @@ class VAE(nn.Module):
         latents: int = 20,
         classes: int = 0,
         *,
-        hidden: Sequence[int] = HIDDEN,
+        hidden: Widths = HIDDEN,
     ) -> None:
         super().__init__()
-        widths = checked_widths("hidden", hidden, HIDDEN)
+        widths = checked_widths("hidden", hidden)
         self.image_shape, self.latents, self.classes = _sizes(image_shape, latents, classes)
         pixels = math.prod(self.image_shape)
         self.encoder = _layers([pixels + classes, *widths])
@@ -130,10 +130,10 @@ class ConvVAE(nn.Module):
         latents: int = 20,
         classes: int = 0,
         *,
-        channels: Sequence[int] = CHANNELS,
+        channels: Widths = CHANNELS,
     ) -> None:
         super().__init__()
-        depths = checked_widths("channels", channels, CHANNELS)
+        depths = checked_widths("channels", channels)
         self.image_shape, self.latents, self.classes = _sizes(image_shape, latents, classes)
         colours = 1 if len(self.image_shape) == 2 else self.image_shape[0]
         sides = _halved(self.image_shape[-2:], len(depths))

@@ -56,9 +56,9 @@ POSTERIORS: Mapping[str, Reading] = MappingProxyType(
         # The paper: s is a log variance, the 0.5 takes the root.
         "half-logvar": Reading(0.5, 1.0, "std = exp(s/2)"),
         # The mistake: the 0.5 is left out, while the KL term still reads s as a log variance.
-        "full-logvar": Reading(1.0, 1.0, "std = exp(s) with the KL term unchanged"),
+        "full-logvar": Reading(1.0, 1.0, "std = exp(s) (KL as written)"),
         # Consistent without the 0.5: s is a log standard deviation.
-        "log-std": Reading(1.0, 2.0, "std = exp(s) with the KL term to match"),
+        "log-std": Reading(1.0, 2.0, "std = exp(s) (KL rewritten)"),
     }
 )
 USUAL = "half-logvar"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final
 
 from vae.checks import whole_number
 from vae.errors import UserError
@@ -13,13 +13,16 @@ HIDDEN: Final = (400,)  # the notes' encoder
 CHANNELS: Final = (32, 64)
 
 
-def checked_widths(name: str, values: Sequence[int], usual: Sequence[int]) -> list[int]:
+def checked_widths(name: str, values: Sequence[int]) -> list[int]:
     """The widths, if there is at least one and each is a whole number, 1 or more. Raises UserError otherwise.
 
-    >>> checked_widths("hidden", (), HIDDEN)
+    >>> checked_widths("hidden", ())
     Traceback (most recent call last):
-    vae.errors.UserError: hidden=() must list at least one layer's width, such as hidden=(400,)
+    vae.errors.UserError: hidden=() must list at least one layer's width, such as hidden=(64,)
     """
     if isinstance(values, int) or not values:
-        raise UserError(f"{name}={values!r} must list at least one layer's width, such as {name}={usual}")
+        raise UserError(f"{name}={values!r} must list at least one layer's width, such as {name}=(64,)")
     return [whole_number(name, value, least=1) for value in values]
+
+
+Widths = Annotated[Sequence[int], checked_widths]

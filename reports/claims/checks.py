@@ -100,7 +100,9 @@ def code_as_printed() -> Finding:
         problems.append(f"Those layers supplied, one image passes; two images: {folded}.")
     return Finding(
         holds=not problems and not mended and not folded,
-        sentence=f"it does not run: {', and '.join(defects)}" if defects else "it runs, on one image and on two",
+        sentence=f"tried on black images, it does not run: {', and '.join(defects)}"
+        if defects
+        else "it runs, on one black image and on two",
         numbers={"defects": float(len(problems))},
         notes=(*problems, "The class is restated: its layers, and word for word the two expressions at fault."),
     )
@@ -137,6 +139,9 @@ def _model(hidden: int, latents: int) -> VAE:
         return VAE((28, 28), latents, hidden=(hidden,)).double()
 
 
+_MADE_UP: Final = "on made-up images of soft discs"
+
+
 def _images(count: int, purpose: str) -> Tensor:
     """Soft-edged discs on black, (count, 28, 28) float64: enough like digits to be learnt."""
     centre = 8 + 12 * torch.rand(count, 2, 1, 1, generator=generator("checks", 0, purpose), dtype=torch.float64)
@@ -165,7 +170,7 @@ def gradients_proportional() -> Finding:
     return Finding(
         holds=worst <= IDENTITY_RTOL,
         sentence="the gradients of ‘mean’ at beta and of ‘sum’ at beta_eff are proportional "
-        f"to within {worst:.1g} (float64, {len(errors)} losses)",
+        f"to within {worst:.1g} ({_MADE_UP}, float64, {len(errors)} losses)",
         numbers={"largest_relative_error": worst, "beta": beta, "beta_eff": equal},
     )
 
@@ -190,8 +195,8 @@ def gradient_of_the_bound() -> Finding:
     angle = math.acos(min(1.0, float(mean @ bound / (mean.norm() * bound.norm()))))
     return Finding(
         holds=off_sum <= IDENTITY_RTOL and angle > BREAK,
-        sentence=f"the gradient of ‘sum’ at beta 1 is that of the paper's bound to within {off_sum:.1g} (float64); "
-        f"that of ‘mean’ at beta 1 points {math.degrees(angle):.0f} degrees away from it",
+        sentence=f"the gradient of ‘sum’ at beta 1 is that of the paper's bound to within {off_sum:.1g}; that of "
+        f"‘mean’ at beta 1 points {math.degrees(angle):.0f} degrees away from it ({_MADE_UP}, float64)",
         numbers={"sum_off_by": off_sum, "mean_degrees_away": math.degrees(angle)},
         notes=(
             f"‘mean’ at beta 1 weighs KL by pixels / latents: {pixels / latents:g} times, on the {pixels} pixels and "
@@ -222,15 +227,15 @@ def trajectories_equal() -> Finding:
     scaled, default = (
         float((_trained("mean", 1, eps=eps) - total).norm() / (total - start).norm()) for eps in (_EPS * scale, _EPS)
     )
-    broken = "part" if default > BREAK else "stay together"
+    broken = "do not stay together" if default > BREAK else "stay together"
     return Finding(
         holds=scaled < IDENTITY_RTOL,
         sentence=f"with eps scaled as the loss is, {_STEPS} Adam steps of ‘mean’ and of ‘sum’ at beta_eff end "
-        f"within {scaled:.1g} of each other, relative to the way covered",
+        f"within {scaled:.1g} of each other, relative to the way covered ({_MADE_UP})",
         numbers={"eps_scaled": scaled, "eps_default": default},
         notes=(
-            f"With Adam's default eps of {_EPS:g} in both the two {broken}: {default:.2g} of the way covered. "
-            "What ‘mean’ changes beyond the weight is its size beside that eps.",
+            f"With Adam's default eps of {_EPS:g} in both, the two {broken}: at the end they are {default:.2g} of the "
+            "way covered apart. Beside the weight, ‘mean’ changes how large a gradient is against that eps.",
         ),
     )
 

@@ -31,7 +31,7 @@ def refusal(metric: str, losses: Iterable[str]) -> str:
     'mse is what the mse arms are trained on: they win it by construction, so it cannot rank them against mae arms.'
     >>> refusal("mse", ["mse"]), refusal("mse", ["bce", "mae"]), refusal("ssim", ["mse", "mae"])
     ('', '', '')
-    >>> refusal("mse", ["mylosses:huber", "bce"])[:47], refusal("ssim", ["mylosses:huber", "bce"])
+    >>> refusal("mse", ["mylosses:huber", "bce"])[:46], refusal("ssim", ["mylosses:huber", "bce"])
     ('mse may be what mylosses:huber, a loss of your', '')
     """
     owner = CATALOGUE[metric].own_objective if metric in CATALOGUE else ""

@@ -146,6 +146,7 @@ _ALL: Final = (
         name="predicted-beta",
         measure=Measure.CROSSING,
         effect=words.predicted_beta,
+        consequence=words.nearness_in_logs,
         axis=words.predicted_beta_axis,
         level=lambda reference, effect: reference * math.exp(effect),
         unit="1",  # of ln beta

@@ -30,7 +30,9 @@ def needs_references(claims: Sequence[Claim]) -> bool:
 def at_least_one_image(claims: Sequence[Claim], test_images: int) -> tuple[Claim, ...]:
     """The claims with no margin below one test image, where values are shares of the test images."""
     return tuple(
-        claim.model_copy(update={"legs": tuple(_at_least(leg, _one_image(leg, test_images)) for leg in claim.legs)})
+        claim.model_copy(
+            update={"legs": tuple(_at_least(leg, _one_image(leg, test_images), test_images) for leg in claim.legs)}
+        )
         for claim in claims
     )
 
@@ -63,6 +65,7 @@ def _resolved(claim: Claim, leg: Leg, references: References, base: Arm) -> Leg:
             leg = leg.model_copy(update={"reference": _predicted(leg, references, base)})
         if leg.margin is None and not _unmeasured(leg.metric, references):
             leg = leg.model_copy(update={"margin": _margin(leg, references, base)})
+            leg = _at_least(leg, _one_image(leg, references.test_images), references.test_images)
     except UserError as error:
         raise UserError(f"claim {claim.id!r}, {leg.label or leg.metric}: {error}") from None
     return leg
@@ -97,8 +100,7 @@ def _margin(leg: Leg, references: References, base: Arm) -> float:
             f"share={share:g} of {leg.of!r}: on this data set that range of {leg.metric} is 0; "
             "write margin = ... in the metric's units instead"
         )
-    least = COLLAPSED if leg.of == RATE_AT_BETA_1 else _one_image(leg, references.test_images)
-    return max(significant(share * width, _MARGIN_DIGITS), least)
+    return max(significant(share * width, _MARGIN_DIGITS), COLLAPSED if leg.of == RATE_AT_BETA_1 else 0.0)
 
 
 def _width(leg: Leg, references: References, base: Arm) -> float | None:
@@ -120,8 +122,12 @@ def _one_image(leg: Leg, test_images: int) -> float:
     return _rounded_up(1 / test_images) if known is not None and known.lattice == "images" else 0.0
 
 
-def _at_least(leg: Leg, least: float) -> Leg:
-    return leg if leg.margin is None or leg.margin >= least else leg.model_copy(update={"margin": least})
+def _at_least(leg: Leg, least: float, test_images: int) -> Leg:
+    """The leg, its margin raised to one image, with that in its reason, where it was less."""
+    if leg.margin is None or leg.margin >= least:
+        return leg
+    reason = f"{leg.reason}; raised to one of the {test_images:,} test images"
+    return leg.model_copy(update={"margin": least, "reason": reason})
 
 
 def _rounded_up(value: float) -> float:

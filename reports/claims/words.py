@@ -16,9 +16,10 @@ class EffectText:
 
     size: without its sign; signed: with it; both with their unit. interval: "95 % interval 0.8 to 1.2, 8 seeds", of the
     size, as "lower" and "higher" need it; signed_interval: with signs. margin: with its unit; empty where it is 0.
-    direction: of a refutation, what it shows (`reports.judging.verdict.DIRECTIONS`); else empty. opposite: whether the
-    whole interval lies opposite to the claim.
-    level, reference: of an arm that is compared with a number; reference is empty where that number is 0.
+    shows_opposite, shows_nothing: of a refutation, whether it shows the opposite, or no difference that matters; both
+    false where it may be either. opposite: whether the whole interval lies opposite to the claim.
+    level, level_interval, reference: of an arm that is compared with a number, with their units. `level` is empty of
+    other comparisons, `reference` where that number is 0.
     """
 
     opening: str
@@ -30,9 +31,11 @@ class EffectText:
     negative: bool
     rounds_to_zero: bool
     margin: str
-    direction: str
+    shows_opposite: bool
+    shows_nothing: bool
     opposite: bool
     level: str
+    level_interval: str
     reference: str
 
 
@@ -46,51 +49,66 @@ def difference(effect: EffectText) -> str:
 
 def change(effect: EffectText) -> str:
     """How much it differs, with its sign; of one arm compared with a number, its level."""
-    if not effect.level:
-        return f"{effect.opening} differs from that of {effect.other} by {effect.signed} ({effect.signed_interval})"
-    way = "below" if effect.negative else "above"
-    away = f", {effect.size} {way} {effect.reference}" if effect.reference else ""
-    return f"{effect.opening} is {effect.level}{away} ({effect.interval})"
+    if effect.level:
+        return f"{effect.opening} is {effect.level} ({effect.level_interval})"
+    return f"{effect.opening} differs from that of {effect.other} by {effect.signed} ({effect.signed_interval})"
 
 
 def predicted(effect: EffectText) -> str:
-    """Where an arm stands, and how far from what was predicted of it."""
-    way = "below" if effect.negative else "above"
-    away = f"{effect.size} {way} the {effect.reference or '0'} predicted from the training images"
-    return f"{effect.opening} is {effect.level}, {away} ({effect.interval})"
+    """Where an arm stands, and what was predicted of it."""
+    return f"{change(effect)}; the prediction from the training images is {effect.reference or '0'}"
 
 
 def predicted_beta(effect: EffectText) -> str:
-    """At which beta the rate collapses, and how far that is from the beta predicted."""
-    where = f"falls to the threshold of collapse at beta {effect.level}"
-    away = f"{effect.signed} in ln β from the {effect.reference} predicted from the training images"
-    return f"{effect.opening} {where}, {away} ({effect.signed_interval})"
+    """At which beta the rate collapses, and which beta was predicted."""
+    where = f"falls to the threshold of collapse at beta {effect.level} ({effect.level_interval})"
+    return f"{effect.opening} {where}; the prediction from the training images is beta {effect.reference}"
 
 
 def slope(effect: EffectText) -> str:
     """How steeply it falls or rises along beta."""
     way = "falls" if effect.negative else "rises"
-    return f"{effect.opening} {way} by {effect.size} per factor e in beta ({effect.interval})"
+    return f"{effect.opening} {way} by {effect.size} each time beta grows by a factor of e, 2.72 ({effect.interval})"
 
 
 def excess(effect: EffectText, supported: bool) -> str:
     """Of a claim of a direction: more than the margin; or the opposite, or no difference that matters."""
+    if effect.level:
+        return _beyond(effect, supported)
     margin = effect.margin
     if supported:
         return f": more than the {margin} that matters" if margin else ""
-    if effect.direction == "the opposite":
+    if effect.shows_opposite:
         return f": the opposite holds, by more than the {margin} that matters" if margin else ": the opposite holds"
     if not margin:
         return ": no such difference"
-    if effect.direction == "no difference that matters":
-        return f": less than the {margin} that would matter, either way"
+    if effect.shows_nothing:
+        return f": less than the {margin} that would matter, in either direction"
     if effect.opposite:
-        return f": opposite to the claim, by more or by less than the {margin} that matters"
-    return f": not more than the {margin} that would matter, and perhaps the opposite"
+        return f": in the opposite direction; whether by more than the {margin} that matters is open"
+    return f": not more than the {margin} that would matter; the opposite is possible"
+
+
+def _beyond(effect: EffectText, supported: bool) -> str:
+    """The same of one arm that is compared with a number: on which side of it, and by more than the margin or not."""
+    margin, reference = effect.margin, effect.reference or "0"
+    side = f"{'below' if effect.negative else 'above'} {reference}"
+    enough = f" by more than the {margin} that matters" if margin else ""
+    if supported:
+        return f": {side}{enough}"
+    if effect.shows_opposite:
+        return f": {side}{enough}, the opposite of the claim"
+    if effect.shows_nothing:
+        return f": less than {margin} away from {reference}, no difference that matters"
+    if effect.opposite:
+        return f": {side}, opposite to the claim; whether{enough} is open"
+    return f": not as far from {reference} as claimed; the opposite is possible"
 
 
 def equality(effect: EffectText, supported: bool) -> str:
     """Of a claim of equality: within the margin, or not."""
+    if effect.level:
+        return _near(effect, supported, effect.reference or "0")
     if supported:
         return f": within ±{effect.margin}, no difference that matters"
     return f": more than the ±{effect.margin} that would pass as equal"
@@ -98,9 +116,16 @@ def equality(effect: EffectText, supported: bool) -> str:
 
 def nearness(effect: EffectText, supported: bool) -> str:
     """Of a prediction: within the margin of it, or not."""
-    if supported:
-        return f": within ±{effect.margin} of the prediction"
-    return f": more than ±{effect.margin} from the prediction"
+    return _near(effect, supported, "the prediction")
+
+
+def nearness_in_logs(effect: EffectText, supported: bool) -> str:
+    """The same of a predicted beta, whose margin is one of ln beta."""
+    return f"{nearness(effect, supported)} in ln β"
+
+
+def _near(effect: EffectText, supported: bool, target: str) -> str:
+    return f": {'within' if supported else 'not within'} {effect.margin} of {target}"
 
 
 def difference_axis(label: str, unit: str, reference: float | None) -> str:

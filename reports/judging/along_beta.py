@@ -19,9 +19,10 @@ from reports.judging.conditions import Array, Condition, Paired
 from reports.judging.curves import Curve, crossing, curves_by_seed, interpolated, matched
 from reports.judging.names import Side, selector_name
 from reports.judging.statistics import mean, slope
-from reports.numbers import listed, number, setting, which_seeds
+from reports.numbers import listed, number, setting, which_seeds, with_unit
 from vae.arms import Arm
 from vae.factors import same_value
+from vae.metrics.catalogue import CATALOGUE
 from vae.metrics.latents import COLLAPSED
 
 
@@ -37,7 +38,8 @@ def slopes(claim: Claim, leg: Leg, cells: Cells) -> Comparison:
     lines = {seed: line for seed, line in lines.items() if len(line) >= LEAST_CURVE}
     found = {seed: slope([math.log(beta) for beta, _ in line], [y for _, y in line]) for seed, line in lines.items()}
     against = [seed for seed, line in lines.items() if _steps_against(leg, line)]
-    opposite = f"opposite to the claim by more than {setting(leg.margin or 0.0)}"
+    unit = CATALOGUE[leg.metric].unit if leg.metric in CATALOGUE else ""
+    opposite = f"opposite to the claim by more than {with_unit(setting(leg.margin or 0.0), unit)}"
     one = Condition(
         name,
         found,

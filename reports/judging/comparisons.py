@@ -158,7 +158,7 @@ def _described(case: ClaimAtPlace, comparison: Comparison, rules: Rules) -> Verd
         levels=levels,
         reference=leg.reference,
         margin=leg.margin,
-        margin_reason=leg.reason,
+        margin_reason=f"{setting(100 * leg.share)} % of {leg.of}: {leg.reason}" if leg.share else leg.reason,
         region=(finite(leg.region.low), finite(leg.region.high)) if leg.resolved else None,
         n=len(comparison.by_seed),
         alpha=rules.alpha,
@@ -255,7 +255,7 @@ def _over_training(
     )
 
 
-_NEEDS: Final = "t decides and the exact {test} does not agree (p {p})"
+_DISAGREE: Final = "the t test and the exact {test} disagree (exact p {p})"
 
 
 def _why(decision: Decision, p: PValues, region: Region, alpha: float) -> str:
@@ -270,9 +270,9 @@ def _why(decision: Decision, p: PValues, region: Region, alpha: float) -> str:
     if refuting and p.n < enough:
         return f"{seeds} cannot refute an equality at {level}; {enough} can"
     if decision.overruled == RANKS:
-        return _NEEDS.format(test="signed-rank test", p=p_value(p.rank_out if refuting else p.rank_in))
+        return _DISAGREE.format(test="signed-rank test", p=p_value(p.rank_out if refuting else p.rank_in))
     exact = p.exact_out if refuting else p.exact_in
-    return f"the t test and the exact sign-flip test disagree (exact p {p_value(exact)})"
+    return _DISAGREE.format(test="sign-flip test", p=p_value(exact))
 
 
 def _direction(leg: Leg, low: float, high: float) -> str:

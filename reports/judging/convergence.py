@@ -1,7 +1,7 @@
 """The course of training: how an effect stood at several points of it, and whether it still moves.
 
 Effects shrink, and some turn round, as training goes on. So cells are measured at points of training (a quarter, half,
-all), at each on the same part of the test images. A comparison is *settled* when over the last step between points
+all), at each on the same test images. A comparison is *settled* when over the last step between points
 neither its effect nor the value of either side (of a trend, of any arm) moved by more than the margin, and when as much
 again would not take the effect across an end of the region that the claim names. Whether it has settled is not known
 where some seed of it was not measured at both points.

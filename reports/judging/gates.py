@@ -50,7 +50,7 @@ def _past_floors(measured: Comparison, cells: Cells, floors: Floors) -> Comparis
         both = "both carry nothing" if len(sides) > 1 else "it carries nothing"
         return _blocked(measured, f"{both}: {_no_better(measured.at_floor)}")
     if entry is not None and sees == "picture":
-        why = f"{entry.label} never looks at the original: it credits no such arm"
+        why = f"{entry.label} does not use the original, so it cannot credit such an arm"
         return _blocked(measured, f"{_no_better(measured.at_floor)}, and {why}")
     by_labels = entry is not None and entry.by_classifier and entry.where == "samples"
     if entry is not None and by_labels and any(conditional(arm) for arms in empty for arm in arms):

@@ -123,7 +123,5 @@ def _context(shared: Mapping[str, str], others: Sequence[str], rates: Sequence[f
     opening = [f"at equal rates of {listed([setting(rate) for rate in rates])} nats"] if rates else []
     if "loss" in shared:
         opening.append(f"for {shared['loss']}")
-    if "posterior" in shared:
-        opening.append(f"with {shared['posterior']}")
-    rest = [*([shared["weight"]] if "weight" in shared else []), *others]
-    return " ".join([*opening, _with(rest)]).rstrip()
+    rest = [shared[aspect] for aspect in ("weight", "posterior") if aspect in shared]
+    return " ".join([*opening, _with([*rest, *others])]).rstrip()

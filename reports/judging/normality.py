@@ -7,13 +7,14 @@ what all of them together can. Comparisons of one study share cells, so the p is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from scipy import stats
 
+from reports.judging.singles import singles
 from reports.judging.verdict import Verdict
 from reports.numbers import counted, p_value
 
@@ -38,14 +39,17 @@ class Normality:
         """The result, and what follows from it."""
         if self.p is None:
             few = counted(self.comparisons, "comparison")
-            return f"Whether differences are normal could not be tested: {few}, and {LEAST_COMPARISONS} are needed."
+            return (
+                f"Whether differences are normal could not be tested: {few} with {LEAST_SEEDS} seeds or more, and "
+                f"{LEAST_COMPARISONS} are needed."
+            )
         over = f"over {counted(self.comparisons, 'comparison')} (p {p_value(self.p)})"
         if self.fails:
             return (
                 f"The differences are not normal {over}: a verdict also needs the exact signed-rank test to agree. "
                 "Where differences have a long tail, no test of few seeds is safe."
             )
-        return f"The differences look normal {over}, as the t tests take them to be."
+        return f"No departure from normality was found {over}; with few seeds this is a weak check."
 
 
 def normality(differences: Iterable[Iterable[float]]) -> Normality:
@@ -69,11 +73,4 @@ def _rounded(row: Iterable[float]) -> tuple[float, ...]:
 
 def of_verdicts(verdicts: Iterable[Verdict]) -> Normality:
     """The same, from what verdicts carry."""
-    return normality(list(one.per_seed.values()) for verdict in verdicts for one in _single(verdict))
-
-
-def _single(verdict: Verdict) -> Iterator[Verdict]:
-    if not verdict.legs:
-        yield verdict
-    for leg in verdict.legs:
-        yield from _single(leg)
+    return normality(list(one.per_seed.values()) for one in singles(verdicts))

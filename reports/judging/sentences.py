@@ -9,13 +9,22 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from reports.claims.kinds import Kind
+from reports.claims.kinds import KINDS, Kind, Measure
 from reports.claims.model import Says
 from reports.claims.places import MATCHED, NOMINAL
 from reports.claims.words import EffectText
 from reports.judging.names import Subjects
-from reports.judging.verdict import DEPENDS, INCONCLUSIVE, INSUFFICIENT, REFUTED, SUPPORTED, Verdict
-from reports.numbers import counted, decimals, listed, number, setting, with_unit
+from reports.judging.verdict import (
+    DEPENDS,
+    INCONCLUSIVE,
+    INSUFFICIENT,
+    NO_DIFFERENCE,
+    OPPOSITE,
+    REFUTED,
+    SUPPORTED,
+    Verdict,
+)
+from reports.numbers import counted, effect_decimals, listed, number, setting, with_unit
 
 NOT_ENOUGH: Final = "Insufficient"
 _AT: Final[Mapping[str, str]] = {NOMINAL: "At the settings named", MATCHED: "At equal rate"}
@@ -35,7 +44,7 @@ def compared(verdict: Verdict, kind: Kind, subjects: Subjects, *, label: str, ca
     if verdict.verdict == INSUFFICIENT:
         return f"{NOT_ENOUGH}: {verdict.reason}. So far: {_inner(clause)}."
     if verdict.verdict == INCONCLUSIVE:
-        clause += _open_end(verdict)
+        clause += _open_end(verdict, opposite=_on_the_wrong_side(verdict) and not effect.rounds_to_zero)
     else:
         clause += kind.consequence(effect, verdict.verdict == SUPPORTED)
     return f"{'; '.join((clause, *caveats))}."
@@ -56,56 +65,82 @@ def _effect(verdict: Verdict, kind: Kind, subjects: Subjects, label: str) -> Eff
         negative=effect < 0,
         rounds_to_zero=not round(effect, places),
         margin=_margin(verdict) if margin else "",
-        direction=verdict.direction,
+        shows_opposite=verdict.direction == OPPOSITE,
+        shows_nothing=verdict.direction == NO_DIFFERENCE,
         opposite=_opposite(verdict),
-        level="" if verdict.reference is None else _level(verdict, kind, places),
-        reference=setting(verdict.reference) if verdict.reference else "",
+        level="" if verdict.reference is None else with_unit(_level(verdict, kind, effect, places), unit),
+        level_interval=_level_interval(verdict, kind, places),
+        reference=with_unit(setting(verdict.reference), unit) if verdict.reference else "",
     )
 
 
 def _opposite(verdict: Verdict) -> bool:
     """Whether the whole interval lies opposite to what a claim of a direction says."""
-    above = verdict.region is not None and verdict.region[0] is not None
+    above = _says_above(verdict)
     nearest = verdict.ci_high if above else verdict.ci_low
     return nearest is not None and nearest * (1 if above else -1) < 0
 
 
-def _level(verdict: Verdict, kind: Kind, places: int) -> str:
-    """Where an arm stands that is compared with a number, with its unit."""
-    level = kind.level(verdict.reference or 0.0, verdict.effect or 0.0)
-    return with_unit(number(level, places), verdict.unit)
+def _says_above(verdict: Verdict) -> bool:
+    return verdict.region is not None and verdict.region[0] is not None
+
+
+def _on_the_wrong_side(verdict: Verdict) -> bool:
+    """Whether the effect of a claim of one direction points in the other."""
+    if verdict.region is None or None not in verdict.region:
+        return False
+    return (verdict.effect or 0.0) * (1 if _says_above(verdict) else -1) < 0
+
+
+def _level(verdict: Verdict, kind: Kind, effect: float, places: int) -> str:
+    """Where an arm stands that is compared with a number, from its effect."""
+    return number(kind.level(verdict.reference or 0.0, effect), places)
 
 
 def _places(verdict: Verdict) -> int:
+    """Decimals of the effect, by the rule of the tables, so that both show the same figures."""
     known = verdict.ci_low is not None and verdict.ci_high is not None
     half = ((verdict.ci_high or 0.0) - (verdict.ci_low or 0.0)) / 2 if known else math.nan
-    return decimals([half], [verdict.effect or verdict.margin or 0.0])
+    return effect_decimals(half, verdict.effect or verdict.margin or 0.0, verdict.margin)
 
 
 def _interval(verdict: Verdict, places: int, *, signed: bool = False) -> str:
     """The interval as the words before it run: of how much lower, where they say lower; with signs where asked."""
-    seeds = counted(verdict.n, "seed")
     if verdict.ci_low is None or verdict.ci_high is None:
-        return seeds
+        return _over(verdict)
     ends = (verdict.ci_low, verdict.ci_high)
     if not signed and (verdict.effect or 0.0) < 0:
         ends = (-verdict.ci_high, -verdict.ci_low)
     low, high = (number(end, places, signed=signed) for end in ends)
+    return f"95 % interval {low} to {high}, {_over(verdict)}"
+
+
+def _level_interval(verdict: Verdict, kind: Kind, places: int) -> str:
+    """The interval of where an arm stands."""
+    if verdict.ci_low is None or verdict.ci_high is None:
+        return _over(verdict)
+    low, high = (_level(verdict, kind, end, places) for end in (verdict.ci_low, verdict.ci_high))
+    return f"95 % interval {low} to {high}, {_over(verdict)}"
+
+
+def _over(verdict: Verdict) -> str:
     images = f" and {counted(verdict.images, 'image')}" if verdict.images else ""
-    return f"95 % interval {low} to {high}, {seeds}{images}"
+    return f"{counted(verdict.n, 'seed')}{images}"
 
 
 def _margin(verdict: Verdict) -> str:
     return with_unit(setting(verdict.margin or 0.0), verdict.unit)
 
 
-def _open_end(verdict: Verdict) -> str:
+def _open_end(verdict: Verdict, *, opposite: bool) -> str:
+    """Why nothing is decided. opposite: whether the effect points in the direction that the claim does not name."""
+    start, margin = ": in the opposite direction, but " if opposite else ": ", f"the margin of {_margin(verdict)}"
     if verdict.reason:
-        return f": nothing is decided, since {verdict.reason}"
+        return f"{start}nothing is decided, since {verdict.reason}"
     if verdict.seeds_to_settle is None:
-        return f": too near the margin of {_margin(verdict)} for any reasonable number of seeds to tell"
+        return f"{start}too near {margin} for any reasonable number of seeds to tell"
     seeds = verdict.seeds_to_settle
-    return f": not yet told apart from the margin of {_margin(verdict)}; about {seeds} seeds would be needed to decide"
+    return f"{start}not yet told apart from {margin}; about {seeds} seeds would be needed to decide"
 
 
 def with_clause(says: Says, word: str, sentence: str) -> str:
@@ -138,29 +173,64 @@ def of_readings(readings: Sequence[Verdict]) -> str:
 
 def of_training(verdict: Verdict) -> str:
     """Whether a comparison has settled, in one sentence; empty where it was not measured during training."""
+    clause = movement(verdict)
+    return f"{'Settled' if verdict.settled else 'Still moving'}: {clause}." if clause else ""
+
+
+def movement(verdict: Verdict) -> str:
+    """How far a comparison moved over the last step of training, beside what it may move; empty where not measured.
+
+    Of two arms, their difference and the arm that moved most may each be more or less than the margin.
+    """
     if verdict.settled is None or verdict.moved is None or not verdict.by_epochs:
         return ""
     places = _places(verdict)
-    moved = with_unit(number(verdict.moved, places, signed=True), verdict.unit)
-    by = f"the effect moved by {moved}"
-    if len(verdict.levels) > 1 or verdict.reference is not None:
-        most = with_unit(number(abs(verdict.arms_moved or 0.0), places), verdict.unit)
-        by += f" and the arms by up to {most}"
-    earlier = verdict.by_epochs[-2]
-    since = f"epoch {earlier.epochs}" if earlier.epochs else f"{earlier.share:.0%} of training"
-    limit = f" the margin of {_margin(verdict)}" if verdict.margin else " half the interval"
+    moved = f"moved by {with_unit(number(verdict.moved, places, signed=True), verdict.unit)}"
+    limit = f"the margin of {_margin(verdict)}" if verdict.margin else "half its interval"
+    since = f"since {_earlier(verdict)} "
+    arms_moved = abs(verdict.arms_moved or 0.0)
+    if KINDS[verdict.kind].measure is not Measure.ARMS or verdict.reference is not None:
+        return f"{since}the {_moving_part(verdict)} {moved}, {_beside(verdict, limit)}"
+    arm = with_unit(number(arms_moved, places), verdict.unit)
+    if verdict.margin and arms_moved > verdict.margin >= abs(verdict.moved):
+        return f"{since}an arm moved by {arm}, more than {limit}; the difference {moved}, less"
+    if verdict.margin and abs(verdict.moved) > verdict.margin >= arms_moved:
+        return f"{since}the difference {moved}, more than {limit}; no arm by more than {arm}"
     if verdict.settled:
-        return f"Settled: since {since} {by}, within{limit}."
-    if verdict.margin and max(abs(verdict.moved), abs(verdict.arms_moved or 0.0)) <= verdict.margin:
-        return f"Still moving: since {since} {by}; as much again would take the effect across{limit}."
-    return f"Still moving: since {since} {by}, more than{limit}."
+        return f"{since}the difference {moved} and an arm by {arm}, neither by more than {limit}"
+    both = "both " if verdict.margin else ""
+    return f"{since}the difference {moved} and an arm by {arm}, {both}{_beside(verdict, limit)}"
+
+
+def _moving_part(verdict: Verdict) -> str:
+    return "slope" if KINDS[verdict.kind].measure is Measure.SLOPE else "value"
+
+
+def _beside(verdict: Verdict, limit: str) -> str:
+    """How what moved stands beside the most that may."""
+    if verdict.settled:
+        return f"not more than {limit}"
+    if verdict.margin and max(abs(verdict.moved or 0.0), abs(verdict.arms_moved or 0.0)) <= verdict.margin:
+        return f"less than {limit}, but as much again would take it across the margin"
+    return f"more than {limit}"
+
+
+def _earlier(verdict: Verdict) -> str:
+    """The last but one point of training."""
+    point = verdict.by_epochs[-2]
+    return f"epoch {point.epochs}" if point.epochs else f"{point.share:.0%} of training"
 
 
 def of_places(places: Sequence[Verdict]) -> str:
     """The sentences of a claim that must hold at several places: one for each, since they may well differ."""
+    return " ".join(by_place(places))
+
+
+def by_place(places: Sequence[Verdict]) -> list[str]:
+    """The same, one after the other; one for all where none has the data to be judged."""
     if {verdict.verdict for verdict in places} == {INSUFFICIENT}:
-        return places[0].sentence
-    return " ".join(f"{_AT[verdict.place]}: {_inner(verdict.sentence)}" for verdict in places)
+        return [places[0].sentence]
+    return [f"{_AT[verdict.place]}: {_inner(verdict.sentence)}" for verdict in places]
 
 
 def _inner(sentence: str) -> str:

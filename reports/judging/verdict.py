@@ -68,7 +68,7 @@ class Sensitivity:
 
     alpha: "0.01", "0.05", "0.10". margin: "0.5", "1", "2", times the margin. leave_one_out: the seed left out.
     luck: `SEEDS_ALONE`, or `ALL_LUCK` where test images and classifiers vary too. epochs: epochs trained, as text; the
-    earlier points are measured on a part of the test images. failed: failed cells left out, or as the worst value seen.
+    earlier points are measured on the same test images. failed: failed cells left out, or as the worst value seen.
     stable: whether every setting that leaves enough seeds to decide gives one and the same verdict.
     """
 
@@ -92,7 +92,7 @@ class Sensitivity:
 
 @dataclass(frozen=True)
 class AtEpoch:
-    """The effect of a comparison at one point of training, on a part of the test images. share: of all epochs."""
+    """The effect of a comparison at one point of training, on the same test images. share: of all epochs."""
 
     share: float
     epochs: int | None
@@ -163,7 +163,7 @@ class Verdict:
     n: Annotated[int, "seeds used"] = 0
     p_in: Annotated[Number, "p of 'the mean lies outside the region'; small supports the claim"] = None
     p_out: Annotated[Number, "p of 'the mean lies inside the region'; small refutes it"] = None
-    p_in_adj: Annotated[Number, "p_in, Holm-adjusted over all claims and places"] = None
+    p_in_adj: Annotated[Number, "p_in, Holm-adjusted over all claims, readings and places"] = None
     p_out_adj: Annotated[Number, "p_out times the comparisons that could refute the claim there, then likewise"] = None
     p_exact: Annotated[Number, "exact sign-flip p in the direction in which the effect points"] = field(
         init=False, default=None

@@ -37,7 +37,7 @@ def arm_table(
     """
     arms = means.drop_duplicates("arm")
     seeds = means.groupby("arm")["n"].max()
-    failing = {} if standing is None else standing.failing(means)
+    failing = {} if standing is None else standing.failing
     parts = [
         (Column("arm"), _named(arms, () if standing is None else standing.at_floor)),
         (Column("β_eff", numeric=True, about=BETA_EFF), [Entry(setting(b), b) for b in arms["beta_eff"]]),

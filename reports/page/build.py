@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.judging.normality import of_verdicts
+from reports.judging.normality import Normality, of_verdicts
 from reports.judging.verdict import Verdict, document
 from reports.page import objectives, tables
 from reports.page.base import at_base
@@ -54,11 +54,12 @@ def build(evidence: Evidence, out: str | Path) -> ReportPaths:
         figures=made(folder / "figures"),
     )
     means = tables.arm_means(evidence.frame)
-    contents = contents_of(evidence, means)
+    standing, normality = Standing.of(evidence), of_verdicts(evidence.verdicts)
+    contents = contents_of(evidence, means, standing, normality)
     _write_figures(paths.figures, contents)
     write(paths.results, csv(tables.results(evidence.frame)))
-    write(paths.verdicts, _verdicts_json(evidence))
-    write(paths.tables / "arms.csv", csv(with_standing(means, Standing.of(evidence))))
+    write(paths.verdicts, _verdicts_json(evidence, normality))
+    write(paths.tables / "arms.csv", csv(with_standing(means, standing)))
     _write_tables(paths.tables, at_base(means, evidence.base), contents)
     write(paths.markdown, rendered_markdown("report.md.j2", contents))
     write(paths.html, rendered_html("report.html.j2", contents))
@@ -93,7 +94,7 @@ def _write_tables(folder: Path, base_means: pd.DataFrame, contents: Mapping[str,
             write(folder / f"{table.name}.tex", latex(table))
 
 
-def _verdicts_json(evidence: Evidence) -> str:
+def _verdicts_json(evidence: Evidence, normality: Normality) -> str:
     """The text of `verdicts.json`; its schema is in `reports.judging.verdict`."""
     content = document(
         evidence.verdicts,
@@ -103,6 +104,6 @@ def _verdicts_json(evidence: Evidence) -> str:
         notes=evidence.notes,
         alpha=next((verdict.alpha for verdict in evidence.verdicts), Verdict.alpha),
         registered=evidence.registered,
-        normality=of_verdicts(evidence.verdicts).sentence,
+        normality=normality.sentence,
     )
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

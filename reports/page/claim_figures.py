@@ -12,12 +12,12 @@ from reports.page.effects import effect
 from reports.page.sensitivity import changing, described_rows, sensitivity_figure, sensitivity_rows
 
 
-def claim_figures(section: ClaimSection) -> Iterator[ReportFigure]:
-    """Those that there are numbers for."""
+def claim_figures(section: ClaimSection, measured_in_training: str) -> Iterator[ReportFigure]:
+    """Those that there are numbers for. measured_in_training: as of `Evidence`."""
     if section.measured:
         yield _effects(section)
     if followed(section):
-        yield _course(section)
+        yield _course(section, measured_in_training)
     if sensitivity_rows(section):
         yield _sensitivity(section)
 
@@ -29,12 +29,11 @@ def _effects(section: ClaimSection) -> ReportFigure:
     return ReportFigure(f"effect-{section.id}", "effect", section.drawn_note, alt, effect(section.drawn, titles))
 
 
-def _course(section: ClaimSection) -> ReportFigure:
+def _course(section: ClaimSection, measured_in_training: str) -> ReportFigure:
     singles = followed(section)
     caption = (
-        "Effect against epochs: mean with its 95 % interval over seeds. Every point is measured on the same part of "
-        "the test images, so the last may differ from the effect above, which is measured on all. The shaded band is "
-        "where the claim would hold."
+        f"Effect against epochs: mean with its 95 % interval over seeds only. {measured_in_training} The shaded band "
+        "is where the claim would hold."
     )
     alt = " ".join(("Effect against epochs.", *settling(section)))
     return ReportFigure(f"course-{section.id}", "course", caption, alt, course_figure(singles, names(singles)))
@@ -42,7 +41,8 @@ def _course(section: ClaimSection) -> ReportFigure:
 
 def _sensitivity(section: ClaimSection) -> ReportFigure:
     rows = sensitivity_rows(section)
-    caption = f"{changing(section)} Filled: another word than the claim’s. Bold: as it was judged.{_earlier(section)}"
+    legend = "Filled: another word than the claim’s. Bold: as it was judged."
+    caption = f"{changing(section)} {legend}{_earlier(section)}"
     figure = sensitivity_figure(rows, section.verdict)
     alt = f"The word of the claim under other settings. {described_rows(section)}"
     return ReportFigure(f"sensitivity-{section.id}", "sensitivity", caption, alt, figure)
@@ -52,4 +52,4 @@ def _earlier(section: ClaimSection) -> str:
     """What a reader must know of the words at earlier epochs."""
     if not any(row.setting == "epochs" for row in sensitivity_rows(section)):
         return ""
-    return " Earlier epochs: on a part of the test images, over seeds alone."
+    return " Earlier epochs: judged on the images of the figure above, with intervals over seeds only."

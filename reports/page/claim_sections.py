@@ -6,11 +6,14 @@ Everything here is read from verdicts (`reports.judging.verdict.Verdict`); nothi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from reports.claims.places import OVERALL
+from reports.judging.sentences import by_place
+from reports.judging.singles import singles
 from reports.judging.verdict import DEPENDS, INCONCLUSIVE, LEFT_OUT, REFUTED, SUPPORTED, WORDS, Verdict
 from reports.numbers import counted
 
@@ -51,7 +54,7 @@ class ClaimSection:
     def comparisons(self) -> tuple[Verdict, ...]:
         """The single comparisons behind the verdict, each once, with or without an effect."""
         first: dict[tuple[str, str, str, str], Verdict] = {}
-        for single in _singles(self.verdicts):
+        for single in singles(self.verdicts):
             first.setdefault((single.reading, single.label, single.place, single.metric), single)
         return tuple(first.values())
 
@@ -106,13 +109,22 @@ class ClaimSection:
         return f"About {seeds} seeds would decide with 80 % power, if the effect and its spread stay as measured."
 
 
+def paragraphs(verdict: Verdict) -> list[str]:
+    """The sentence of a verdict: one paragraph for each place at which it is judged, where these make up the whole."""
+    if verdict.place == OVERALL and {leg.reading for leg in verdict.legs} == {verdict.reading}:
+        parts = by_place(verdict.legs)
+        if " ".join(parts) == verdict.sentence:
+            return parts
+    return [verdict.sentence]
+
+
 def detail(verdict: Verdict) -> str:
     """What a refutation shows, as it stands behind the word: ": the opposite". Empty for other verdicts, and where
     comparisons that refute show different things.
 
     Of several comparisons that must all hold, one is enough to refute: so in how many it is so stands behind it.
     """
-    counting = [single for single in _singles((verdict,)) if single.counted]
+    counting = [single for single in singles((verdict,)) if single.counted]
     refuting = [single for single in counting if single.verdict == REFUTED]
     directions = {single.direction for single in refuting}
     if verdict.verdict != REFUTED or len(directions) != 1 or "" in directions:
@@ -129,11 +141,6 @@ def _clarity(single: Verdict) -> tuple[bool, float]:
     return supported, -1.0 if p is None else -p
 
 
-def _singles(verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
-    for verdict in verdicts:
-        yield from _singles(verdict.legs) if verdict.legs else (verdict,)
-
-
 def claim_sections(verdicts: Sequence[Verdict]) -> tuple[ClaimSection, ...]:
     """The claims of these verdicts, in their order. A claim's first verdict answers it."""
     by_claim: dict[str, list[Verdict]] = {}
@@ -142,11 +149,6 @@ def claim_sections(verdicts: Sequence[Verdict]) -> tuple[ClaimSection, ...]:
     return tuple(
         ClaimSection(claim, places[0].claim.quote, places[0], tuple(places)) for claim, places in by_claim.items()
     )
-
-
-def still_moving(sections: Sequence[ClaimSection]) -> int:
-    """How many claims have a verdict that holds only after the epochs trained: their arms still changed."""
-    return sum(bool(section.answer.qualifier) for section in sections)
 
 
 def tally(sections: Sequence[ClaimSection]) -> dict[str, int]:

@@ -7,6 +7,7 @@ from typing import Final
 
 import pandas as pd
 
+from reports.claims.kinds import KINDS, Measure
 from reports.claims.places import COMPUTED, MATCHED, NOMINAL, OVERALL
 from reports.judging.pairing import SHARED
 from reports.judging.verdict import Verdict
@@ -91,12 +92,17 @@ def _caption(singles: Sequence[Verdict]) -> str:
     caption = (
         "Paired differences over seeds. p for and p against are Holm-adjusted over all claims, readings and places."
     )
+    if not all(single.counted for single in singles):
+        caption += (
+            " Comparisons marked “beside” do not decide the claim: their words come from tests that are not adjusted, "
+            "so some of them may be wrong by chance."
+        )
     if not any(single.luck for single in singles):
         return caption
     return (
-        f"{caption} The first interval decides: over seeds, test images and, where classifiers read the images, these "
-        "too (for images like these). Below it the interval over seeds alone (for these images). Variance: the share "
-        "of that of the mean that comes from images and classifiers."
+        f"{caption} The first interval decides. It is over seeds, test images and, where classifiers read the images, "
+        "classifiers too: for images like these. Below it, “seeds alone” is for these images. Variance: the share that "
+        "images and classifiers have of the variance of the mean."
     )
 
 
@@ -125,6 +131,18 @@ def names(singles: Sequence[Verdict]) -> list[str]:
     labels = [described(label).label for label in labels]
     labels = [f"{label}, {PLACES[single.place]}" if matched else label for label, single in zip(labels, singles)]
     return [f"{label} ({single.reading})" if read else label for label, single in zip(labels, singles)]
+
+
+def margins(section: ClaimSection) -> list[str]:
+    """The least differences that matter to a claim, each with its unit and its reason."""
+    reasons: dict[tuple[str, str], str] = {}
+    for single in section.comparisons:
+        if single.margin is not None and single.metric:
+            shown = with_unit(setting(single.margin), single.unit)
+            in_logs = KINDS[single.kind].measure is Measure.CROSSING
+            what = "ln β" if in_logs else described(single.metric).label
+            reasons.setdefault((what, shown), single.margin_reason)
+    return [f"{what} {shown}{f' ({reason})' if reason else ''}" for (what, shown), reason in reasons.items()]
 
 
 def shared_by_arms(section: ClaimSection) -> list[str]:

@@ -150,8 +150,8 @@ def _lead(first: Evidence, second: Evidence, arms: int) -> str:
         f"Of {counted(len(shared), 'claim')} judged in both, {same} {'has' if same == 1 else 'have'} the same verdict"
     )
     moving = [claim for claim in changed if before[claim].settled is False]
-    warned = f" Of those changed, the first study said that its arms still moved: {listed(moving)}." if moving else ""
-    return f"{common} {agreeing}{f'; {listed(changed)} changed' if changed else ''}.{warned}"
+    warned = f" Of those that changed, the first report had said that arms still moved: {listed(moving)}."
+    return f"{common} {agreeing}{f'; {listed(changed)} changed' if changed else ''}.{warned if moving else ''}"
 
 
 def _answers(evidence: Evidence) -> dict[str, Verdict]:
@@ -164,7 +164,7 @@ def _reading(joined: Joined) -> str:
         return f"There is nothing to compare: {joined.why_empty}."
     return (
         f"Second study minus first, mean over seeds ± 95 % interval. {joined.pairing} The intervals are not adjusted "
-        "for their number: where nothing differs, about 5 in 100 exclude zero by chance. No claim is judged here."
+        "for how many there are: where nothing differs, about 5 in 100 exclude zero by chance. No claim is judged here."
     )
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import pandas as pd
 
+from reports.judging.normality import Normality
 from reports.numbers import sentence_case
 from reports.page import convergence, layout, objectives, prose, tables
 from reports.page.arm_table import SETTINGS, arm_table, narrowed
 from reports.page.base import at_base, caption_clause, further_factors, without_base
-from reports.page.claim_sections import ClaimSection, claim_sections, detail, tally
-from reports.page.claim_tables import comparison_table, shared_by_arms, verdict_table
+from reports.page.claim_sections import ClaimSection, claim_sections, detail, paragraphs, tally
+from reports.page.claim_tables import comparison_table, margins, shared_by_arms, verdict_table
 from reports.page.evidence import Evidence
 from reports.page.layout import Table
 from reports.page.limits import limits
@@ -20,17 +21,17 @@ from reports.page.overfitting import overfitting
 from reports.page.pictures import strips
 from reports.page.report_figures import report_figures
 from reports.page.sensitivity import changing
-from reports.page.standing import AT_FLOOR, UNKNOWN, Standing
+from reports.page.standing import AT_FLOOR, AT_FLOOR_HERE, UNKNOWN, Standing
 
 OF_A_CLAIM: Final = ("effect", "course", "sensitivity")  # sections of figures that each belong to a claim
 MOST_STRIPS: Final = 60  # rows of a picture grid on the page
 
 
-def contents_of(evidence: Evidence, means: pd.DataFrame) -> dict[str, Any]:
-    """Everything on the page and in the Markdown. means: as `tables.arm_means`."""
+def contents_of(evidence: Evidence, means: pd.DataFrame, standing: Standing, normality: Normality) -> dict[str, Any]:
+    """Everything on the page and in the Markdown. means: as `tables.arm_means`. standing, normality: of the evidence,
+    computed once for all parts of the report."""
     sections = claim_sections(evidence.verdicts)
-    standing = Standing.of(evidence)
-    figures = list(report_figures(evidence, means, sections))
+    figures = list(report_figures(evidence, means, sections, standing.failing))
     notes = dict.fromkeys(standing.at_floor, AT_FLOOR)
     reconstructions, samples = (
         strips(evidence.done, evidence.pictures, kind, notes)[: MOST_STRIPS + (kind == "reconstructions")]  # originals
@@ -59,7 +60,7 @@ def contents_of(evidence: Evidence, means: pd.DataFrame) -> dict[str, Any]:
         **{of: {f.name.removeprefix(f"{of}-"): f for f in figures if f.section == of} for of in OF_A_CLAIM},
         "plots": {f.name.removesuffix("-against-beta"): f for f in figures if f.section == "beta"},
         "overfitting": overfitting(evidence.history, evidence.done),
-        "limits": limits(evidence, sections, standing),
+        "limits": limits(evidence, sections, standing, normality),
         **_of_claims(sections),
         **_of_arms(evidence, means, standing),
         **_of_objectives(evidence, means),
@@ -77,22 +78,28 @@ def _of_claims(sections: Sequence[ClaimSection]) -> dict[str, Any]:
         "verdicts": verdict_table(sections),
         "comparisons": {section.id: comparison_table(section) for section in measured},
         "detail": detail,
+        "paragraphs": paragraphs,
         "settling": convergence.settling,
         "unknown": "" if not measured or convergence.is_known(sections) else convergence.UNKNOWN,
         "changing": changing,
         "sentence_case": sentence_case,
         "shared_by_arms": shared_by_arms,
+        "margins": margins,
         "homes": homes,
     }
 
 
 def _of_arms(evidence: Evidence, means: pd.DataFrame, standing: Standing) -> dict[str, Any]:
     metrics = tuple(dict.fromkeys(means["metric"]))
-    failing = standing.failing(means)
     shared = tables.shared_objectives(evidence.done, evidence.base)
     arms = arm_table(means, metrics, shared, standing)
-    refusals = [prose.own_objectives(metrics, set(evidence.done["loss"])), *map(sentence_case, failing.values())]
+    refusals = [
+        prose.own_objectives(metrics, set(evidence.done["loss"])),
+        *map(sentence_case, standing.failing.values()),
+    ]
     base_means, clause = at_base(means, evidence.base), caption_clause(means, evidence.base)
+    notes = dict.fromkeys(standing.at_floor, AT_FLOOR_HERE)
+    clause = _grid_clause(base_means, notes) + clause
     return {
         "arms": arms,
         "headline": narrowed(arms),
@@ -101,9 +108,15 @@ def _of_arms(evidence: Evidence, means: pd.DataFrame, standing: Standing) -> dic
         "shared": [" = ".join(sorted(group)) for group in shared],
         "refusals": " ".join(filter(None, refusals)),
         "standing": standing.sentence if standing.known else UNKNOWN,
-        "grids": {metric: layout.grid_table(base_means, metric, clause) for metric in metrics},
+        "grids": {metric: layout.grid_table(base_means, metric, clause, notes) for metric in metrics},
         "metrics": layout.catalogue_table(metrics),
     }
+
+
+def _grid_clause(base_means: pd.DataFrame, notes: Collection[str]) -> str:
+    """What the mark of arms at the floor means, for a table that has such an arm."""
+    marked = set(notes) & set(base_means.loc[base_means["origin"] == "grid", "arm"])
+    return f" {sentence_case(AT_FLOOR_HERE)}: {AT_FLOOR}." if marked else ""
 
 
 def _groups(arms: Table) -> list[str]:

@@ -16,9 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports.claims.kinds import KINDS
-from reports.judging.sentences import of_training
+from reports.judging.sentences import movement, of_training
 from reports.judging.verdict import Verdict
-from reports.numbers import listed, setting
+from reports.numbers import listed, sentence_case, setting
 from reports.page.canvas import drawn
 from reports.page.claim_sections import ClaimSection
 from reports.page.claim_tables import names
@@ -45,8 +45,8 @@ def is_known(sections: Sequence[ClaimSection]) -> bool:
 
 
 def settling(section: ClaimSection) -> list[str]:
-    """Whether the comparisons of a claim have settled: of one its sentence; of several, those that have, and that which
-    moved most."""
+    """Whether the comparisons of a claim have settled: of one its sentence; of several, which have, which have not, and
+    which of these moved most."""
     singles = [single for single in section.comparisons if single.counted]
     known = [(name, one) for name, one in zip(names(singles), singles) if of_training(one)]
     if len(known) < 2:
@@ -56,14 +56,14 @@ def settling(section: ClaimSection) -> list[str]:
     sentences = []
     if settled:
         sentences.append(
-            f"Settled: {_which(settled, len(known))}. Over the last step between points neither the effect nor the "
-            "arms moved by more than the margin."
+            f"Settled: {_which(settled, len(known))}. Since the point before the last, neither the difference nor an "
+            "arm moved by more than the margin."
         )
     if moving:
         (most, one), *others = moving
-        sentence = f"{of_training(one)} This is “{most}”"
-        also = f", the most of {_which([most, *(name for name, _ in others)], len(known))}" if others else ""
-        sentences.append(f"{sentence}{also}.")
+        which = _which([name for name, _ in moving], len(known))
+        how = f"“{most}” moved most, counted in margins: {movement(one)}" if others else sentence_case(movement(one))
+        sentences.append(f"Still moving: {which}. {how}.")
     return sentences
 
 

@@ -47,7 +47,8 @@ class Evidence:
     one row per cell that the study asks for; empty when that is not known. notes: sentences that a reader must see
     first, such as "The claims were changed after the run.". references: what the images alone give, floors and
     ceilings among it; None where it was not logged. registered: where the hash of the claims was registered, as a
-    sentence. looks: how many reports of this study were made with other seeds, this one included.
+    sentence. looks: how many reports of this study were made with other seeds, this one included. point_images: on how
+    many test images, at most, cells are measured at points of training; 0 where that is not known.
 
     Raises UserError when a frame lacks a column that the report needs.
     """
@@ -66,6 +67,7 @@ class Evidence:
     references: References | None = None
     registered: str = ""
     looks: int = 1
+    point_images: int = 0
     study_file: str = ""  # the study's text as it was run
     claims_hash: str = ""
     classes: int = 0  # of a conditional model: its samples run through the classes in turn
@@ -81,6 +83,22 @@ class Evidence:
     def heading(self) -> str:
         """The title, or the study's name where it has none."""
         return self.title or self.study
+
+    @property
+    def measured_in_training(self) -> str:
+        """On which images cells are measured at points of training, in a sentence."""
+        whole = 0 if self.references is None else self.references.test_images
+        if not self.point_images or not whole:
+            return (
+                "Every point is measured on the same test images; where these are a part of all, the last point may "
+                "differ from the effect above."
+            )
+        if self.point_images >= whole:
+            return f"Every point is measured on all {whole:,} test images."
+        return (
+            f"Every point is measured on the same {self.point_images:,} of the {whole:,} test images; the effect above "
+            "is measured on all, so the last point may differ from it."
+        )
 
     @property
     def done(self) -> pd.DataFrame:

@@ -6,14 +6,18 @@ A `Table` is made once and shown three ways: on the page, in Markdown and in LaT
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Final
 
 import pandas as pd
 
 from reports.numbers import PURE, decimals, duration, plus_minus, setting
-from reports.page.tables import grid
+from reports.page.tables import on_grid
 from vae.metrics.catalogue import CATALOGUE, Metric
+
+NO_NOTES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -90,17 +94,18 @@ def intervals(rows: pd.DataFrame, places: int) -> list[Entry]:
     return [Entry(plus_minus(mean, half, places), float(mean)) for mean, half in zip(rows["mean"], rows["half"])]
 
 
-def grid_table(means: pd.DataFrame, metric: str, clause: str = "") -> Table:
+def grid_table(means: pd.DataFrame, metric: str, clause: str = "", notes: Mapping[str, str] = NO_NOTES) -> Table:
     """One metric per loss × reduction (rows) × beta (columns), mean ± 95 % interval. means: of arms at the base.
 
-    clause: a sentence for the end of the caption, as `base.caption_clause`.
+    clause: a sentence for the end of the caption, as `base.caption_clause`. notes: arm -> what stands below its number.
     """
-    rows = grid(means, metric)
+    rows = on_grid(means, metric).sort_values(["loss", "reduction", "beta"])
     places = decimals(rows["half"], rows["mean"])
     betas = sorted(rows["beta"].unique())
     lines = []
     for (loss, reduction), part in rows.groupby(["loss", "reduction"], sort=True):
-        values = intervals(part.set_index("beta").reindex(betas), places)
+        at = part.set_index("beta").reindex(betas)
+        values = [replace(entry, note=notes.get(arm, "")) for entry, arm in zip(intervals(at, places), at["arm"])]
         lines.append((Entry(str(loss), mark=str(loss)), Entry(str(reduction)), *values))
     caption = f"{titled(metric)} by loss, reduction and β: mean ± 95 % interval, {seeds_of(rows)}.{clause}"
     columns = (Column("loss"), Column("reduction"), *(Column(f"β = {setting(b)}", numeric=True) for b in betas))

@@ -9,16 +9,16 @@ from reports.claims.comparability import refusal
 from reports.judging.verdict import DEPENDS, INCONCLUSIVE, INSUFFICIENT, REFUTED, SUPPORTED
 from reports.numbers import MISSING, counted, duration, listed, setting, spans, which_seeds
 from reports.page.base import values_varied
-from reports.page.claim_sections import ClaimSection, still_moving, tally
+from reports.page.claim_sections import ClaimSection, tally
 from reports.page.evidence import Evidence
 from reports.page.layout import described
 
 IWAE_GATE: Final = 0.05  # nats: a bound whose last doubling of draws gains less has converged
 LOSS_BY_LOSS: Final = (
-    "Each row is trained on one loss and evaluated by all of them. The diagonal is each loss’s own objective. At equal "
-    "rate a loss wins there by construction, or very nearly where two losses have the same best image, as BCE and MSE "
-    "have: the diagonal does not say which loss is better. At one β the rates differ too, which favours the "
-    "loss with the highest rate."
+    "Each row is trained on one loss and evaluated by all of them. On the diagonal is each loss’s own objective. At "
+    "equal rate a loss wins there by construction; BCE and MSE have the same best image, so between these two either "
+    "may win by a little. So the diagonal does not say which loss is better. At one β the rates differ too, which "
+    "favours the loss with the highest rate."
 )
 _OUTCOMES: Final[Mapping[str, tuple[str, str]]] = {
     SUPPORTED: ("is supported by these data", "are supported by these data"),
@@ -42,11 +42,19 @@ def _outcome(sections: Sequence[ClaimSection]) -> str:
 
 
 def _moving(sections: Sequence[ClaimSection]) -> str:
-    count = still_moving(sections)
-    if not count:
+    moving = [section.answer for section in sections if section.answer.qualifier]
+    if not moving:
         return ""
-    which = "One of these verdicts holds" if count == 1 else f"{count} of these verdicts hold"
-    return f"{which} for the epochs trained and may not for more: arms were still changing. "
+    trained = {answer.qualifier.strip() for answer in moving}
+    after = trained.pop() if len(trained) == 1 else "after the epochs trained"
+    if len(moving) == 1:
+        return (
+            f"One of these verdicts holds {after}; with more training it may differ, since arms were still changing. "
+        )
+    return (
+        f"{len(moving)} of these verdicts hold {after}; with more training they may differ, since arms were still "
+        "changing. "
+    )
 
 
 def _basis(evidence: Evidence) -> str:

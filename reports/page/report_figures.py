@@ -8,6 +8,7 @@ from typing import Final
 
 import pandas as pd
 
+from reports.judging.singles import singles
 from reports.numbers import listed, sentence_case, setting
 from reports.page import figures
 from reports.page.base import at_base, caption_clause, distinct, further_factors, without_base
@@ -18,7 +19,6 @@ from reports.page.evidence import Evidence
 from reports.page.layout import described, titled
 from reports.page.objectives import OBJECTIVES
 from reports.page.pictures import first_cells
-from reports.page.standing import Standing
 from reports.page.tables import summary
 from vae.metrics.catalogue import CATALOGUE, HEADLINE
 
@@ -31,25 +31,29 @@ TRAINING: Final = {
 }
 
 
-def report_figures(evidence: Evidence, means: pd.DataFrame, sections: Sequence[ClaimSection]) -> Iterator[ReportFigure]:
-    """All figures of a report but the picture grids, in the order of the page. means: as `tables.arm_means`.
+def report_figures(
+    evidence: Evidence, means: pd.DataFrame, sections: Sequence[ClaimSection], failing: Mapping[str, str]
+) -> Iterator[ReportFigure]:
+    """All figures of a report but the picture grids, in the order of the page. means: as `tables.arm_means`. failing:
+    as `Standing.failing`.
 
     Figures of arms keep to the study's base, and their captions name its settings where the study varies them.
     """
     for section in sections:
-        yield from claim_figures(section)
+        yield from claim_figures(section, evidence.measured_in_training)
     clause = caption_clause(means, evidence.base)
     if not without_base(means, evidence.base):
-        for drawn in _base_figures(evidence, means, sections):
+        for drawn in _base_figures(evidence, means, sections, failing):
             yield replace(drawn, caption=drawn.caption + clause, alt=drawn.alt + clause)
     yield from _factor_figures(evidence, means, sections)
 
 
-def _base_figures(evidence: Evidence, means: pd.DataFrame, sections: Sequence[ClaimSection]) -> Iterator[ReportFigure]:
+def _base_figures(
+    evidence: Evidence, means: pd.DataFrame, sections: Sequence[ClaimSection], failing: Mapping[str, str]
+) -> Iterator[ReportFigure]:
     means = at_base(means, evidence.base)
     cells = at_base(evidence.done, evidence.base)
     present = set(means["metric"])
-    failing = Standing.of(evidence).failing(means)
     for metric in dict.fromkeys((*_claimed(sections), *HEADLINE)):
         if metric in present:
             title = sentence_case(titled(metric))
@@ -109,7 +113,7 @@ def _labels(metrics: Sequence[str]) -> str:
 
 def _matched_rates(evidence: Evidence) -> tuple[float, ...]:
     """The rates at which the verdicts compared losses; none where each comparison had rates of its own."""
-    used = {part.rates for verdict in evidence.verdicts for part in (verdict, *verdict.legs) if part.rates}
+    used = {single.rates for single in singles(evidence.verdicts) if single.rates}
     return used.pop() if len(used) == 1 else ()
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from reports.judging.cells import Cells
 from reports.judging.floors import FIDELITY, LEAST_SHARE, Floors
+from reports.judging.statistics import mean
 from reports.numbers import counted, listed, number
 from reports.page.evidence import Evidence
 from reports.page.layout import described
@@ -25,9 +26,10 @@ FLOOR_WITH_LABELS: Final = "model without latents, given the labels"
 CEILING: Final = "originals"
 HISTOGRAM: Final = "histogram of each pixel"
 AT_FLOOR: Final = f"no better than a {FLOOR}"
+AT_FLOOR_HERE: Final = "at the floor"  # where there is no place for more: the caption says what it means
 UNKNOWN: Final = (
-    "Floor and ceiling are not known: this run did not log what a model without latents and the originals read. So "
-    "nothing shows whether an arm carries anything at all."
+    "Floor and ceiling are not known: this run did not log what a model without latents and the originals read. So it "
+    "is not known whether an arm carries anything of the images."
 )
 _CONDITIONAL: Final = "model.conditional"
 _MOST_NAMED: Final = 5
@@ -82,19 +84,19 @@ class Standing:
         }
         return {name: values for name, values in rows.items() if values}
 
-    def failing(self, means: pd.DataFrame) -> dict[str, str]:
-        """The likelihoods by which a histogram of each pixel beats every arm: metric -> a sentence. means: as
-        `tables.arm_means`."""
+    @cached_property
+    def failing(self) -> dict[str, str]:
+        """The likelihoods by which a histogram of each pixel beats every arm: metric -> a sentence."""
         known = self.floors.references
         sentences = {}
         for metric, value in ({} if known is None else known.histogram).items():
-            read = means.loc[means["metric"] == metric, "mean"].dropna()
+            means = [mean(values.values()) for arm in self.cells.rows if (values := self.cells.values(arm, metric))]
             lower = described(metric).direction != "higher"
-            best = read.min() if lower else read.max()
-            if len(read) and math.isfinite(value) and (value < best if lower else value > best):
+            best = (min if lower else max)(means, default=math.nan)
+            if math.isfinite(value) and (value < best if lower else value > best):
                 sentences[metric] = (
-                    f"{described(metric).label} fails as a yardstick here: a {HISTOGRAM}, blind to how pixels go "
-                    f"together, reads {number(value, 3)}, and the best arm {number(float(best), 3)}."
+                    f"{described(metric).label} fails as a measure here: a {HISTOGRAM}, which takes no account of how "
+                    f"pixels go together, reads {number(value, 3)}, and the best arm {number(best, 3)}."
                 )
         return sentences
 

@@ -163,14 +163,14 @@ def test_labels_are_appended() -> None:
 @pytest.mark.parametrize(
     ("family", "arguments", "message"),
     [
-        ("mlp", {"hidden": ()}, r"hidden=\(\) must list at least one layer's width, such as hidden=\(400,\)"),
+        ("mlp", {"hidden": ()}, r"hidden=\(\) must list at least one layer's width, such as hidden=\(64,\)"),
         ("mlp", {"hidden": 400}, r"hidden=400 must list at least one layer's width"),
         ("mlp", {"hidden": (400, 0)}, r"hidden=0 must be a whole number, 1 or more"),
         ("mlp", {"latents": 0}, r"latents=0 must be a whole number, 1 or more"),
         ("mlp", {"latents": 2.0}, r"latents=2.0 must be a whole number"),
         ("mlp", {"classes": -1}, r"classes=-1 must be a whole number: 0 for a model without labels"),
         ("mlp", {"image_shape": (8, 0)}, r"image_shape=0 must be a whole number"),
-        ("conv", {"channels": ()}, r"channels=\(\) must list at least one layer's width, such as channels=\(32, 64\)"),
+        ("conv", {"channels": ()}, r"channels=\(\) must list at least one layer's width, such as channels=\(64,\)"),
         ("conv", {"channels": (8, True)}, r"channels=True must be a whole number"),
         ("conv", {"channels": (2, 2, 2, 2), "image_shape": (8, 9)}, r"4 times, too often for 8×9 pixels; .* most 3"),
         ("conv", {"latents": -3}, r"latents=-3 must be a whole number"),

@@ -54,7 +54,7 @@ def test_a_mended_class_passes_the_same_check(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(checks, "NOTES_CLASS", mended)
     finding = checks.code_as_printed()
     assert finding.holds
-    assert finding.sentence == "it runs, on one image and on two"
+    assert finding.sentence == "it runs, on one black image and on two"
 
 
 def test_gradients_are_proportional_to_float64_rounding() -> None:
@@ -67,7 +67,7 @@ def test_trajectories_agree_with_scaled_eps_and_part_with_the_default() -> None:
     numbers = run_check("trajectories-equal").numbers
     assert numbers["eps_scaled"] < 1e-12
     assert numbers["eps_default"] > 1e-3
-    assert "the two part" in run_check("trajectories-equal").notes[0]
+    assert "the two do not stay together" in run_check("trajectories-equal").notes[0]
 
 
 def test_the_gradient_of_sum_is_that_of_the_bound_and_that_of_mean_is_not() -> None:

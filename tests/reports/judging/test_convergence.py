@@ -153,7 +153,22 @@ def test_settled_is_a_last_step_within_the_margin_that_does_not_cross_it_if_repe
 def test_a_step_that_would_cross_the_margin_if_repeated_is_said_to_be_one() -> None:
     verdict = followed((0.6, 0.45, 0.3), margin=0.2)
     assert (verdict.settled, verdict.word) == (False, "supported after 10 epochs")
-    assert "as much again would take the effect across the margin of 0.2" in of_training(verdict)
+    assert of_training(verdict) == (
+        "Still moving: since epoch 5 the difference moved by −0.150 and an arm by 0.150, both less than the margin of "
+        "0.2, but as much again would take it across the margin."
+    )
+
+
+def test_what_moved_by_more_than_the_margin_is_told_from_what_did_not() -> None:
+    arms = of_training(followed((0.5, 0.5, 0.5), drift=(2.0, 1.0, 0.0)))
+    assert "since epoch 5 an arm moved by 1.000, more than the margin of" in arms
+    assert arms.endswith("; the difference moved by 0.000, less.")
+    both = of_training(followed((1.6, 0.8, 0.5)))
+    assert "since epoch 5 the difference moved by −0.300 and an arm by 0.300, both more than the margin of" in both
+    calm = of_training(followed((1.6, 0.6, 0.5)))
+    assert calm.startswith(
+        "Settled: since epoch 5 the difference moved by −0.100 and an arm by 0.100, neither by more than the"
+    )
 
 
 def test_only_a_word_that_decides_carries_the_epochs() -> None:

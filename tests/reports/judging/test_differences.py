@@ -223,7 +223,7 @@ def test_a_trend_opposite_to_the_claim_is_refuted_and_steps_against_it_are_told(
     cells.loc[(cells["beta"] == 1.0) & (cells["seed"] == 5), "rate"] = 30.0
     told = single(TREND, cells)
     assert told.verdict == "supported"  # as a slope; so the sentence itself must say the rest
-    assert told.sentence.endswith("but in seed 5 a step in beta goes opposite to the claim by more than 0.5.")
+    assert told.sentence.endswith("but in seed 5 a step in beta goes opposite to the claim by more than 0.5 nats.")
 
 
 def plan_of(cells: pd.DataFrame, *extra: dict[str, object]) -> pd.DataFrame:

@@ -79,7 +79,7 @@ def test_one_that_carries_nothing_is_judged_by_what_sees_originals_or_latents(
         assert (measured.blocked, measured.at_floor) == ("", (blank,))
         assert no_better in measured.caveats
     blind = _measured(first, second, "acutance")
-    assert blind.blocked == f"{no_better}, and acutance never looks at the original: it credits no such arm"
+    assert blind.blocked == f"{no_better}, and acutance does not use the original, so it cannot credit such an arm"
 
 
 def _alone(kind: str, metric: str, ssim: float, **changes: Any) -> Comparison:
@@ -131,7 +131,7 @@ def test_a_trend_over_arms_that_all_carry_nothing_is_not_judged(metric: str) -> 
 
 
 def test_a_trend_with_one_blank_arm_is_judged_by_what_sees_it() -> None:
-    why = "mae-sum-b4 is no better than a model without latents, and acutance never looks at the original"
+    why = "mae-sum-b4 is no better than a model without latents, and acutance does not use the original"
     assert _trend("acutance", 0.6, 0.4, BLANK).blocked.startswith(why)
     by_original = _trend("ssim", 0.6, 0.4, BLANK)
     assert (by_original.blocked, by_original.at_floor) == ("", ("mae-sum-b4",))

@@ -73,7 +73,7 @@ def test_a_positive_effect_below_the_margin_is_refuted_as_not_mattering() -> Non
     assert verdict.verdict == "refuted"
     assert verdict.effect is not None
     assert verdict.effect > 0
-    assert "less than the 0.5 that would matter, either way" in verdict.sentence
+    assert "less than the 0.5 that would matter, in either direction" in verdict.sentence
 
 
 def test_a_difference_that_is_not_significant_is_not_called_equal() -> None:

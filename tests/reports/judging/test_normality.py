@@ -42,13 +42,15 @@ def test_too_few_comparisons_or_seeds_and_no_spread_are_not_tested() -> None:
     rows = np.random.default_rng(6).normal(size=(LEAST_COMPARISONS - 1, 8))
     few = normality([*rows, np.ones(8), rows[0][:4]])
     assert (few.comparisons, few.p, few.fails) == (LEAST_COMPARISONS - 1, None, False)
-    assert "could not be tested: 9 comparisons, and 10 are needed" in few.sentence
+    assert "could not be tested: 9 comparisons with 5 seeds or more, and 10 are needed" in few.sentence
     assert normality([]).comparisons == 0
 
 
 def test_the_sentence_says_what_follows() -> None:
     assert "also needs the exact signed-rank test" in Normality(40, 1e-4).sentence
-    assert "look normal over 40 comparisons" in Normality(40, 0.4).sentence
+    passed = Normality(40, 0.4).sentence
+    assert passed.startswith("No departure from normality was found over 40 comparisons (p 0.4)")
+    assert "a weak check" in passed
 
 
 def test_verdicts_carry_all_that_the_test_needs() -> None:

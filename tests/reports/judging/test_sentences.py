@@ -5,19 +5,21 @@ from __future__ import annotations
 import pytest
 
 from reports.judging.judge import judge
+from reports.judging.names import Side, subjects
 from tests.claim_samples import claims, frame, one, two_arms
 from tests.reports.judging.test_judge import legs, single, three_arms
+from vae.arms import Arm
 
 
 @pytest.mark.parametrize(
     ("kind", "difference", "sd", "tail"),
     [
-        ("greater", -0.22, 0.6, "not more than the 0.2 that would matter, and perhaps the opposite."),  # beyond 0
-        ("greater", -0.22, 0.2, "opposite to the claim, by more or by less than the 0.2 that matters."),
+        ("greater", -0.22, 0.6, "not more than the 0.2 that would matter; the opposite is possible."),  # beyond 0
+        ("greater", -0.22, 0.2, "in the opposite direction; whether by more than the 0.2 that matters is open."),
         ("greater", -1.0, 0.2, "the opposite holds, by more than the 0.2 that matters."),
-        ("less", 0.22, 0.45, "not more than the 0.2 that would matter, and perhaps the opposite."),
-        ("greater", 0.0, 0.1, "less than the 0.2 that would matter, either way."),
-        ("less", 0.22, 0.2, "opposite to the claim, by more or by less than the 0.2 that matters."),
+        ("less", 0.22, 0.45, "not more than the 0.2 that would matter; the opposite is possible."),
+        ("greater", 0.0, 0.1, "less than the 0.2 that would matter, in either direction."),
+        ("less", 0.22, 0.2, "in the opposite direction; whether by more than the 0.2 that matters is open."),
         ("less", 1.0, 0.2, "the opposite holds, by more than the 0.2 that matters."),
     ],
 )
@@ -37,6 +39,26 @@ def test_an_interval_runs_as_the_words_before_it() -> None:
         f"lower than that of MSE (95 % interval {-lower.ci_high:.2f} to {-lower.ci_low:.2f}, 8 seeds)" in lower.sentence
     )
     assert "(95 % interval −0.043 to +0.043, 8 seeds)" in single(one("equivalent"), two_arms(0.0, sd=0.05)).sentence
+
+
+@pytest.mark.parametrize(("difference", "told"), [(-0.3, True), (0.1, False)])
+def test_an_open_claim_says_where_its_effect_points_the_other_way(difference: float, told: bool) -> None:
+    verdict = single(one("greater"), two_arms(difference, sd=1.0))
+    assert verdict.verdict == "inconclusive"
+    assert (": in the opposite direction, but not yet told apart from the margin of 0.2" in verdict.sentence) == told
+
+
+def test_no_sentence_has_a_with_inside_a_with() -> None:
+    """The posterior stands beside the weight, behind one "with"."""
+    arms = [Arm.of({"loss": loss, "posterior": "log-std"}) for loss in ("mae", "bce")]
+    words = subjects([Side(arm, arm.loss) for arm in arms], Arm())
+    assert words.context == "With ‘sum’ at beta 1 and std = exp(s) (KL rewritten)"
+
+
+def test_effect_and_table_have_one_rule_of_rounding() -> None:
+    """No finer than a hundredth of the margin, however narrow the interval."""
+    sentence = single(one("equivalent"), two_arms(0.0123456, sd=1e-6)).sentence
+    assert "differs from that of MSE by +0.012 (95 % interval +0.012 to +0.012, 8 seeds)" in sentence
 
 
 def test_the_catalogue_gives_unit_and_words() -> None:

@@ -25,6 +25,8 @@ from reports.page.sensitivity import (
 from tests import report_samples as samples
 from tests import verdict_samples
 
+MEASURED = "Every point is measured on all 60 test images."
+
 
 @pytest.fixture(scope="module")
 def sections() -> dict[str, ClaimSection]:
@@ -132,10 +134,12 @@ def test_one_comparison_has_its_sentence_and_several_are_told_apart(verdict: Ver
     slower = replace(verdict, label="B: 1", **course((0.4, 0.33, 0.3), False))
     calm = replace(verdict, label="C: 1", **course((0.26, 0.261, 0.261), True))
     (sentence,) = settling(section_of(still))
-    assert sentence.startswith("Still moving: since epoch 5 the effect moved by −0.05")
+    assert sentence.startswith("Still moving: since epoch 5 the difference moved by −0.05")
     settled, moving = settling(section_of(replace(verdict, legs=(slower, calm, still))))
     assert settled.startswith("Settled: “C”.")
-    assert moving.endswith("This is “A”, the most of “A” and “B”.")
+    assert moving.startswith("Still moving: “A” and “B”. “A” moved most, counted in margins: since epoch 5 the diff")
+    _, moving = settling(section_of(replace(verdict, legs=(calm, still))))
+    assert moving.startswith("Still moving: “A”. Since epoch 5 the difference moved by −0.05")
     assert settling(section_of(verdict)) == []
     assert section_of(still).answer.word == "supported after 10 epochs"
 
@@ -162,13 +166,14 @@ def test_without_points_of_training_nothing_is_drawn_or_said(verdict: Verdict) -
     section = section_of(verdict)
     assert followed(section) == ()
     assert not is_known([section])
-    assert [figure.section for figure in claim_figures(section)] == ["effect", "sensitivity"]
+    assert [figure.section for figure in claim_figures(section, "")] == ["effect", "sensitivity"]
 
 
 def test_the_pictures_of_a_claim_are_described_in_full(sections: dict[str, ClaimSection]) -> None:
-    figures = {figure.name: figure for figure in claim_figures(sections["mae-acutance"])}
+    figures = {figure.name: figure for figure in claim_figures(sections["mae-acutance"], MEASURED)}
     assert list(figures) == ["effect-mae-acutance", "course-mae-acutance", "sensitivity-mae-acutance"]
     assert "Still moving" in figures["course-mae-acutance"].alt
+    assert MEASURED in figures["course-mae-acutance"].caption
     assert (
         "Failed cells: left out, supported; as the worst value seen, inconclusive."
         in figures["sensitivity-mae-acutance"].alt
@@ -186,16 +191,28 @@ def curves(values: dict[str, list[float]], metric: str = "test_neg_elbo") -> pd.
 
 def test_an_arm_overfits_where_its_own_held_out_objective_rose() -> None:
     cells = samples.cells(("bce", "mae"), ("sum",), (1.0,), seeds=1)
-    rising, falling = [110.0, 100.0, 101.0], [110.0, 100.0, 100.4]
+    rising, falling = [110.0, 100.0, 102.0], [110.0, 100.0, 100.4]
     text = overfitting(curves({"bce-sum-b1-s0": rising, "mae-sum-b1-s0": falling}), cells)
     assert text == (
-        "The held-out objective of bce-sum-b1 (by 1.00) ended more than 0.5 nats above its least value (mean over "
-        "seeds): overfitting."
+        "The held-out objective rose again before training ended: bce-sum-b1 by 2.00 nats after epoch 2. Means over "
+        "seeds. A rise below 1 % of the least value is not listed: single epochs may differ by as much."
     )
     text = overfitting(curves({"bce-sum-b1-s0": falling, "mae-sum-b1-s0": rising}), cells)
-    assert "none of these arms shows overfitting" in text
-    assert "mae-sum-b1 (by 1.00) ended more than 0.5 nats above its least value; it is not what these arms" in text
+    assert text.startswith("No held-out objective that was recorded ended more than 1 % above its least value.")
+    assert "The test −ELBO rose again: mae-sum-b1 by 2.00 nats after epoch 2. It is not what these arms" in text
     assert overfitting(curves({}), cells) == ""
+
+
+def test_the_least_rise_that_is_told_is_a_share_of_the_objective() -> None:
+    """The same curve in other units says the same, but for the number of nats."""
+    cells = samples.cells(("bce",), ("sum",), (1.0,), seeds=1)
+    for unit in (0.1, 1.0, 100.0):
+        told, not_told = (
+            overfitting(curves({"bce-sum-b1-s0": [unit * value for value in row]}), cells)
+            for row in ([110.0, 100.0, 101.5], [110.0, 100.0, 100.5])
+        )
+        assert f"by {1.5 * unit:.2f} nats after epoch 2" in told
+        assert "No held-out objective" in not_told
 
 
 def test_the_objective_weighs_the_rate_as_the_arm_does() -> None:
@@ -204,4 +221,4 @@ def test_the_objective_weighs_the_rate_as_the_arm_does() -> None:
     elbo = curves({key: [110.0, 100.0, 105.0]})
     assert "not what these arms minimise" in overfitting(elbo, cells)
     parts = [curves({key: [80.0, 76.0, 79.0]}, "test_bce"), curves({key: [6.0, 6.0, 5.0]}, "test_rate")]
-    assert "none of these arms" in overfitting(pd.concat([elbo, *parts]), cells)  # 104, 100, 99
+    assert "No held-out objective" in overfitting(pd.concat([elbo, *parts]), cells)  # 104, 100, 99

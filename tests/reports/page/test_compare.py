@@ -253,5 +253,7 @@ def test_a_verdict_that_changed_was_said_to_hold_for_its_epochs_alone(tmp_path: 
     reading = next(verdict for verdict in evidence.verdicts if verdict.claim.id == "mae-is-better")
     later = replace(evidence, verdicts=(replace(reading, verdict=REFUTED, settled=True),))
     text = written(replace(evidence, verdicts=(reading,)), later, tmp_path)
-    assert "mae-is-better changed. Of those changed, the first study said that its arms still moved: mae-is-" in text
+    assert (
+        "mae-is-better changed. Of those that changed, the first report had said that arms still moved: mae-is-" in text
+    )
     assert "depends on the reading after 10 epochs" in text

@@ -260,7 +260,7 @@ def test_a_strip_is_its_images_pixel_by_pixel(shape: tuple[int, ...]) -> None:
 
 def test_a_study_without_pictures_history_or_verdicts_still_has_its_figures(means: pd.DataFrame) -> None:
     evidence = samples.study(seeds=2, betas=BETAS, pictures={}, history=samples.history(samples.cells(seeds=1), 1))
-    sections = [figure.section for figure in report_figures(evidence, means, ())]
+    sections = [figure.section for figure in report_figures(evidence, means, (), {})]
     assert "beta" in sections
     assert "transfer" not in sections
     assert "training" not in sections

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from reports.judging.normality import of_verdicts
+from reports.judging.singles import singles
 from reports.page.claim_sections import claim_sections
 from reports.page.evidence import Evidence
 from reports.page.limits import limits
@@ -14,7 +16,8 @@ from tests import report_samples as samples
 
 
 def of(evidence: Evidence) -> dict[str, str]:
-    return dict(limits(evidence, claim_sections(evidence.verdicts), Standing.of(evidence)))
+    sections, normality = claim_sections(evidence.verdicts), of_verdicts(evidence.verdicts)
+    return dict(limits(evidence, sections, Standing.of(evidence), normality))
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +36,26 @@ def test_a_whole_study_names_its_limits(evidence: Evidence) -> None:
         "Intervals",
     ]
     assert known["Rare events"].startswith("What happens in fewer than 45 % of runs, such as a collapse, may not have")
-    assert (
-        "Of 14 comparisons, 7 have an interval over seeds and test images or classifiers"
-        in (known["Images and classifiers"])
-    )
+    luck = known["Images and classifiers"]
+    assert luck.startswith("Of 14 comparisons, 7 have their interval over seeds and test images. ")
+    assert "There are no values of single images of acutance ratio" in luck
+
+
+def test_the_reason_for_a_narrow_interval_is_the_true_one(evidence: Evidence) -> None:
+    """Images that add nothing measurable are no missing values; values may be missing of a metric or of some cells."""
+
+    def luck(*changes: dict[str, object]) -> str:
+        single = next(one for one in singles(evidence.verdicts) if one.images is not None)
+        verdicts = tuple(replace(single, label=f"comparison {i}", **change) for i, change in enumerate(changes))
+        whole = replace(single, legs=verdicts) if len(verdicts) > 1 else verdicts[0]
+        return of(replace(evidence, verdicts=(whole,))).get("Images and classifiers", "")
+
+    none: dict[str, object] = {"images": None, "luck": {}}
+    assert luck({"luck": {}}) == luck({}, {"luck": {}}) == ""
+    assert "In 1 comparison these values were not kept for every cell" in luck({}, none)
+    of_sets = luck({}, {**none, "metric": "kid", "luck": {"seeds": 0.6, "classifiers": 0.4}})
+    assert "There are no values of single images of KID: these intervals are over seeds only" in of_sets
+    assert "and over classifiers where several read the pictures." in of_sets
 
 
 def test_what_an_older_store_lacks_is_said_to_be_unknown(evidence: Evidence) -> None:
@@ -44,7 +63,7 @@ def test_what_an_older_store_lacks_is_said_to_be_unknown(evidence: Evidence) -> 
     known = of(older)
     assert known["Training"].startswith("Convergence is not known")
     assert known["Floor and ceiling"].startswith("Floor and ceiling are not known")
-    assert known["Images and classifiers"].startswith("No values of single images")
+    assert known["Images and classifiers"].startswith("No values of single images are at hand")
 
 
 def test_looks_lower_the_level(evidence: Evidence) -> None:

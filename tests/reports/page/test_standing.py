@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 
 from reports.judging.floors import FIDELITY
+from reports.judging.normality import of_verdicts
 from reports.page import pictures, tables
 from reports.page.arm_table import arm_table, narrowed
+from reports.page.contents import contents_of
 from reports.page.evidence import Evidence
 from reports.page.layout import Table
 from reports.page.markup import markdown
@@ -75,6 +77,25 @@ def test_an_arm_is_noted_in_table_and_pictures_where_no_metric_of_fidelity_credi
     assert standing.sentence.startswith(f"{len(noted)} of 18 arms are at the floor")
 
 
+def test_the_table_of_each_metric_marks_the_arms_at_the_floor(evidence: Evidence) -> None:
+    contents = contents_of(evidence, tables.arm_means(evidence.frame), Standing.of(evidence), of_verdicts(()))
+    at_floor = set(Standing.of(evidence).at_floor)
+    for table in contents["grids"].values():
+        betas = [column.title for column in table.columns[2:]]
+        marked = {
+            f"{row[0].text}-{row[1].text}-b{title.removeprefix('β = ')}"
+            for row in table.rows
+            for title, entry in zip(betas, row[2:])
+            if entry.note
+        }
+        assert marked == at_floor
+        assert f"At the floor: {AT_FLOOR}." in table.caption
+    unknown = replace(evidence, references=None)
+    others = contents_of(unknown, tables.arm_means(evidence.frame), Standing.of(unknown), of_verdicts(()))
+    assert not any(entry.note for table in others["grids"].values() for row in table.rows for entry in row)
+    assert "floor" not in others["grids"]["ssim"].caption
+
+
 def test_a_model_that_is_given_the_labels_has_a_floor_of_its_own() -> None:
     evidence = replace(samples.further_study(seeds=1), references=samples.references())
     table = arm_table(tables.arm_means(evidence.frame), ("rate", "ssim"), standing=Standing.of(evidence))
@@ -82,14 +103,14 @@ def test_a_model_that_is_given_the_labels_has_a_floor_of_its_own() -> None:
 
 
 def test_a_likelihood_fails_only_where_the_histogram_beats_every_arm(evidence: Evidence, means: pd.DataFrame) -> None:
-    failing = Standing.of(evidence).failing(means)
+    failing = Standing.of(evidence).failing
     best = means.loc[means["metric"] == "bits_per_dim", "mean"].min()
     assert list(failing) == ["bits_per_dim"]
     assert f"reads 1.640, and the best arm {best:.3f}" in failing["bits_per_dim"]
     columns = arm_table(means, METRICS, standing=Standing.of(evidence)).columns
     assert {column.title: column.refusal for column in columns}["bits per dim"] == failing["bits_per_dim"]
     better = replace(evidence, references=samples.references(histogram={"bits_per_dim": best + 0.01}))
-    assert Standing.of(better).failing(means) == {}
+    assert Standing.of(better).failing == {}
 
 
 def test_without_references_the_table_is_as_it_was(evidence: Evidence, means: pd.DataFrame) -> None:
