@@ -1,4 +1,4 @@
-"""The command line: ablate plan | run | measure | sync | status | report | ui | bench | metrics | check.
+"""The command line: ablate plan | run | measure | sync | rebuild | status | report | ui | bench | metrics | check.
 
 It says what it will do, how long that takes, where the result lies and what to do next. A mistake is one sentence
 and exit code 2; nothing is written before every check has passed. Commands import what they need when they run, so that
@@ -230,7 +230,26 @@ def sync(
 
 
 @app.command()
-def status(tracking_uri: Uri = None) -> None:
+def rebuild(tracking_uri: Uri = None) -> None:
+    """Make a lost or damaged database anew from the records that lie with the files of its runs."""
+    from tracking.rebuild import rebuild as made_anew
+    from tracking.store import resolve
+
+    store = resolve(tracking_uri)
+    rebuilt = made_anew(store)
+    from ablations import views
+
+    for line in views.rebuilt_lines(rebuilt, store.shown):
+        out.print(line, markup=False)
+
+
+@app.command()
+def status(
+    tracking_uri: Uri = None,
+    check: Annotated[bool, typer.Option("--check", help="Read every file of every cell, and name what is damaged.")] = (
+        False
+    ),
+) -> None:
     """List the studies in the store: when they ran, how many cells are done, failed and missing."""
     from tracking.opening import open_store
     from tracking.overview import progress
@@ -243,6 +262,13 @@ def status(tracking_uri: Uri = None) -> None:
     from ablations import views
 
     out.print(views.status_table(studies))
+    if check:
+        from tracking.checking import check_study
+
+        damage = [part for one in studies for part in check_study(store, one.study)]
+        for line in views.damage_lines(damage):
+            out.print(line, markup=False)
+        raise typer.Exit(1 if damage else 0)
 
 
 @app.command("report")
@@ -395,12 +421,12 @@ def main() -> None:
 
 def _guarded(work: Callable[[], object]) -> int:
     from tracking.errors import TrackingError
-    from vae.errors import UserError
+    from vae.errors import UserError, shortened
 
     try:
         code = work()
     except (UserError, TrackingError) as error:
-        err.print(f"[red]error:[/red] {escape(str(error))}")
+        err.print(f"[red]error:[/red] {escape(shortened(str(error)))}")
         return 2
     except (KeyboardInterrupt, typer.Abort):
         code = 130
