@@ -234,6 +234,8 @@ class _Tracker:
         record = partial(cell_record, self._plan, result, with_weights=keeps, tags=tags)
         replace = partial(best_seeds.replace, result.cell.arm) if best_seeds is not None and is_best else None
         self._sender.put_cell(record, replace)
+        if result.last:  # its checkpoint goes next: the cells must be on disk before
+            self._sender.settle()
         if best_seeds is not None and is_best:
             best_seeds.take(result)
         elif best_seeds is not None and not is_trained and not result.failed:
