@@ -52,12 +52,18 @@ class BestSeeds:
         """Note the new −ELBO of a cell whose weights are held."""
         self._values[result.cell.arm][self._plan.keys[result.cell]] = result.metrics[CRITERION]
 
-    def replace(self, result: CellResult, run_id: str) -> None:
-        """Delete the weights of the earlier best of an arm; those of the new one lie in its run already."""
-        arm = result.cell.arm
+    def take(self, result: CellResult) -> None:
+        """Note that a cell is the best of its arm: what comes after is compared with it."""
+        self._values[result.cell.arm][self._plan.keys[result.cell]] = result.metrics[CRITERION]
+
+    def replace(self, arm: Arm, run_id: str) -> None:
+        """Delete the weights of the earlier best of an arm; those of the new one lie in its run already.
+
+        Called by the thread that sends, in the order in which cells were taken.
+        """
         for earlier in self._marked[arm]:
-            _delete_weights(self._store, earlier)
-        self._values[arm][self._plan.keys[result.cell]] = result.metrics[CRITERION]
+            if earlier != run_id:
+                _delete_weights(self._store, earlier)
         self._marked[arm] = [run_id]
 
 
@@ -73,8 +79,10 @@ def _holders(store: Store, plan: Plan) -> Iterator[tuple[Arm, Run]]:
 def _delete_weights(store: Store, run_id: str) -> None:
     """The tag goes first: without it nothing looks for the file."""
     with explained(f"the weights of run {run_id} cannot be deleted"):
-        store.client.delete_tag(run_id, TAG_WEIGHTS)
-        address = store.client.get_run(run_id).info.artifact_uri
+        run = store.client.get_run(run_id)
+        if TAG_WEIGHTS in run.data.tags:  # else an earlier call has had no answer
+            store.client.delete_tag(run_id, TAG_WEIGHTS)
+        address = run.info.artifact_uri
         if (folder := local_folder(address)) is not None:
             (folder / WEIGHTS).unlink(missing_ok=True)
             return

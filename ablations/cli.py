@@ -1,4 +1,4 @@
-"""The command line: ablate plan | run | measure | status | report | ui | bench | metrics | check.
+"""The command line: ablate plan | run | measure | sync | status | report | ui | bench | metrics | check.
 
 It says what it will do, how long that takes, where the result lies and what to do next. A mistake is one sentence
 and exit code 2; nothing is written before every check has passed. Commands import what they need when they run, so that
@@ -174,6 +174,11 @@ def _execute(options: StudyOptions, out_dir: Path | None, report: bool, *, train
         reporting.check_writable(target)
     setup = options.setup(plan)
     store = open_store(options.tracking_uri, create=train)
+    left = driver.sync(store, plan.study.name)
+    for line in views.left_lines(left, options.study):
+        out.print(line)
+    if left.unsent:
+        raise typer.Exit(driver.TRACKER_GONE)
     plan = driver.with_stored(plan, store)
     out.print(views.plan_summary(plan))
     if not train and plan.pending and not plan.to_measure:
@@ -186,14 +191,38 @@ def _execute(options: StudyOptions, out_dir: Path | None, report: bool, *, train
         )
     for line in views.outcome_lines(outcome, plan, options.study, train=train):
         out.print(line)
-    if outcome.interrupted:
+    if outcome.interrupted or outcome.gone:
         raise typer.Exit(outcome.exit_code)
     if report and (train or not plan.to_train):  # else the report of all cells stays as it is
         with out.status("Writing the report ..."):
-            written = reporting.write(store, plan.study.name, target)
+            stored = plan.stored if outcome.idle else None  # nothing was written since it was read
+            written = reporting.write_if_changed(store, plan.study.name, target, stored)
         _print_report(written)
     out.print(f"Runs:   {store.shown} — browse them with: ablate ui", markup=False)
     raise typer.Exit(outcome.exit_code)
+
+
+@app.command()
+def sync(
+    study: Annotated[str, typer.Argument(help="A study as it was run.", metavar="STUDY")] = "digits",
+    tracking_uri: Uri = None,
+) -> None:
+    """Send the cells that wait on disk because the tracker was away when they were finished; train nothing."""
+    from ablations.studies import name_of
+    from tracking.store import resolve
+
+    name = name_of(study)
+    from ablations import driver, views
+    from tracking.opening import open_store
+
+    store = resolve(tracking_uri)
+    if driver.spool_of(store, name).count() == 0:
+        out.print(f"No cell of {name} waits for {store.shown}.", markup=False)
+        return
+    left = driver.sync(open_store(tracking_uri), name)
+    for line in views.left_lines(left, study):
+        out.print(line)
+    raise typer.Exit(driver.TRACKER_GONE if left.unsent else 0)
 
 
 @app.command()
@@ -249,6 +278,9 @@ def report_command(
 def _print_report(written: Written) -> None:
     from ablations import views
 
+    if not written.anew:
+        out.print(f"Nothing has changed; the report is at {written.page}", markup=False)
+        return
     if written.verdicts:
         out.print(views.verdict_table(written.verdicts))
     out.print(f"Report: {written.page}", markup=False)
@@ -335,13 +367,14 @@ def _store_if_there(uri: str | None) -> Store | None:
 
 def _cache() -> Path:
     """Where trained classifiers are kept between runs: the user's cache folder."""
+    from vae.cache import user_cache
     from vae.errors import UserError
 
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    base = user_cache().parent
     existing = next(folder for folder in (base, *base.parents) if folder.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise UserError(f"cache {str(base)!r}: {existing} is not a folder that can be written to; set XDG_CACHE_HOME")
-    return base / "vae-ablations"
+    return user_cache()
 
 
 def main() -> None:

@@ -155,6 +155,7 @@ class Evaluator:
         whole: Evaluator | None = None,
     ) -> None:
         self.images, self.settings, self.device, self._cache, self.whole = images, settings, device, cache, whole
+        self._sizes: dict[object, int] = {} if whole is None else whole._sizes
         # order: the rows of images.test that are measured, (N,)
         if whole is None:
             self.order = torch.randperm(len(images.test), generator=streams.generator(images.name, 0, ORDER))
@@ -177,11 +178,11 @@ class Evaluator:
         return Basis.of(self.images, self.settings, cache=self._cache, device=self.device)
 
     @cached_property
-    def acutance(self) -> Tensor:
-        """Of each test image."""
+    def edges(self) -> sharpness.Edges:
+        """Of each plane of each test image."""
         if self.whole is not None:
-            return self.whole.acutance[: len(self.test)]
-        return measures.by_image(sharpness.acutance, self.test)
+            return self.whole.edges[: len(self.test)]
+        return sharpness.edges(self.test)
 
     @cached_property
     def classifiers(self) -> ClassifierMetrics | None:
@@ -201,16 +202,24 @@ class Evaluator:
     def prepare(self) -> None:
         """Set up what all cells share, so that it is not counted as time of the first: on MNIST some twenty seconds."""
         with exact_products(self.device):
-            _ = self.acutance, self.classifiers, self.shown
+            _ = self.edges, self.classifiers, self.shown
         if self.whole is None and self.settings.points:
             self.at_points.prepare()
 
     def measure(self, model: nn.Module, arm: Arm, seed: int) -> Measurement:
         """All metrics and pictures of one trained model of an arm."""
         # Metrics work in float32 or float64 of their own; the weights are measured as they were trained.
-        trained = TrainedModel(model.eval().requires_grad_(False).to(dtype=torch.float32), arm)
+        model = model.eval().requires_grad_(False).to(dtype=torch.float32)
+        trained = TrainedModel(model, arm, self._image_bytes(model, arm))
         with exact_products(self.device):
             return _OneCell(self, trained, seed).measured()
+
+    def _image_bytes(self, model: nn.Module, arm: Arm) -> int:
+        """Found out once for all models of one kind: it takes a pass through a copy of the model."""
+        kind = type(model), arm.model
+        if kind not in self._sizes:
+            self._sizes[kind] = image_bytes(model)
+        return self._sizes[kind]
 
     @property
     def ends_as_measured(self) -> bool:
@@ -289,7 +298,7 @@ class _OneCell:
         return measures.importance_bound(self.trained, moments, x, labels, self.settings.iwae_samples, generator)
 
     def _sharpness(self, at_mean: Tensor) -> Values:
-        own, blur_images = self.evaluator.acutance, self.settings.blur_images
+        own, blur_images = self.evaluator.edges, self.settings.blur_images
         return measures.sharpness_scores(at_mean, self.test, own, blur_images, self.basis.light_ground)
 
     def _scales(self) -> Scales:

@@ -20,12 +20,7 @@ from vae.datasets.load import ImageData
 from vae.metrics import generation
 from vae.metrics.classifier import Classifier, Reading, Recipe, trained_classifiers
 
-# Metrics of samples against as many real images, and the fewest that they can be computed from.
-COMPARISONS = {
-    "kid": (generation.kid, 2),
-    "frechet": (generation.frechet, 2),
-    "coverage": (generation.coverage, generation.NEIGHBOURS + 1),
-}
+NOT_COMPARED = generation.Comparison(math.nan, math.nan, math.nan)
 
 
 def classifiers_of(
@@ -54,12 +49,13 @@ class ClassifierMetrics:
     """K classifiers and what they see in real images, shared by all cells of a study.
 
     real: for each, the features of the first test images, as many as samples are drawn, (n, 64): two sets of one size,
-    for the Fréchet distance depends on it. originals: which test images each reads rightly, (K, N).
+    for the Fréchet distance depends on it; None where fewer than two are compared. originals: which test images each
+    reads rightly, (K, N).
     """
 
     classifiers: tuple[Classifier, ...]
     labels: Tensor
-    real: tuple[Tensor, ...]
+    real: tuple[generation.RealFeatures | None, ...]
     originals: Tensor
 
     @classmethod
@@ -68,7 +64,7 @@ class ClassifierMetrics:
     ) -> ClassifierMetrics:
         """test: (N, *image_shape), in random order. labels: (N,). generated: how many samples will be drawn."""
         readings = [one.read(test) for one in classifiers]
-        real = tuple(reading.features[:generated] for reading in readings)
+        real = tuple(_real(reading.features[:generated]) for reading in readings)
         return cls(tuple(classifiers), labels, real, _right(readings, labels))
 
     def scores(self, reconstructions: Tensor, samples: Tensor, classes: Tensor | None) -> Read:
@@ -89,13 +85,16 @@ def _right(readings: Sequence[Reading], labels: Tensor) -> Tensor:
     return torch.stack([reading.classes == labels for reading in readings]).double()
 
 
-def _sampled(real: Tensor, drawn: Reading, known: int, asked: Tensor | None) -> dict[str, float]:
+def _real(features: Tensor) -> generation.RealFeatures | None:
+    return generation.RealFeatures.of(features) if len(features) > 1 else None
+
+
+def _sampled(
+    real: generation.RealFeatures | None, drawn: Reading, known: int, asked: Tensor | None
+) -> dict[str, float]:
     """What one classifier says of samples. known: classes that it tells apart. asked: the class asked for."""
-    same = min(len(drawn.features), len(real))
-    metrics = {
-        name: metric(real[:same], drawn.features[:same]) if same >= least else math.nan
-        for name, (metric, least) in COMPARISONS.items()
-    }
+    compared = NOT_COMPARED if real is None else real.compare(drawn.features[: len(real.features)])
+    metrics = dict(compared._asdict())
     metrics["class_entropy"] = generation.class_entropy(drawn.classes, known)
     if asked is not None:
         metrics["class_accuracy"] = generation.legibility(drawn.classes, asked)

@@ -25,6 +25,7 @@ from vae.importance import iwae
 from vae.losses import loss, sigmoid
 from vae.metrics import latents, sharpness, similarity
 from vae.metrics.blur import blur_effect
+from vae.metrics.sharpness import Edges
 from vae.metrics.transfer import Transfer
 from vae.posteriors import Gaussian, Outputs, OwnPosterior, posterior_of, rate
 from vae.training.memory import widest_bytes
@@ -35,24 +36,23 @@ Values = dict[str, Tensor]  # name -> one value per image, (N,); (K, N) where K 
 CHUNK = 2000  # images that a model sees at once, where memory does not ask for fewer
 AT_ONCE = 64 * 2**20  # bytes of the largest tensor that they make
 EVEN = 64  # fewer images are a multiple of it: products and vector units round the rows of a ragged block differently
+CACHED = 2**19  # bytes of the tensors that are scored together on a CPU
 SCORING = 8  # tensors of the pictures' size that live while these are scored
 LOGISTIC = 10  # and of their size in float64, for the discretised logistic
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A trained model and its arm, which says what the outputs of encoder and decoder mean."""
+    """A trained model and its arm, which says what the outputs of encoder and decoder mean. image_bytes: see
+    :func:`image_bytes`."""
 
     model: nn.Module
     arm: Arm
+    image_bytes: int
 
     @cached_property
     def posterior(self) -> Gaussian | OwnPosterior:
         return posterior_of(self.model, self.arm.posterior)
-
-    @cached_property
-    def _image_bytes(self) -> int:
-        return image_bytes(self.model)
 
     @torch.no_grad()
     def encode(self, x: Tensor, y: Tensor | None) -> Outputs:
@@ -63,8 +63,11 @@ class TrainedModel:
     @torch.no_grad()
     def decoded(self, z: Tensor, y: Tensor | None, then: Callable[[Tensor], Tensor] = lambda own: own) -> Tensor:
         """The decoder's output, (N, *image_shape), and what ``then`` makes of it."""
+        every = self.parts(len(z))
+        if len(every) == 1:  # without a copy
+            return then(self.model.decode(z, y)).to(z.dtype)  # type: ignore[operator]
         decoded = z.new_empty(len(z), *self.model.image_shape)  # type: ignore[misc]
-        for part in self.parts(len(z)):
+        for part in every:
             decoded[part] = then(self.model.decode(z[part], some(y, part)))  # type: ignore[operator]
         return decoded
 
@@ -78,7 +81,7 @@ class TrainedModel:
 
     def parts(self, count: int) -> list[slice]:
         """That many images, some at a time."""
-        return parts(count, self._image_bytes)
+        return parts(count, self.image_bytes)
 
 
 def mean_logits(logits: Tensor, arm: Arm) -> Tensor:
@@ -185,17 +188,34 @@ def image_scores(own: Tensor, arm: Arm, x: Tensor, rates: Tensor, scales: Scales
     own: the decoder's output, (n, D). x: (n, D). rates: (n,). grey_images: only so many images, the first, are scored
     by probabilities of their grey levels.
     """
-    logits = mean_logits(own, arm)
-    images, first, bits = torch.sigmoid(logits), slice(max(0, grey_images)), partial(_bits, rates, x.shape[-1])
+    rows = [
+        _scores(own[part], arm, x[part], rates[part], scales, grey_images - part.start)
+        for part in _in_cache(len(x), x.shape[-1], x.device)
+    ]
+    return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+
+
+def _in_cache(count: int, pixels: int, device: torch.device) -> list[slice]:
+    """Images as slices of which a few tensors fit in the cache of a CPU's core; elsewhere all together."""
+    step = max(1, CACHED // (4 * pixels) // EVEN) * EVEN if device.type == "cpu" else max(1, count)
+    return [slice(start, start + step) for start in range(0, max(1, count), step)]
+
+
+def _scores(own: Tensor, arm: Arm, x: Tensor, rates: Tensor, scales: Scales, grey_images: int) -> Values:
+    logits, pixels = mean_logits(own, arm), x.shape[-1]
+    images, first, bits = torch.sigmoid(logits), slice(max(0, grey_images)), partial(_bits, rates, pixels)
+    bernoulli, continuous = likelihoods.both_bernoulli_nlls(own, x)
+    errors = images - x
+    squared, absolute = errors.square().sum(-1), errors.abs_().sum(-1)
     return {
-        "bce": likelihoods.bernoulli_nll(logits, x),
-        "mse": (images - x).square().sum(-1),
-        "mae": (images - x).abs().sum(-1),
-        "nll_continuous_bernoulli": likelihoods.continuous_bernoulli_nll(own, x),
-        "nll_gaussian": likelihoods.gaussian_nll(images, x),
-        "nll_gaussian_calibrated": likelihoods.gaussian_nll(images, x, scales.variance.float()),
-        "nll_laplace": likelihoods.laplace_nll(images, x),
-        "nll_laplace_calibrated": likelihoods.laplace_nll(images, x, scales.laplace.float()),
+        "bce": bernoulli if logits is own else likelihoods.measured_bernoulli_nll(logits, x),
+        "mse": squared,
+        "mae": absolute,
+        "nll_continuous_bernoulli": continuous,
+        "nll_gaussian": likelihoods.gaussian_cost(squared, pixels),
+        "nll_gaussian_calibrated": likelihoods.gaussian_cost(squared, pixels, scales.variance.float()),
+        "nll_laplace": likelihoods.laplace_cost(absolute, pixels),
+        "nll_laplace_calibrated": likelihoods.laplace_cost(absolute, pixels, scales.laplace.float()),
         "bits_per_dim": bits(_logistic_nll(images[first], x[first], scales)),
         "bits_per_dim_table": bits(likelihoods.table_nll(logits[first], x[first], scales.table)),
     }
@@ -232,18 +252,19 @@ def importance_bound(
 
 
 def sharpness_scores(
-    images: Tensor, originals: Tensor, originals_acutance: Tensor, blur_images: int, light_ground: bool
+    images: Tensor, originals: Tensor, originals_edges: Edges, blur_images: int, light_ground: bool
 ) -> Values:
     """Sharpness of reconstructions; ``blur_effect`` on the first ``blur_images`` only.
 
-    light_ground: ink is what is darker than the ground.
+    originals_edges: of each plane of each original. light_ground: ink is what is darker than the ground.
     """
-    own, first = by_image(sharpness.acutance, images), images[:blur_images]
+    edges, first = sharpness.edges(images), images[:blur_images]
+    own = _of_planes(edges.acutance)
     values = {
         "acutance": own,
-        "acutance_ratio": own / originals_acutance,
+        "acutance_ratio": own / _of_planes(originals_edges.acutance),
         "sigma_eq": sharpness.sigma_eq(own),
-        "edge_contrast": by_image(sharpness.edge_contrast, images, originals),
+        "edge_contrast": _of_planes(edges.contrast(originals_edges)),
         "ink_ratio": by_image(partial(sharpness.ink_ratio, light_ground=light_ground), images, originals),
         "foreground_recall": by_image(
             partial(sharpness.foreground_recall, light_ground=light_ground), images, originals

@@ -21,6 +21,7 @@ from reports.claims.needs import needed_arms
 from reports.claims.references import References
 from reports.claims.registration import Registration
 from reports.claims.resolve import at_least_one_image, needs_references, resolve
+from tracking.search import Gathered
 from tracking.weights import KeptCell
 from vae.arms import Arm, same_objective, varied
 from vae.building import build
@@ -39,7 +40,7 @@ class Plan:
 
     cells: all that the study and its claims ask for. registrations: where the claims' files say that they are
     registered. done: those with results already. kept: of cells that are not done but trained, where their weights are
-    kept.
+    kept. stored: the runs of all that, as they were read.
     """
 
     study: Study
@@ -49,6 +50,7 @@ class Plan:
     registrations: tuple[Registration, ...] = ()
     done: frozenset[Cell] = frozenset()
     kept: Mapping[Cell, KeptCell] = field(default_factory=dict)
+    stored: Gathered | None = None
 
     @cached_property
     def keys(self) -> dict[Cell, str]:
@@ -107,12 +109,13 @@ class Plan:
         sizes = {shape: _weights_bytes(arm, self.images) for shape, arm in _one_of_each_shape(kept).items()}
         return sum(sizes[arm.shape] for arm in kept)
 
-    def with_stored(self, done: Collection[str], kept: Mapping[str, KeptCell]) -> Plan:
+    def with_stored(self, done: Collection[str], kept: Mapping[str, KeptCell], stored: Gathered | None = None) -> Plan:
         """The same plan, knowing which keys have results, and of which the weights are kept."""
         return replace(
             self,
             done=frozenset(cell for cell in self.cells if self.keys[cell] in done),
             kept={cell: kept[key] for cell, key in self.keys.items() if key in kept and key not in done},
+            stored=stored,
         )
 
 

@@ -7,7 +7,7 @@ from time import monotonic
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from ablations.executors.events import CellResult, EpochDone, Event, Measuring, Preparing
+from ablations.executors.events import CellResult, EpochDone, Event, Measuring, Preparing, TrackerAway
 from reports.numbers import duration
 
 LINE_EVERY = 10.0  # seconds between plain lines: enough to see life, little enough to read later
@@ -79,6 +79,9 @@ class Display:
         self._pace.note(event)
         if event == Preparing(done=True):
             return
+        if isinstance(event, TrackerAway):
+            self._console.print(f"  {self._what(event)}", markup=False, highlight=False)
+            return
         if isinstance(event, CellResult) and event.failed:
             self._console.print(f"  failed: {event.cell.label} — {event.failure}", markup=False, highlight=False)
         if not self._bar.disable:
@@ -98,6 +101,10 @@ class Display:
                 return f"measuring {event.cell.label}"
             case CellResult():
                 return f"seed {event.cell.seed}: writing"
+            case TrackerAway():
+                if not event.reason:
+                    return "the tracker answers again"
+                return f"the tracker does not answer ({event.reason}): the run goes on, and its cells wait on disk"
 
     def _line(self, event: Event) -> str:
         if isinstance(event, Preparing):

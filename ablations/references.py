@@ -171,12 +171,14 @@ class _Ceiling:
 
     def metrics(self) -> Metrics:
         test, evaluator = self.evaluator.test, self.evaluator
-        own, basis, settings = evaluator.acutance, evaluator.basis, evaluator.settings
+        edges, basis, settings = evaluator.edges, evaluator.basis, evaluator.settings
         values = {
             **measures.similarity_scores(test, test),
-            **measures.sharpness_scores(test, test, own, settings.blur_images, basis.light_ground),
+            **measures.sharpness_scores(test, test, edges, settings.blur_images, basis.light_ground),
         }
-        pooled = measures.pooled_scores(test, test, own, transfer(test.flatten(0, -3), test.flatten(0, -3)))
+        pooled = measures.pooled_scores(
+            test, test, values["acutance"], transfer(test.flatten(0, -3), test.flatten(0, -3))
+        )
         if evaluator.classifiers is not None:
             by_image, by_classifier = evaluator.classifiers.scores(test, self._samples, self._classes)
             values |= by_image | by_classifier

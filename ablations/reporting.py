@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ablations import registration
+from ablations import freshness, registration
 from ablations.evaluation import LOGISTIC_IMAGES
 from ablations.records import PLAN_FILE, read_results
 from ablations.study import Study, checked
@@ -30,13 +30,11 @@ from reports.claims.resolve import at_least_one_image, needs_references, resolve
 from reports.judging.judge import headlines, judge
 from reports.judging.verdict import Verdict
 from reports.page import files
-from reports.page.build import build
-from reports.page.compare import write_comparison
 from reports.page.evidence import Environment, Evidence
 from tracking import reader, schema
 from tracking.errors import explained
 from tracking.reader import StudyInfo
-from tracking.search import Gathered
+from tracking.search import Gathered, gather
 from tracking.store import Store
 from vae.errors import UserError
 from vae.factors import factors
@@ -47,10 +45,12 @@ FILES = (schema.STUDY_FILE, schema.CLAIMS_FILE, schema.ENVIRONMENT, schema.REFER
 
 @dataclass(frozen=True)
 class Written:
-    """A report on disk. verdicts: one for each claim, the one that speaks for all its places."""
+    """A report on disk. verdicts: one for each claim, the one that speaks for all its places. anew: it was written
+    just now; else it was there already, and would be the same."""
 
     page: Path
     verdicts: tuple[Verdict, ...] = ()
+    anew: bool = True
 
 
 def check_writable(folder: Path) -> None:
@@ -70,7 +70,29 @@ def write(store: Store, study: str, folder: Path, *, claim_files: Sequence[str] 
 
     claim_files: judge these in place of the claims the study was run with; the report says so.
     """
+    return _write(store, reader.study_info(store, study, FILES), folder, claim_files)
+
+
+def write_if_changed(store: Store, study: str, folder: Path, stored: Gathered | None = None) -> Written:
+    """The report as `write` makes it; where it lies in the folder already, made of the same by the same code, nothing.
+
+    stored: the runs of the study's cells, where they have just been read.
+    """
     info = reader.study_info(store, study, FILES)
+    planned = pd.DataFrame(json.loads(_artifact(info, PLAN_FILE)))
+    if stored is None:
+        stored = gather(store, dict(zip(planned["key"], planned["measures"])), info.study)
+    made_of = freshness.made_of(info, stored, reader.studies(store))
+    if freshness.is_fresh(folder, made_of):
+        return Written(folder / freshness.PAGE, anew=False)
+    written = _write(store, info, folder, ())
+    freshness.remember(folder, freshness.made_of(info, stored, reader.studies(store)))
+    return written
+
+
+def _write(store: Store, info: StudyInfo, folder: Path, claim_files: Sequence[str]) -> Written:
+    from reports.page.build import build  # with what draws figures, which a report that stands does not need
+
     evidence = gather_evidence(store, info, claim_files)
     with tempfile.TemporaryDirectory() as made:  # what else lies in the folder is not the report's
         name = build(evidence, made).html.name
@@ -253,6 +275,8 @@ class _Order:
 
 def compare(store: Store, first: str, second: str, folder: Path) -> Written:
     """Two studies arm by arm, their differences paired by seed: a page of its own."""
+    from reports.page.compare import write_comparison
+
     both = [reader.study_info(store, name, FILES) for name in (first, second)]
     one, other = (gather_evidence(store, info) for info in both)
     page = write_comparison(one, other, folder)

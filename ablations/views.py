@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ablations.plan import Plan
     from reports.judging.verdict import Verdict
     from tracking.overview import StudyProgress
+    from tracking.sender import Left
     from vae.conformance import Finding
 
 
@@ -116,6 +117,8 @@ def estimate_line(seconds: float, plan: Plan) -> str:
 
 def outcome_lines(outcome: Outcome, plan: Plan, study: str, *, train: bool = True) -> list[str]:
     """How a run ended, and what to do next where it is not finished."""
+    if outcome.gone:
+        return [gone_line(outcome, study)]
     if not plan.pending:
         if train:
             return ["Everything was done already; nothing was trained."]
@@ -136,6 +139,31 @@ def outcome_lines(outcome: Outcome, plan: Plan, study: str, *, train: bool = Tru
         lines.append(
             f"[yellow]{counted(outcome.failed, 'cell')} failed[/yellow]; each is a row of the report with its reason, "
             f"and is tried again by the next ablate run {escape(study)}."
+        )
+    return lines
+
+
+def gone_line(outcome: Outcome, study: str) -> str:
+    """That the tracker did not come back, and where what it lacks is."""
+    waiting = (
+        f"{counted(outcome.unsent, 'finished cell')} wait{'s' if outcome.unsent == 1 else ''} in "
+        f"{escape(str(outcome.spool))}, and ablate sync {escape(study)}, or the next ablate run, sends them"
+        if outcome.unsent
+        else f"it has every cell, and the next ablate run {escape(study)} writes the means of the arms"
+    )
+    return f"[yellow]The tracker is gone[/yellow] ({escape(outcome.gone.rstrip('.'))}): {waiting}."
+
+
+def left_lines(left: Left, study: str) -> list[str]:
+    """What became of the cells that an earlier run left in the spool."""
+    lines = [f"[yellow]{escape(sentence)}[/yellow]" for sentence in left.aside]
+    if left.sent:
+        lines.append(f"{counted(left.sent, 'finished cell')} of an earlier run sent to the tracker.")
+    if left.unsent:
+        lines.append(
+            f"[yellow]The tracker is gone[/yellow] ({escape(left.reason.rstrip('.'))}): "
+            f"{counted(left.unsent, 'finished cell')} of an earlier run still wait{'s' if left.unsent == 1 else ''}; "
+            f"ablate sync {escape(study)} sends them once it is back."
         )
     return lines
 

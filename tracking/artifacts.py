@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import tempfile
 from collections.abc import Container, Mapping
 from pathlib import Path, PurePosixPath
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from mlflow.entities import Run
 
-Content = bytes | str | Path  # bytes and text as they are; a path is a file to copy
+Content = bytes | str | Path  # bytes and text as they are; a path is a file to copy, which nobody changes afterwards
 
 
 def write(store: Store, run_id: str, address: str, files: Mapping[str, Content]) -> None:
@@ -37,9 +38,23 @@ def write(store: Store, run_id: str, address: str, files: Mapping[str, Content])
         if folder is not None:
             _place(folder, files)
             return
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        repository = get_artifact_repository(address, tracking_uri=store.uri)  # without looking the run up each time
         with tempfile.TemporaryDirectory() as scratch:
             _place(Path(scratch), files)
-            store.client.log_artifacts(run_id, scratch)
+            repository.log_artifacts(scratch)
+
+
+def parts(address: str, files: Mapping[str, Content]) -> list[Mapping[str, Content]]:
+    """What one call each writes, so that a failure repeats little: all files of a local folder, else each alone."""
+    return [files] if local_folder(address) is not None else [{name: content} for name, content in files.items()]
+
+
+def remove(address: str) -> None:
+    """Removes the files of a run that was never made, where they lie in a local folder."""
+    if (folder := local_folder(address)) is not None:
+        shutil.rmtree(folder.parent, ignore_errors=True)
 
 
 def read(store: Store, wanted: Mapping[str, tuple[str, str]], name: str) -> dict[str, bytes | None]:
@@ -118,9 +133,20 @@ def _place(folder: Path, files: Mapping[str, Content]) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}.{os.getpid()}")
-        content = content.read_bytes() if isinstance(content, Path) else content
-        draft.write_bytes(content.encode() if isinstance(content, str) else content)
+        if isinstance(content, Path):
+            _copy(content, draft)
+        else:
+            draft.write_bytes(content.encode() if isinstance(content, str) else content)
         os.replace(draft, path)
+
+
+def _copy(source: Path, draft: Path) -> None:
+    """Another name for the same file where the disk gives one, else a copy: nothing changes a file once it is whole."""
+    draft.unlink(missing_ok=True)
+    try:
+        os.link(source, draft)
+    except OSError:
+        shutil.copyfile(source, draft)
 
 
 def _content(path: Path) -> bytes | None:

@@ -17,34 +17,53 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracking.errors import explained
+from tracking.retries import Retries, once
 from tracking.schema import MODEL
 from tracking.store import Store
 
 if TYPE_CHECKING:
     import torch
+    from mlflow.entities import LoggedModel
 
 
-def log_torch_model(store: Store, run_id: str, module: torch.nn.Module, example: torch.Tensor) -> str:
+def log_torch_model(
+    store: Store,
+    run_id: str,
+    module: torch.nn.Module,
+    example: torch.Tensor,
+    calls: Retries | None = None,
+    *,
+    experiment_id: str | None = None,
+) -> str:
     """Keeps a network with a run. Returns the id of the logged model (``models:/<id>``).
 
     module: in evaluation mode, on the CPU. example: a batch that it takes, (B, ...); its shape without B, and that of
-    the first tensor that comes out, become the signature. Raises TrackingError if it cannot be stored.
+    the first tensor that comes out, become the signature. calls: how long each is tried; once if None.
+    experiment_id: of the run, where it is known. Raises TrackingError if it cannot be stored.
     """
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
     from mlflow.models import Model
 
-    client = store.client
+    client, persist = store.client, (calls or once()).call
     with explained(f"the model of run {run_id} cannot be stored"), tempfile.TemporaryDirectory() as scratch:
-        run = client.get_run(run_id)
-        logged = client.create_logged_model(run.info.experiment_id, name=MODEL, source_run_id=run_id)
+        experiment = experiment_id or persist(lambda: client.get_run(run_id)).info.experiment_id
+
+        def make() -> LoggedModel:
+            return client.create_logged_model(experiment, name=MODEL, source_run_id=run_id)
+
+        def find_or_make() -> LoggedModel:
+            made = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+            return made[0] if made else make()
+
+        logged = persist(make, find_or_make)
         description = Model(
             artifact_path=logged.artifact_location, model_uuid=logged.model_id, model_id=logged.model_id, run_id=run_id
         )
         folder = Path(scratch, MODEL)
         _save(module, example, folder, description)
-        client.log_model_artifacts(logged.model_id, str(folder))
-        client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
-        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+        persist(lambda: client.log_model_artifacts(logged.model_id, str(folder)))
+        persist(lambda: client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY))
+        persist(lambda: client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)]))
     return str(logged.model_id)
 
 

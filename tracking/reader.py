@@ -154,13 +154,20 @@ def study_info(
 
     Raises TrackingError, with the nearest name, if the study was never run in this store.
     """
-    runs = parents(store, study)
-    if not runs:
+    info = latest(store, study, files)
+    if info is None:
         known = sorted({run.data.tags.get(schema.TAG_STUDY, "") for run in parents(store)})
         near = get_close_matches(study, known, n=1)
         tail = f" Did you mean {near[0]!r}?" if near else ""
         raise TrackingError(f"study={study!r} was never run in {store.shown}; it holds {known}.{tail}")
-    run = runs[0]
+    return info
+
+
+def latest(store: Store, study: str, files: Iterable[str] = ()) -> StudyInfo | None:
+    """The latest invocation of a study, with those of its text ``files`` that exist; None if it was never run."""
+    run = next(iter(parents(store, study)), None)
+    if run is None:
+        return None
     texts = {}
     for name in files:
         content = artifacts.read(store, artifacts.addresses({name: run}), name)[name]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
+from time import time
 from typing import Any
+from uuid import uuid4
 
 from tracking import schema
 from tracking.artifacts import Content, pack
 from tracking.errors import TrackingError, shorten
-from tracking.values import TAG_LIMIT, epoch_of, history_text, join_names, part
-from tracking.weights import KeptCell, weights_tags
+from tracking.values import TAG_LIMIT, as_text, epoch_of, history_text, join_names, part
+from tracking.weights import KeptCell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,12 +89,43 @@ def files_of(cell: CellRecord) -> dict[str, Content]:
     return files | ({schema.WEIGHTS: cell.weights} if cell.weights is not None else {})
 
 
-def numbers_of(cell: CellRecord, run_id: str, sent: int) -> tuple[dict[tuple[str, int], float], dict[str, str]]:
-    """All of a cell's metrics that MLflow can hold, final ones last, and the tags that complete it.
+@dataclass(frozen=True, kw_only=True)
+class Packed:
+    """A finished cell as it is sent: everything checked, every value as MLflow takes it. Made by `pack_cell`.
 
-    run_id: the cell's own. sent: last epoch that the store has already.
+    run_id: the run that it becomes in a database; a server gives its own. time: when it was finished, in ms since 1970:
+    numbers sent twice are then the same numbers. curves: (name, epoch, value) of its history. finals: (name, value),
+    sent with the last epoch. files: path inside the run -> content. holds_weights: one of the files is its weights.
     """
-    metrics: dict[tuple[str, int], float] = {}
+
+    key: str
+    name: str
+    status: str
+    measures: str
+    run_id: str
+    time: int
+    params: Mapping[str, str]
+    curves: Sequence[tuple[str, int, float]]
+    finals: Sequence[tuple[str, float]]
+    tags: Mapping[str, str]
+    holds_weights: bool
+    files: Mapping[str, Content]
+
+    def metrics(self, sent: int = -1) -> dict[tuple[str, int], float]:
+        """All its numbers by name and step, final ones last. sent: the last epoch that the store has already."""
+        last = max((epoch for _, epoch, _ in self.curves), default=0)
+        curves = {(name, epoch): value for name, epoch, value in self.curves if epoch > sent}
+        return curves | {(name, last): value for name, value in self.finals}
+
+    def tags_in(self, run_id: str) -> dict[str, str]:
+        """The tags that complete it in this run."""
+        weights = {schema.TAG_WEIGHTS: run_id} if self.holds_weights else {}
+        return weights | dict(self.tags) | {schema.TAG_STATUS: self.status}
+
+
+def pack_cell(cell: CellRecord) -> Packed:
+    """A finished cell as it is sent. Raises TrackingError for what no run could hold."""
+    curves: list[tuple[str, int, float]] = []
     bad: dict[str, str] = {}  # metric -> its first bad epoch
     count = 0
     for row in cell.history:
@@ -99,21 +133,36 @@ def numbers_of(cell: CellRecord, run_id: str, sent: int) -> tuple[dict[tuple[str
         finite, others = part(values_of(row))
         count += len(others)
         bad |= {name: f"{name}@{epoch}" for name in others if name not in bad}
-        metrics |= {(name, epoch): value for name, value in finite.items() if epoch > sent}
+        curves += [(name, epoch, value) for name, value in finite.items()]
     finite, others = part(cell.metrics)
-    last = max((epoch_of(row) for row in cell.history), default=0)
     extra, _ = part({} if cell.seconds is None else {schema.SECONDS: cell.seconds})
     extra |= {schema.NON_FINITE: float(count + len(others))} if count or others else {}
-    metrics |= {(name, last): value for name, value in extra.items()}
-    metrics |= {(schema.FINAL + name, last): value for name, value in finite.items()}
-    tags = bad_tag((*others, *bad.values())) | {schema.TAG_METRICS: join_names(cell.metrics)}
+    return Packed(
+        key=cell.key,
+        name=cell.name,
+        status=cell.status,
+        measures=cell.measures,
+        run_id=uuid4().hex,
+        time=int(time() * 1000),
+        params={name: as_text(value) for name, value in cell.fields.items()},
+        curves=curves,
+        finals=[*extra.items(), *((schema.FINAL + name, value) for name, value in finite.items())],
+        tags=_tags_of(cell, (*others, *bad.values())),
+        holds_weights=cell.weights is not None,
+        files=files_of(cell),
+    )
+
+
+def _tags_of(cell: CellRecord, bad: Sequence[str]) -> dict[str, str]:
+    """A cell's own tags but its status. The digest of weights comes before the run that holds them."""
+    tags = bad_tag(bad) | {schema.TAG_METRICS: join_names(cell.metrics)}
     tags |= {schema.TAG_REASON: shorten(cell.reason, TAG_LIMIT)} if cell.reason else {}
     tags |= {schema.TAG_MEASURES: cell.measures} if cell.measures else {}
     if cell.weights_of is not None:
         tags |= {schema.TAG_WEIGHTS: cell.weights_of.run_id, schema.TAG_WEIGHTS_DIGEST: cell.weights_of.sha256}
     elif cell.weights is not None:
-        tags |= weights_tags(run_id, cell.weights)
-    return metrics, dict(cell.tags) | tags | {schema.TAG_STATUS: cell.status}
+        tags |= {schema.TAG_WEIGHTS_DIGEST: sha256(cell.weights).hexdigest()}
+    return dict(cell.tags) | tags
 
 
 def values_of(row: Mapping[str, object]) -> dict[str, object]:

@@ -25,6 +25,7 @@ TAG_AT_FLOOR: Final = "ablate.at_floor"  # "yes" on the run of an arm that carri
 TAG_NOTE: Final = "mlflow.note.content"  # MLflow's own: what its UI shows as a run's description
 TAG_PROCESS: Final = "ablate.process"  # host:pid:start of the process that writes a study
 TAG_PARENT: Final = "mlflow.parentRunId"
+TAG_TOKEN: Final = "ablate.token"  # by which a run is found whose making was not answered
 
 KIND_STUDY: Final = "study"
 KIND_CELL: Final = "cell"

@@ -64,7 +64,7 @@ def gather(store: Store, keys: Keys = None, study: str | None = None) -> Gathere
     wanted = None if keys is None else list(dict.fromkeys(keys))
     counts = _counts(keys)
     candidates: dict[str, list[Run]] = {key: [] for key in wanted or ()}
-    for run in _cells(store, wanted, study, enough=lambda run: _is_done(run) and counts(run)):
+    for run in _cells(store, wanted, study, enough=lambda run: is_done(run) and counts(run)):
         status = run.data.tags.get(schema.TAG_STATUS)
         if status is not None:
             if status not in schema.STATUSES:
@@ -73,7 +73,7 @@ def gather(store: Store, keys: Keys = None, study: str | None = None) -> Gathere
                 )
             candidates.setdefault(run.data.tags[schema.TAG_KEY], []).append(run)
     alike = {key: _alike(runs, counts) for key, runs in candidates.items()}
-    chosen = {key: runs[0] if _is_done(runs[0]) else runs[-1] for key, runs in alike.items() if runs}
+    chosen = {key: runs[0] if is_done(runs[0]) else runs[-1] for key, runs in alike.items() if runs}
     missing = tuple(key for key in wanted or () if key not in chosen)
     return Gathered(chosen, missing, tuple(note for runs in alike.values() for note in _notes(runs)))
 
@@ -163,19 +163,20 @@ def _items(store: Store, search: Callable[..., Any]) -> Iterator[Any]:
             return
 
 
-def _is_done(run: Run) -> bool:
+def is_done(run: Run) -> bool:
+    """Whether a run of a cell holds its results, rather than its failure."""
     return bool(run.data.tags.get(schema.TAG_STATUS) == schema.STATUS_DONE)
 
 
 def _alike(runs: list[Run], counts: Callable[[Run], bool]) -> list[Run]:
     """The runs of a cell among which to choose, oldest first: done under the same measures, or all failed."""
     runs = sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
-    done = [run for run in runs if _is_done(run)]
+    done = [run for run in runs if is_done(run)]
     if not done:
         return runs
     counted = [run for run in done if counts(run)]
     if not counted:  # measured only under others: what remains is a failure to measure it under these
-        return [run for run in runs[runs.index(done[-1]) + 1 :] if not _is_done(run)]
+        return [run for run in runs[runs.index(done[-1]) + 1 :] if not is_done(run)]
     return [
         run
         for run in counted
@@ -188,7 +189,7 @@ def _notes(runs: list[Run]) -> Iterator[str]:
     if len(runs) < 2:
         return
     name, first = runs[0].info.run_name, runs[0].info.run_id
-    if _is_done(runs[0]):
+    if is_done(runs[0]):
         yield f"{len(runs)} runs of cell {name} are done; the earliest, {first}, is read{_worst(runs)}."
     else:
         yield f"cell {name} has {len(runs)} {schema.STATUS_FAILED} runs; the latest is read."

@@ -108,6 +108,7 @@ def connect(uri: str) -> MlflowClient:
         if "MLFLOW_LOGGING_LEVEL" not in os.environ:
             logging.getLogger("mlflow").setLevel(logging.WARNING)
         logging.getLogger("alembic").setLevel(logging.WARNING)
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it prints a traceback of what it raises
         with explained(f"tracking_uri={hide_password(uri)!r} cannot be opened"):
             return MlflowClient(uri, registry_uri=uri)
 

@@ -76,9 +76,18 @@ def read_weights(store: Store, cell: KeptCell) -> bytes:
     return content
 
 
-def weights_tags(run_id: str, content: bytes) -> dict[str, str]:
-    """The tags of a run that holds its weights. The digest comes first: without it the other would mean nothing."""
-    return {TAG_WEIGHTS_DIGEST: sha256(content).hexdigest(), TAG_WEIGHTS: run_id}
+def weights_behind(store: Store, run: Run) -> bytes | None:
+    """The content of the weights' file that the numbers of a done cell were measured on, wherever it lies.
+
+    None where none is kept. Raises TrackingError as `read_weights` does.
+    """
+    holder = run.data.tags.get(TAG_WEIGHTS)
+    if holder is None:
+        return None
+    info = run.info if holder == run.info.run_id else store.client.get_run(holder).info
+    digest = run.data.tags.get(TAG_WEIGHTS_DIGEST, "")
+    where = KeptCell(run.data.tags[TAG_KEY], holder, info.artifact_uri, digest, run.info.run_name, {}, (), {})
+    return read_weights(store, where)
 
 
 def _is_holder(run: Run) -> bool:

@@ -21,6 +21,11 @@ def cache_folder(cache: str | Path) -> Path:
     return folder
 
 
+def user_cache() -> Path:
+    """The folder in which everything is kept that is not asked to lie elsewhere: XDG's, else ~/.cache. Not made."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vae-ablations"
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write under another name, then rename: whoever reads finds the whole file or none."""
     handle, beside = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")

@@ -22,15 +22,16 @@ import torch
 from torch import Tensor
 
 from vae.errors import UserError
-from vae.likelihoods import bernoulli_nll
+from vae.likelihoods import measured_bernoulli_nll
 from vae.ranges import check_unit_range
 
 Decode = Callable[[Tensor, Tensor | None], Tensor]  # z (B, L), labels (B, ...) or None -> logits (B, *image)
 Nll = Callable[[Tensor, Tensor], Tensor]  # logits (*, D), x (*, D) -> −ln p(x | z), (*)
 
-# Bytes of logits decoded at once. A CPU is fastest while they fit in its cache, an accelerator with large launches.
+# Bytes of logits of the images that are drawn for together: an accelerator is fastest with large launches.
 BUDGET_ON_CPU = 1 << 23
 BUDGET_ELSEWHERE = 1 << 27
+DECODED_ON_CPU = 1 << 19  # of them decoded at once: they and what is made of them stay in a core's own cache
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def iwae(
     samples: int,
     generator: torch.Generator,
     labels: Tensor | None = None,
-    nll: Nll = bernoulli_nll,
+    nll: Nll = measured_bernoulli_nll,
     binarise: bool = True,
 ) -> Importance:
     """The importance-weighted bound L_K with K = `samples` draws per image.
@@ -81,14 +82,14 @@ def iwae(
         check_unit_range("x", x)
         x = torch.bernoulli(x.to(generator.device), generator=generator).to(x.device, x.dtype)
     parts = []
-    rows = max(1, budget_on(x.device) // (4 * x.shape[-1]))  # decoded images, in float32
+    rows, at_once = _rows(x)
     step = max(1, rows // samples)
     with torch.no_grad():
         for start in range(0, len(x), step):
             here = slice(start, start + step)
             cost = partial(_cost, decode, nll, x[here], None if labels is None else labels[here])
             eps = _noise(mean[here], samples, generator)  # (K, images, L)
-            log_weights = _log_weights(cost, mean[here], logvar[here], eps, max(1, rows // len(x[here])))
+            log_weights = _log_weights(cost, mean[here], logvar[here], eps, max(1, at_once // len(x[here])))
             parts.append(_summary(log_weights.cpu()))
     return Importance(*(torch.cat(column) for column in zip(*parts)))
 
@@ -96,6 +97,13 @@ def iwae(
 def budget_on(device: torch.device) -> int:
     """The bytes of decoded logits that suit a device."""
     return BUDGET_ON_CPU if device.type == "cpu" else BUDGET_ELSEWHERE
+
+
+def _rows(x: Tensor) -> tuple[int, int]:
+    """How many decoded images, in float32, fit the two budgets; x: (images, D)."""
+    budget, size = budget_on(x.device), 4 * x.shape[-1]
+    at_once = min(budget, DECODED_ON_CPU) if x.device.type == "cpu" else budget
+    return max(1, budget // size), max(1, at_once // size)
 
 
 def log_mean_exp(log_weights: Tensor) -> Tensor:

@@ -67,6 +67,17 @@ def bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
     return (_softplus(logits) - x * logits).sum(-1)
 
 
+def measured_bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
+    """:func:`bernoulli_nll` to the bit, faster, and without gradients. It branches on values: not for ``vmap``.
+
+    >>> logits, x = 50 * torch.randn(3, 4), torch.rand(3, 4)
+    >>> torch.equal(measured_bernoulli_nll(logits, x), bernoulli_nll(logits, x))
+    True
+    """
+    logits, x = _aligned("logits", logits.detach(), x.detach())
+    return measured_softplus(logits).sub_(x * logits).sum(-1)
+
+
 def continuous_bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
     """−log density of the continuous Bernoulli on [0, 1], nats; may be negative. Loaiza-Ganem & Cunningham (2019).
 
@@ -75,6 +86,18 @@ def continuous_bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
     """
     logits, x = _aligned("logits", logits, x)
     return (_softplus(logits) - x * logits - continuous_bernoulli_log_normaliser(logits)).sum(-1)
+
+
+def both_bernoulli_nlls(logits: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """:func:`bernoulli_nll` and :func:`continuous_bernoulli_nll`, to the bit: for measuring, as the above.
+
+    >>> bernoulli, continuous = both_bernoulli_nlls(torch.zeros(3, 4), torch.ones(3, 4))
+    >>> torch.equal(continuous, continuous_bernoulli_nll(torch.zeros(3, 4), torch.ones(3, 4)))
+    True
+    """
+    logits, x = _aligned("logits", logits.detach(), x.detach())
+    costs = measured_softplus(logits).sub_(x * logits)
+    return costs.sum(-1), costs.sub_(continuous_bernoulli_log_normaliser(logits)).sum(-1)
 
 
 def continuous_bernoulli_log_normaliser(logits: Tensor) -> Tensor:
@@ -107,8 +130,13 @@ def gaussian_nll(mean: Tensor, x: Tensor, variance: float | Tensor = 0.5) -> Ten
     tensor(448.7341)
     """
     mean, x = _aligned("mean", mean, x)
+    return gaussian_cost((x - mean).square().sum(-1), x.shape[-1], variance)
+
+
+def gaussian_cost(squared: Tensor, pixels: int, variance: float | Tensor = 0.5) -> Tensor:
+    """:func:`gaussian_nll` of images whose squared errors, summed over their pixels, are known: (*) -> (*)."""
     _check_positive("variance", variance)
-    return (x - mean).square().sum(-1) / (2 * variance) + x.shape[-1] / 2 * _log(2 * math.pi * variance)
+    return squared / (2 * variance) + pixels / 2 * _log(2 * math.pi * variance)
 
 
 def laplace_nll(mean: Tensor, x: Tensor, scale: float | Tensor = 1.0) -> Tensor:
@@ -120,8 +148,13 @@ def laplace_nll(mean: Tensor, x: Tensor, scale: float | Tensor = 1.0) -> Tensor:
     tensor(543.4274)
     """
     mean, x = _aligned("mean", mean, x)
+    return laplace_cost((x - mean).abs().sum(-1), x.shape[-1], scale)
+
+
+def laplace_cost(absolute: Tensor, pixels: int, scale: float | Tensor = 1.0) -> Tensor:
+    """:func:`laplace_nll` of images whose absolute errors, summed over their pixels, are known: (*) -> (*)."""
     _check_positive("scale", scale)
-    return (x - mean).abs().sum(-1) / scale + x.shape[-1] * _log(2 * scale)
+    return absolute / scale + pixels * _log(2 * scale)
 
 
 def logistic_nll(mean: Tensor, x: Tensor, scale: float | Tensor, levels: int = LEVELS) -> Tensor:
@@ -260,6 +293,12 @@ def bits_per_dim(nats: Tensor, pixels: int) -> Tensor:
 def _softplus(t: Tensor) -> Tensor:
     """ln(1 + e^t), exact to an ulp of max(1, |t|), with its gradient; here 5 times faster than log1p's."""
     return torch.where(t > 80, t, torch.log(1 + torch.exp(t.clamp_max(81))))  # e^81 is finite in float32
+
+
+def measured_softplus(t: Tensor) -> Tensor:
+    """``_softplus`` to the bit, without gradients: what only few values need is left out where no value needs it."""
+    result = torch.exp(t).add_(1).log_()
+    return result if not t.numel() or bool(t.amax() <= 80) else torch.where(t > 80, t, result)
 
 
 def _series(coefficients: Sequence[float], at: Tensor) -> Tensor:

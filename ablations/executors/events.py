@@ -85,7 +85,14 @@ class CellResult:
         return bool(self.failure)
 
 
-Event = Preparing | EpochDone | Measuring | CellResult
+@dataclass(frozen=True)
+class TrackerAway:
+    """The tracker does not answer, or, where the reason is empty, it answers again. Sent by the driver."""
+
+    reason: str
+
+
+Event = Preparing | EpochDone | Measuring | CellResult | TrackerAway
 
 
 @dataclass(frozen=True)

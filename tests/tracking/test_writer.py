@@ -26,9 +26,9 @@ from tracking.dead_runs import is_dead, this_process
 from tracking.errors import TrackingError
 from tracking.models import log_torch_model
 from tracking.reader import read_cells, read_history, read_pictures, studies
-from tracking.records import CellRecord
+from tracking.records import CellRecord, pack_cell
 from tracking.search import completed
-from tracking.store import Store
+from tracking.store import Store, local_folder
 from tracking.values import as_text, history_of, history_text, join_names, split_names
 from tracking.writer import StudyWriter, open_study
 
@@ -209,7 +209,10 @@ def test_what_cannot_be_written_is_told_and_does_not_count(
     assert completed(store, ["unwritable"]) == set()
     writer.finish()
     begun = store.client.search_runs([writer.experiment_id], f"tags.`mlflow.parentRunId` = '{writer.parent_id}'")
-    assert {run.info.status for run in begun} == {"KILLED"}  # and is not shown as running for ever
+    assert begun == []  # a cell is one transaction: nothing is shown as running for ever
+    folder = local_folder(store.client.get_experiment(writer.experiment_id).artifact_location)
+    assert folder is not None
+    assert {path.name for path in folder.glob("*")} <= {writer.parent_id}
 
 
 def test_a_live_cell_ends_as_one_written_at_once(store: Store, writer: StudyWriter) -> None:
@@ -226,6 +229,40 @@ def test_a_live_cell_ends_as_one_written_at_once(store: Store, writer: StudyWrit
     assert live.data.params == other.data.params
     assert live.data.tags["note"] == "live"
     assert live.data.metrics.keys() == other.data.metrics.keys()
+
+
+def everything(store: Store, run_id: str) -> dict[str, list[Any]]:
+    """All rows of a run in all of MLflow's tables, without what differs between any two runs."""
+    varying = {"run_uuid", "start_time", "end_time", "timestamp", "artifact_uri", "created_at", "last_updated_at"}
+    contents = {}
+    for (table,) in rows(store, "SELECT name FROM sqlite_master WHERE type = 'table'"):
+        columns = [row[1] for row in rows(store, f"PRAGMA table_info({table})")]
+        if "run_uuid" in columns:
+            shown = ", ".join(f'"{name}"' for name in columns if name not in varying)
+            found = rows(store, f"SELECT {shown} FROM {table} WHERE run_uuid = ?", run_id) if shown else []
+            contents[table] = sorted(row for row in found if "ablate.token" not in row)
+    return contents
+
+
+@pytest.mark.parametrize("record", [cell("same", tags={"note": "x"}, weights=b"w"), failed("same")])
+def test_a_run_written_at_once_is_row_by_row_what_mlflows_client_writes(
+    store: Store, writer: StudyWriter, record: CellRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_rows = writer.write_cell(record)
+    monkeypatch.setattr(writer, "_rows", None)
+    by_client = writer.write_cell(record)
+    ours, mlflows = (everything(store, run_id) for run_id in (by_rows, by_client))
+    for table in ours:
+        expected = [tuple(by_rows if value == by_client else value for value in row) for row in mlflows[table]]
+        assert ours[table] == sorted(expected), table
+    addresses = [store.client.get_run(run_id).info.artifact_uri for run_id in (by_rows, by_client)]
+    assert addresses[0] == addresses[1].replace(by_client, by_rows)
+
+
+def test_a_run_that_is_there_is_not_written_twice(store: Store, writer: StudyWriter) -> None:
+    packed = pack_cell(cell("once only"))
+    assert writer.send_cell(packed) == writer.send_cell(packed, begun=True) == packed.run_id
+    assert rows(store, "SELECT count(*) FROM metrics WHERE run_uuid = ?", packed.run_id) == [(len(packed.metrics()),)]
 
 
 def test_an_arm_carries_its_interval(store: Store, writer: StudyWriter) -> None:

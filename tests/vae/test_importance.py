@@ -149,9 +149,10 @@ def grey(count: int = IMAGES) -> Tensor:
     return torch.rand(count, 4, 6, generator=seeded(4), dtype=torch.float64)
 
 
+@pytest.mark.parametrize("decoded", [7 * 24 * 4, 1 << 19])
 @pytest.mark.parametrize("budget", [1, 8 * 24 * 4, 1 << 23])
-def test_memory_is_bounded_and_the_result_does_not_depend_on_the_bound(
-    model: VAE, budget: int, monkeypatch: pytest.MonkeyPatch
+def test_memory_is_bounded_and_the_result_does_not_depend_on_the_bounds(
+    model: VAE, budget: int, decoded: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
 
@@ -163,8 +164,10 @@ def test_memory_is_bounded_and_the_result_does_not_depend_on_the_bound(
     mean, spread = (part.detach() for part in model.encode(grey(), labels))
     whole = iwae(model.decode, mean, spread, grey(), labels=labels, samples=6, generator=seeded())
     monkeypatch.setattr("vae.importance.BUDGET_ON_CPU", budget)
+    monkeypatch.setattr("vae.importance.DECODED_ON_CPU", decoded)
     blocks = iwae(decode, mean, spread, grey(), labels=labels, samples=6, generator=seeded())
-    assert max(sizes) <= max(1, budget // (24 * 4))
+    images = max(1, budget // (24 * 4) // 6)  # that are drawn for together, and of which one draw each is the least
+    assert max(sizes) <= max(min(images, IMAGES), min(budget, decoded) // (24 * 4))
     assert sum(sizes) == 6 * IMAGES
     for name in ("neg_iwae", "gap", "log_ess"):
         torch.testing.assert_close(getattr(blocks, name), getattr(whole, name), rtol=1e-12, atol=1e-12)
@@ -193,7 +196,7 @@ def test_grey_values_are_binarised_once_per_image_by_default() -> None:
         seen.append(x.clone())
         return bernoulli_nll(logits, x)
 
-    x = grey(4000)
+    x = grey(2000)  # few enough that all draws are scored together
     zeros = torch.zeros(len(x), LATENTS, dtype=torch.float64)
 
     def decode(z: Tensor, labels: Tensor | None) -> Tensor:

@@ -99,6 +99,21 @@ def moment(power: int, logit: float) -> float:
     return float(integrate.quad(lambda x: x**power * math.exp(x * logit - top), 0, 1, epsabs=0, epsrel=1e-13)[0])
 
 
+@pytest.mark.parametrize("largest", [3.0, 79.0, 95.0])
+def test_both_bernoullis_measured_together_are_those_of_training_to_the_bit(largest: float) -> None:
+    draw = torch.Generator().manual_seed(0)
+    logits, x = torch.randn(7, 41, generator=draw), torch.rand(7, 41, generator=draw)
+    logits[2, 3], logits[4, 5], logits[5, 6] = largest, -largest, 0.0
+    given = logits.clone()
+    bernoulli, continuous = lk.both_bernoulli_nlls(logits, x)
+    assert torch.equal(bernoulli, lk.bernoulli_nll(logits, x))
+    assert torch.equal(continuous, lk.continuous_bernoulli_nll(logits, x))
+    assert torch.equal(lk.measured_bernoulli_nll(logits[:, None], x), lk.bernoulli_nll(logits[:, None], x))
+    assert torch.equal(logits, given)
+    none = lk.both_bernoulli_nlls(logits[:0], x[:0])
+    assert [cost.shape for cost in none] == [(0,), (0,)]
+
+
 def test_continuous_bernoulli_normaliser_and_mean_equal_quadrature() -> None:
     logits = torch.tensor(LOGITS, dtype=torch.float64)
     log_c, mean = lk.continuous_bernoulli_log_normaliser(logits), lk.continuous_bernoulli_mean(logits)

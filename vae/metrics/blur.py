@@ -9,7 +9,7 @@ constant image does not fail) with `reduce_func=None` and the **mean of the axes
 from __future__ import annotations
 
 import math
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -54,6 +54,7 @@ def _effect(derivatives: Tensor) -> Tensor:
     return 1.0 - lost / before.sum(dim=(-2, -1))
 
 
+@cache
 def _operators(side: int, h_size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """As matrices: Sobel's derivative, plain and below it after the box, (2h, side), and its smoothing, (h, side).
 

@@ -35,7 +35,9 @@ from vae.metrics.images import check_images
 from vae.streams import ambient, fingerprint, generator
 from vae.training.threads import side_by_side
 
-_AT_ONCE = 1000  # images read in one pass: their activations stay in a CPU's cache
+_READ_ON_CPU = 250  # images read in one pass: their activations stay in a core's cache
+_READ_ELSEWHERE = 1000
+_NORMALISED_BY = 1000  # images
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ class Classifier:
             raise UserError(f"images are {tuple(images.shape)}; this classifier reads (n, {str(self.image_shape)[1:]}")
         at = next(self.network.parameters())
         with torch.no_grad():
-            parts = [self.network(part.to(at)) for part in torch.split(images, _AT_ONCE)]
+            at_once = _READ_ON_CPU if at.device.type == "cpu" else _READ_ELSEWHERE
+            parts = [self.network(part.to(at)) for part in torch.split(images, at_once)]
         return Reading(*(torch.cat(column) for column in zip(*parts)))
 
     def to(self, device: str | torch.device) -> Classifier:
@@ -173,8 +176,8 @@ class _Network(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         h = _with_channel(images)  # (n, C, H, W)
         for layer in self.convolutions:
-            h = F.relu(layer(h))
-        features = F.relu(self.hidden(h.flatten(1)))  # (n, features)
+            h = F.relu(layer(h), inplace=True)
+        features = F.relu(self.hidden(h.flatten(1)), inplace=True)  # (n, features)
         return features, self.output(features)  # and (n, classes)
 
 
@@ -207,7 +210,7 @@ def _train(network: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe, d
             schedule.step()
             if stopped.is_set():
                 return
-        _normalise(network, images[:_AT_ONCE])
+        _normalise(network, images[:_NORMALISED_BY])
 
 
 @torch.no_grad()

@@ -15,7 +15,10 @@ All is computed in float64, in blocks of rows, on the tensors' device. All funct
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -78,7 +81,8 @@ def kid(real: Tensor, generated: Tensor) -> float:
     -19.0
     """
     x, y = _pair(real, generated, least=2)
-    return _mean_kernel(x) + _mean_kernel(y) - 2 * _kernel_sum(x, y) / (len(x) * len(y))
+    between = sum(float(_kernel(products, x.shape[-1]).sum()) for _, products in _products(x, y))
+    return _mean_kernel(x) + _mean_kernel(y) - 2 * between / (len(x) * len(y))
 
 
 def frechet(real: Tensor, generated: Tensor) -> float:
@@ -102,11 +106,7 @@ def frechet_gaussian(mean_x: Tensor, cov_x: Tensor, mean_y: Tensor, cov_y: Tenso
     >>> frechet_gaussian(torch.zeros(2), torch.eye(2), torch.ones(2), 4 * torch.eye(2))  # 2 + 2 (1 − 2)²
     4.0
     """
-    values, vectors = torch.linalg.eigh(cov_x.double())
-    root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T  # (d, d)
-    shared = torch.linalg.eigvalsh(root @ cov_y.double() @ root).clamp_min(0).sqrt().sum()
-    apart = (mean_x.double() - mean_y.double()).square().sum()
-    return max(0.0, float(apart + cov_x.double().trace() + cov_y.double().trace() - 2 * shared))
+    return _distance(_Gaussian.of(mean_x.double(), cov_x.double()), mean_y.double(), cov_y.double())
 
 
 def coverage(real: Tensor, generated: Tensor, *, k: int = NEIGHBOURS) -> float:
@@ -123,40 +123,119 @@ def coverage(real: Tensor, generated: Tensor, *, k: int = NEIGHBOURS) -> float:
     x, y = _pair(real, generated, least=1)
     if len(x) <= k:
         raise UserError(f"real has {len(x)} images; the {k}-th neighbour of one of them needs more than k={k}")
-    covered = 0
-    for rows in _blocks(x, max(len(x), len(y))):
-        among = _squared_distances(x[rows], x)  # (rows, N)
-        among.diagonal(rows.start).fill_(torch.inf)  # an image is not its own neighbour
-        radius = among.topk(k, largest=False, sorted=False).values.amax(-1)  # (rows)
-        covered += int((_squared_distances(x[rows], y).amin(-1) < radius).sum())
-    return covered / len(x)
+    within, length = _radius(x, k, max(len(x), len(y))), y.square().sum(-1)
+    return sum(_covered(x[rows], products, length, within[rows]) for rows, products in _products(x, y)) / len(x)
+
+
+class Comparison(NamedTuple):
+    """:func:`kid`, :func:`frechet` and :func:`coverage`; NaN for one that needs more images than there are."""
+
+    kid: float
+    frechet: float
+    coverage: float
+
+
+@dataclass(frozen=True)
+class RealFeatures:
+    """Features of real images, with all that the three metrics need of them alone: for many sets of generated ones.
+
+    features: (N, d) in float64. kernel: the mean of k over their pairs. within: the distance to the k-th neighbour,
+    squared, (N,); empty where there are too few.
+    """
+
+    features: Tensor
+    kernel: float
+    gaussian: _Gaussian
+    within: Tensor
+
+    @classmethod
+    def of(cls, real: Tensor) -> RealFeatures:
+        """real: (N, d), N at least 2. Raises UserError.
+
+        >>> real, generated = torch.rand(2, 50, 3).unbind()
+        >>> RealFeatures.of(real).compare(generated).kid == kid(real, generated)
+        True
+        """
+        x, _ = _pair(real, real, least=2)
+        within = _radius(x, NEIGHBOURS, len(x)) if len(x) > NEIGHBOURS else x[:0, 0]
+        return cls(x, _mean_kernel(x), _Gaussian.of(x.mean(0), _covariance(x)), within)
+
+    def compare(self, generated: Tensor) -> Comparison:
+        """generated: (M, d), M at least 2. Products with the real features are taken once. Raises UserError."""
+        x, y = _pair(self.features, generated, least=2)
+        length, between, covered = y.square().sum(-1), 0.0, 0
+        for rows, products in _products(x, y):
+            between += float(_kernel(products, x.shape[-1]).sum())
+            if len(self.within):
+                covered += _covered(x[rows], products, length, self.within[rows])
+        return Comparison(
+            kid=self.kernel + _mean_kernel(y) - 2 * between / (len(x) * len(y)),
+            frechet=_distance(self.gaussian, y.mean(0), _covariance(y)),
+            coverage=covered / len(x) if len(self.within) else math.nan,
+        )
+
+
+class _Gaussian(NamedTuple):
+    """mean: (d,). root: of the covariance, (d, d), and trace: of the covariance."""
+
+    mean: Tensor
+    root: Tensor
+    trace: Tensor
+
+    @classmethod
+    def of(cls, mean: Tensor, cov: Tensor) -> _Gaussian:
+        values, vectors = torch.linalg.eigh(cov)
+        return cls(mean, (vectors * values.clamp_min(0).sqrt()) @ vectors.T, cov.trace())
+
+
+def _distance(real: _Gaussian, mean: Tensor, cov: Tensor) -> float:
+    """The Fréchet distance of a Gaussian with this mean and covariance."""
+    shared = torch.linalg.eigvalsh(real.root @ cov @ real.root).clamp_min(0).sqrt().sum()
+    apart = (real.mean - mean).square().sum()
+    return max(0.0, float(apart + real.trace + cov.trace() - 2 * shared))
 
 
 def _mean_kernel(x: Tensor) -> float:
     """Mean of k over ordered pairs of different rows."""
     own = _kernel(x.square().sum(-1), x.shape[-1]).sum()
-    return (_kernel_sum(x, x) - float(own)) / (len(x) * (len(x) - 1))
-
-
-def _kernel_sum(x: Tensor, y: Tensor) -> float:
-    """Σ k over all pairs of a row of x and a row of y."""
-    return sum(float(_kernel(x[rows] @ y.T, x.shape[-1]).sum()) for rows in _blocks(x, len(y)))
+    total = sum(float(_kernel(products, x.shape[-1]).sum()) for _, products in _products(x, x))
+    return (total - float(own)) / (len(x) * (len(x) - 1))
 
 
 def _kernel(products: Tensor, features: int) -> Tensor:
-    base = products / features + 1
-    return base * base * base
+    base = (products / features).add_(1)
+    return (base * base).mul_(base)
 
 
-def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    """|x − y|² of all pairs, (n, m), from the product x·y: eight times faster than from differences."""
-    return x.square().sum(-1)[:, None] + y.square().sum(-1) - 2 * (x @ y.T)
+def _radius(x: Tensor, k: int, columns: int) -> Tensor:
+    """Squared distance of each row of x to its k-th nearest other row, (N,). columns: of a block."""
+    length, radii = x.square().sum(-1), []
+    for rows in _blocks(x, columns):
+        among = _squared_distances(x[rows], x[rows] @ x.T, length)  # (rows, N)
+        among.diagonal(rows.start).fill_(torch.inf)  # an image is not its own neighbour
+        radii.append(among.topk(k, largest=False, sorted=False).values.amax(-1))
+    return torch.cat(radii)
+
+
+def _covered(x: Tensor, products: Tensor, length: Tensor, within: Tensor) -> int:
+    """How many rows of x have a generated one nearer than `within`. length: squares of the generated ones."""
+    return int((_squared_distances(x, products, length).amin(-1) < within).sum())
+
+
+def _squared_distances(x: Tensor, products: Tensor, length: Tensor) -> Tensor:
+    """|x − y|² of all pairs, (n, m), from the products x·y: eight times faster than from differences."""
+    return (x.square().sum(-1)[:, None] + length).sub_(products, alpha=2)
 
 
 def _covariance(x: Tensor) -> Tensor:
     """(N, d) -> (d, d), unbiased."""
     centred = x - x.mean(0)
     return centred.T @ centred / (len(x) - 1)
+
+
+def _products(x: Tensor, y: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """x·y of some rows of x after the other with all rows of y."""
+    return ((rows, x[rows] @ y.T) for rows in _blocks(x, max(len(x), len(y))))
 
 
 def _blocks(x: Tensor, columns: int) -> Iterator[slice]:

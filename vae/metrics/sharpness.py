@@ -15,6 +15,7 @@ it with the ink ratio and the recall. All functions here return float64 and rais
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -45,9 +46,34 @@ def acutance(x: Tensor, *, threshold: float = 0.05) -> Tensor:
     >>> acutance(step)
     tensor([1., nan], dtype=torch.float64)
     """
+    return edges(x, threshold=threshold).acutance
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Of each picture, (*) in float64: its acutance, and the sum of its gradient. See :func:`edges`."""
+
+    acutance: Tensor
+    total: Tensor
+
+    def __getitem__(self, images: slice) -> Edges:
+        return Edges(self.acutance[images], self.total[images])
+
+    def contrast(self, original: Edges) -> Tensor:
+        """:func:`edge_contrast` of the pictures that these are the edges of."""
+        return _ratio(self.total, original.total)
+
+
+def edges(x: Tensor, *, threshold: float = 0.05) -> Edges:
+    """What :func:`acutance` and :func:`edge_contrast` need of pictures, from one gradient. As `acutance`.
+
+    >>> x, y = torch.rand(2, 5, 8, 7).unbind()
+    >>> torch.equal(edges(x).acutance, acutance(x)), torch.equal(edges(x).contrast(edges(y)), edge_contrast(x, y))
+    (True, True)
+    """
     check_images(x=x, least_side=2)
     check_threshold(threshold)
-    return per_image(partial(_acutance, threshold=threshold), x)
+    return Edges(*per_image(partial(_edges, threshold=threshold), x).unbind(dim=-1))
 
 
 def n_blank(acutance: Tensor) -> int:
@@ -107,7 +133,7 @@ def edge_contrast(reconstruction: Tensor, original: Tensor) -> Tensor:
     tensor([0.5000, 0.5000, 0.5000], dtype=torch.float64)
     """
     check_images(reconstruction=reconstruction, original=original, least_side=2)
-    return per_image(lambda x, y: _ratio(_total_gradient(x), _total_gradient(y)), reconstruction, original)
+    return edges(reconstruction).contrast(edges(original))
 
 
 def ink_ratio(reconstruction: Tensor, original: Tensor, *, light_ground: bool = False) -> Tensor:
@@ -140,8 +166,8 @@ def foreground_recall(reconstruction: Tensor, original: Tensor, *, light_ground:
     return per_image(lambda x, y: _recall(_ink(x, light_ground), _ink(y, light_ground)), reconstruction, original)
 
 
-def _acutance(x: Tensor, threshold: float) -> Tensor:
-    """(n, H, W) -> (n)."""
+def _edges(x: Tensor, threshold: float) -> Tensor:
+    """(n, H, W) -> (n, 2): acutance, and the sum of the gradient."""
     squares = _squared_gradient(x)
     lengths = squares.sqrt()  # (n, H, W)
     span = x.amax(dim=(-2, -1)) - x.amin(dim=(-2, -1))  # (n)
@@ -149,7 +175,8 @@ def _acutance(x: Tensor, threshold: float) -> Tensor:
     total = (lengths * kept).sum(dim=(-2, -1))  # (n)
     total_square = (squares * kept).sum(dim=(-2, -1))
     # Where no gradient is above the threshold this is 0 / 0, which is NaN too.
-    return (total_square / (span * total)).masked_fill(span < _LEAST_RANGE, math.nan)
+    acutance = (total_square / (span * total)).masked_fill(span < _LEAST_RANGE, math.nan)
+    return torch.stack([acutance, lengths.sum(dim=(-2, -1))], dim=-1)
 
 
 def _squared_gradient(x: Tensor) -> Tensor:
@@ -158,11 +185,6 @@ def _squared_gradient(x: Tensor) -> Tensor:
     squares[..., :-1] += x.diff(dim=-1).square()
     squares[..., :-1, :] += x.diff(dim=-2).square()
     return squares
-
-
-def _total_gradient(x: Tensor) -> Tensor:
-    """(n, H, W) -> (n)."""
-    return _squared_gradient(x).sqrt().sum(dim=(-2, -1))
 
 
 def _ink(x: Tensor, light_ground: bool) -> Tensor:

@@ -12,7 +12,7 @@ structure, and other means. A claim that holds in one polarity alone is therefor
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -46,8 +46,8 @@ def ssim_both(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """
     check_images(x=x, y=y, least_side=_UNIFORM_TAPS)
     height, width = x.shape[-2:]
-    taps = _taps(ssim_window(height, width))
-    down, across = (_windows(taps, side).to(measuring_device(x)) for side in (height, width))
+    window = ssim_window(height, width)
+    down, across = (_windows(window, side, measuring_device(x)) for side in (height, width))
     upright, inverted = per_image(partial(_ssim_both, down=down, across=across.T), x, y).unbind(dim=-1)  # (*) each
     return upright, inverted
 
@@ -125,10 +125,12 @@ def _taps(window: str) -> Tensor:
     return weights / weights.sum()
 
 
-def _windows(taps: Tensor, side: int) -> Tensor:
+@cache
+def _windows(window: str, side: int, device: torch.device) -> Tensor:
     """(side − taps + 1, side): row i holds the taps of the window that starts at pixel i."""
+    taps = _taps(window)
     count = len(taps)
     rows = torch.zeros(side - count + 1, side, dtype=torch.float64)
     for start, row in enumerate(rows):
         row[start : start + count] = taps
-    return rows
+    return rows.to(device)

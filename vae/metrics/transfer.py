@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -89,6 +90,7 @@ def _spectra(x: Tensor, y: Tensor) -> Tensor:
     return torch.stack([power.sum(dim=0) for power in (fx.abs().square(), fy.abs().square(), cross)])
 
 
+@cache
 def _half_plane(height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
     """Ring, weight and |f| of each frequency in the half plane that `rfft2` gives, (H, W // 2 + 1) each.
 

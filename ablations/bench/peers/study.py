@@ -77,8 +77,8 @@ def kl(mean: Tensor, logvar: Tensor) -> Tensor:
     return -0.5 * (1 + logvar - mean.pow(2) - logvar.exp()).sum(-1)
 
 
-def steps(model: nn.Module, loss: Callable[..., Tensor], batches: Iterator[Any], *, read: bool, rate: float) -> None:
-    optimiser = torch.optim.Adam(model.parameters(), lr=rate)
+def steps(optimiser: torch.optim.Optimizer, loss: Callable[..., Tensor], batches: Iterator[Any], *, read: bool) -> None:
+    """optimiser: one for all epochs of a model. A new one for each epoch forgets the large gradients of the first."""
     total = 0.0
     for batch in batches:
         optimiser.zero_grad()
@@ -90,7 +90,9 @@ def steps(model: nn.Module, loss: Callable[..., Tensor], batches: Iterator[Any],
 
 
 def shuffled(size: int, *tensors: Tensor) -> Iterator[list[Tensor]]:
-    for rows in torch.split(torch.randperm(len(tensors[0]), device=tensors[0].device), size):
+    """Whole batches of one epoch: as the suite does, the rest is left out."""
+    order = torch.randperm(len(tensors[0]), device=tensors[0].device)
+    for rows in torch.split(order[: len(order) // size * size], size):
         yield [tensor[rows] for tensor in tensors]
 
 
@@ -99,7 +101,8 @@ def classifier(images: Tensor, labels: Tensor, device: torch.device) -> Classifi
     network = Classifier(images.shape[-1], int(labels.max()) + 1).to(device)
     passes = max(6, math.ceil(1200 / math.ceil(len(images) / 128)))
     batches = (batch for _ in range(passes) for batch in shuffled(128, images, labels))
-    steps(network, lambda x, y: F.cross_entropy(network(x)[1], y), batches, read=False, rate=1e-3)
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
+    steps(optimiser, lambda x, y: F.cross_entropy(network(x)[1], y), batches, read=False)
     return network
 
 
@@ -227,13 +230,16 @@ class Study:
         pixels = self.train[0].numel()
         return VAE(pixels, self.settings["hidden"], self.settings["latents"]).to(self.device)
 
+    def optimiser(self, model: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.Adam(model.parameters(), lr=self.settings["learning_rate"])
+
     def by_loader(self, loss: str, beta: float) -> None:
         """All epochs through a DataLoader, with a number read at every step."""
         model = self.new_model()
-        loader = DataLoader(TensorDataset(self.train.cpu().flatten(1)), self.settings["batch"], shuffle=True)
+        data, size = TensorDataset(self.train.cpu().flatten(1)), self.settings["batch"]
+        loader = DataLoader(data, size, shuffle=True, drop_last=True)
         batches = (x for _ in range(self.settings["epochs"]) for x in loader)
-        rate = self.settings["learning_rate"]
-        steps(model, lambda x: model.loss(x.to(self.device), loss, beta), batches, read=True, rate=rate)
+        steps(self.optimiser(model), lambda x: model.loss(x.to(self.device), loss, beta), batches, read=True)
 
     def measure(self, model: VAE, count: int, *, last: bool) -> dict[str, float]:
         """On the first ``count`` test images. last: with the importance-weighted bound."""
@@ -288,13 +294,14 @@ def cell(study: Study, loss: str, beta: float, clock: Clock) -> dict[str, float]
     study.by_loader(loss, beta)
     clock.add("training_loader")
     model, pixels = study.new_model(), study.train.flatten(1)
+    optimiser = study.optimiser(model)
     clock.add("training_memory")
     with mlflow.start_run():
         mlflow.log_params({"loss": loss, "beta": beta})
         clock.add("tracking")
         for epoch in range(1, settings["epochs"] + 1):
             batches = shuffled(settings["batch"], pixels)
-            steps(model, lambda x: model.loss(x, loss, beta), batches, read=False, rate=settings["learning_rate"])
+            steps(optimiser, lambda x: model.loss(x, loss, beta), batches, read=False)
             clock.add("training_memory")
             first = study.test[: settings["per_epoch_images"]].flatten(1)
             with torch.no_grad():

@@ -122,6 +122,26 @@ def test_coverage_sees_a_missing_mode_and_copies_of_one_image() -> None:
     assert generation.coverage(torch.zeros(9, 3), torch.zeros(4, 3)) == 0  # nothing is nearer than a distance of zero
 
 
+@pytest.mark.parametrize("block", [50, 1 << 19])
+@pytest.mark.parametrize("generated", [2, 5, 90, 200])
+def test_real_features_compare_as_the_three_metrics_do(
+    generated: int, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generation, "_BLOCK_ON_CPU", block)
+    x, y = normal(90, 7), normal(generated, 7, seed=1) + 0.5
+    compared = generation.RealFeatures.of(x).compare(y)
+    assert compared.kid == pytest.approx(generation.kid(x, y), rel=1e-12)
+    assert compared.frechet == generation.frechet(x, y)
+    assert compared.coverage == generation.coverage(x, y)
+
+
+def test_coverage_is_left_out_where_real_images_have_too_few_neighbours() -> None:
+    x, y = normal(generation.NEIGHBOURS, 3), normal(80, 3, seed=1)
+    compared = generation.RealFeatures.of(x).compare(y)
+    assert math.isnan(compared.coverage)
+    assert (compared.kid, compared.frechet) == (generation.kid(x, y), generation.frechet(x, y))
+
+
 def test_class_entropy_and_legibility_by_hand() -> None:
     read = torch.tensor([0, 0, 1, 3])
     assert generation.class_entropy(read, 4) == pytest.approx(0.5 * math.log(2) + 2 * 0.25 * math.log(4))

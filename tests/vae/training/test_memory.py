@@ -66,7 +66,7 @@ evaluation._OneCell._pictures = lambda *_: dict()
 data, model = made_up(200, 700, 3, 64, 64), {model}
 settings = Evaluation(generated=50, iwae_images=3, iwae_samples=2)
 one = Evaluator(data, settings, cache=Path("unused"), device=torch.device("cpu"))
-one.acutance
+one.edges
 before = peak()
 one.measure(model, Arm(), 0)
 print(measuring_bytes(model, data, settings, torch.device("cpu")), peak() - before)
