@@ -1,4 +1,4 @@
-"""Docstrings on the site: their examples, which run as doctests, are shown as code."""
+"""Docstrings on the site: examples, which run as doctests, are shown as code, and each line of arguments by itself."""
 
 from __future__ import annotations
 
@@ -11,9 +11,16 @@ import griffe
 EXAMPLE = re.compile(r"^>>> .*?(?=\n[ \t]*\n|\Z)", re.MULTILINE | re.DOTALL)
 
 
-def with_fences(text: str) -> str:
-    """The text with each example in a block of code."""
-    return EXAMPLE.sub(lambda example: f"\n```pycon\n{example[0]}\n```\n", text)
+# Names of arguments at the start of a line, with a colon: "train, test: the two splits."
+ARGUMENTS = re.compile(r"^([a-z_][A-Za-z_0-9]*(?:, [a-z_][A-Za-z_0-9]*)*): (?=\S)", re.MULTILINE)
+ROLE = re.compile(r":\w+:(?=`)")
+
+
+def as_markdown(text: str) -> str:
+    """A docstring as the site's Markdown."""
+    text = EXAMPLE.sub(lambda example: f"\n```pycon\n{example[0]}\n```\n", ROLE.sub("", text))
+    prose, *blocks = re.split(r"(?=^```pycon$)", text, flags=re.MULTILINE)
+    return "".join([ARGUMENTS.sub(r"\n*\1*: ", prose), *blocks])
 
 
 class Doctests(griffe.Extension):
@@ -21,4 +28,4 @@ class Doctests(griffe.Extension):
 
     def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
         if obj.docstring is not None:
-            obj.docstring.value = with_fences(obj.docstring.value)
+            obj.docstring.value = as_markdown(obj.docstring.value)

@@ -1,4 +1,4 @@
-"""``python -m ablations.documentation [FOLDER]`` writes the pages that are made from the code. FOLDER: docs if left out."""
+"""``python -m ablations.documentation [FOLDER]`` writes the pages made from the code, into docs if not told else."""
 
 from __future__ import annotations
 

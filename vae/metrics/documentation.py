@@ -54,7 +54,7 @@ def _section(metric: Metric) -> Iterator[str]:
     yield ""
     yield _safe(metric.about)
     yield ""
-    yield "| | |"
+    yield f"| fooled by | {_safe(metric.fools)} |"
     yield "|---|---|"
     yield from (f"| {name} | {_safe(text)} |" for name, text in _facts(metric).items())
 
@@ -62,7 +62,6 @@ def _section(metric: Metric) -> Iterator[str]:
 def _facts(metric: Metric) -> dict[str, str]:
     facts = {
         "label": metric.label,
-        "fooled by": metric.fools,
         "unit": "none: a pure number" if metric.unit == "1" else metric.unit,
         "better": metric.direction,
         "range": f"{metric.low:g} to {metric.high:g}",
