@@ -1,4 +1,4 @@
-"""The command line: ablate plan | run | measure | sync | status | report | ui | bench | metrics | check.
+"""The command line: ablate plan | run | measure | sync | rebuild | status | report | ui | bench | metrics | check.
 
 It says what it will do, how long that takes, where the result lies and what to do next. A mistake is one sentence
 and exit code 2; nothing is written before every check has passed. Commands import what they need when they run, so that
@@ -163,6 +163,7 @@ def _execute(options: StudyOptions, out_dir: Path | None, report: bool, *, train
     import torch
 
     from ablations import driver, reporting, views
+    from ablations.executors.checkpoints import Checkpoints, folder_of
     from ablations.executors.local import Local
     from ablations.progress import Display
     from ablations.references import references_of
@@ -183,11 +184,14 @@ def _execute(options: StudyOptions, out_dir: Path | None, report: bool, *, train
     out.print(views.plan_summary(plan))
     if not train and plan.pending and not plan.to_measure:
         raise UserError(views.nothing_to_measure(plan, options.study))
+    done = [plan.keys[cell] for cell in plan.done]
+    folder = folder_of(store.uri, store.path, plan.study.name, _cache())
+    checkpoints = Checkpoints(setup, folder, done=done)
     # On the CPU: the same numbers as when the plan was made, whatever the device of the run.
     references = partial(references_of, plan.images, plan.study.evaluation, cache=_cache(), device=torch.device("cpu"))
     with Display(out, len(plan.pending if train else plan.to_measure)) as display:
         outcome = driver.execute(
-            plan, Local(setup), store, display, device=setup.device, train=train, references=references
+            plan, Local(setup, checkpoints), store, display, device=setup.device, train=train, references=references
         )
     for line in views.outcome_lines(outcome, plan, options.study, train=train):
         out.print(line)
@@ -226,7 +230,26 @@ def sync(
 
 
 @app.command()
-def status(tracking_uri: Uri = None) -> None:
+def rebuild(tracking_uri: Uri = None) -> None:
+    """Make a lost or damaged database anew from the records that lie with the files of its runs."""
+    from tracking.rebuild import rebuild as made_anew
+    from tracking.store import resolve
+
+    store = resolve(tracking_uri)
+    rebuilt = made_anew(store)
+    from ablations import views
+
+    for line in views.rebuilt_lines(rebuilt, store.shown):
+        out.print(line, markup=False)
+
+
+@app.command()
+def status(
+    tracking_uri: Uri = None,
+    check: Annotated[bool, typer.Option("--check", help="Read every file of every cell, and name what is damaged.")] = (
+        False
+    ),
+) -> None:
     """List the studies in the store: when they ran, how many cells are done, failed and missing."""
     from tracking.opening import open_store
     from tracking.overview import progress
@@ -239,6 +262,13 @@ def status(tracking_uri: Uri = None) -> None:
     from ablations import views
 
     out.print(views.status_table(studies))
+    if check:
+        from tracking.checking import check_study
+
+        damage = [part for one in studies for part in check_study(store, one.study)]
+        for line in views.damage_lines(damage):
+            out.print(line, markup=False)
+        raise typer.Exit(1 if damage else 0)
 
 
 @app.command("report")
@@ -378,22 +408,25 @@ def _cache() -> Path:
 
 
 def main() -> None:
-    """The console script: user errors as one sentence with exit code 2, Ctrl-C as 130."""
+    """The console script: user errors as one sentence with exit code 2; 130 after Ctrl-C, 143 and 129 after signals."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows another
+    from ablations import signals
+
+    signals.install()
     sys.path.append(os.getcwd())  # a user's own loss may lie in the working folder; last, so that it hides no module
     sys.exit(_guarded(lambda: app(standalone_mode=False)))
 
 
 def _guarded(work: Callable[[], object]) -> int:
     from tracking.errors import TrackingError
-    from vae.errors import UserError
+    from vae.errors import UserError, shortened
 
     try:
         code = work()
     except (UserError, TrackingError) as error:
-        err.print(f"[red]error:[/red] {escape(str(error))}")
+        err.print(f"[red]error:[/red] {escape(shortened(str(error)))}")
         return 2
     except (KeyboardInterrupt, typer.Abort):
         code = 130
@@ -404,7 +437,10 @@ def _guarded(work: Callable[[], object]) -> int:
         show()
         return 2
     if code == 130:
-        err.print("Interrupted. What is finished is kept; the same command goes on from there.")
+        from ablations import signals
+
+        err.print(signals.SENTENCE)
+        return signals.exit_code()
     return code if isinstance(code, int) else 0
 
 

@@ -7,7 +7,7 @@ from time import monotonic
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from ablations.executors.events import CellResult, EpochDone, Event, Measuring, Preparing, TrackerAway
+from ablations.executors.events import CellResult, EpochDone, Event, Measuring, Notice, Preparing
 from reports.numbers import duration
 
 LINE_EVERY = 10.0  # seconds between plain lines: enough to see life, little enough to read later
@@ -77,10 +77,9 @@ class Display:
 
     def __call__(self, event: Event) -> None:
         self._pace.note(event)
-        if event == Preparing(done=True):
-            return
-        if isinstance(event, TrackerAway):
-            self._console.print(f"  {self._what(event)}", markup=False, highlight=False)
+        if isinstance(event, Notice):
+            self._console.print(f"  note: {event.text}", markup=False, highlight=False)
+        if event == Preparing(done=True) or isinstance(event, Notice):
             return
         if isinstance(event, CellResult) and event.failed:
             self._console.print(f"  failed: {event.cell.label} — {event.failure}", markup=False, highlight=False)
@@ -101,10 +100,8 @@ class Display:
                 return f"measuring {event.cell.label}"
             case CellResult():
                 return f"seed {event.cell.seed}: writing"
-            case TrackerAway():
-                if not event.reason:
-                    return "the tracker answers again"
-                return f"the tracker does not answer ({event.reason}): the run goes on, and its cells wait on disk"
+            case Notice():
+                return event.text
 
     def _line(self, event: Event) -> str:
         if isinstance(event, Preparing):

@@ -15,12 +15,13 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, field_validator
 
 from vae.arms import Arm
-from vae.checks import whole_number
+from vae.checks import finite_number, whole_number
 from vae.errors import UserError, closest, not_one_of
 from vae.factors import Factor, Scope, Value, factor, factors, same_value
 from vae.posteriors import USUAL
 
 MOST_SEEDS = 10_000  # more are a typing mistake
+MAX_MINUTES = "max_minutes"  # of [training], and no factor: it decides whether there are weights, and not which
 KEPT = ("all", "best", "none")  # whose weights are kept
 GRID: Mapping[str, tuple[Value, ...]] = MappingProxyType(
     {"loss": ("bce", "mse", "mae"), "reduction": ("sum",), "beta": (1.0,), "posterior": (USUAL,)}
@@ -210,12 +211,20 @@ def base_section(name: str, value: object) -> dict[str, Value]:
     if not isinstance(value, Mapping):
         raise UserError(f"{name}={value!r} must be a section, written [{name}]")
     keys = [one.key for one in factors().values() if one.name.startswith(f"{name}.")]
+    if name == "training" and MAX_MINUTES in value:
+        rest = {key: setting for key, setting in value.items() if key != MAX_MINUTES}
+        return {**base_section(name, rest), MAX_MINUTES: _minutes(value[MAX_MINUTES])}
     unknown = next((str(key) for key in value if key not in keys), None)
     if unknown is not None and name == "training":
-        raise UserError(f"the key 'training.{unknown}' is not known; known here: {keys}.{closest(unknown, keys)}")
+        known = [*keys, MAX_MINUTES]
+        raise UserError(f"the key 'training.{unknown}' is not known; known here: {known}.{closest(unknown, known)}")
     given = {f"{name}.{key}": setting for key, setting in value.items() if setting is not None}  # None: not given
     arm = Arm.of({"loss": "bce", **given})
     return {key.removeprefix(f"{name}."): setting for key, setting in arm.items if key.startswith(f"{name}.")}
+
+
+def _minutes(value: object) -> float:
+    return float(finite_number(MAX_MINUTES, value, above=0))
 
 
 def grid_section(value: object) -> dict[str, tuple[Value, ...]]:
@@ -283,7 +292,7 @@ def base_arm(model: Mapping[str, Value], training: Mapping[str, Value], grid: Ma
     settings: dict[str, Value] = {
         **{name: one.default for name, one in factors().items() if one.scope is Scope.OBJECTIVE},
         **{f"model.{key}": value for key, value in model.items()},
-        **{f"training.{key}": value for key, value in training.items()},
+        **{f"training.{key}": value for key, value in training.items() if key != MAX_MINUTES},
     }
     first = {name: values[0] for name, values in grid.items() if not _among(settings.get(name), values)}
     family = first.get("model.family", settings["model.family"])

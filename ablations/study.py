@@ -14,6 +14,7 @@ import tomli_w
 from pydantic import BeforeValidator, ValidationError, ValidationInfo, field_validator, model_validator
 
 from ablations.sections import (
+    MAX_MINUTES,
     Evaluation,
     Images,
     Section,
@@ -94,6 +95,12 @@ class Study(Section):
         families = _families(grid, self.model)
         kept = {name: values for name, values in grid.items() if any(map(factor(name).applies, families))}
         return Study.model_validate({**self.model_dump(), "grid": kept})
+
+    @property
+    def max_minutes(self) -> float | None:
+        """How long a stack may train; None for as long as it takes."""
+        minutes = self.training.get(MAX_MINUTES)
+        return None if minutes is None else float(minutes)  # type: ignore[arg-type]
 
     @cached_property
     def base(self) -> Arm:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ablations.records import PLAN_FILE, read_results, state_of
-from tracking import reader
+from ablations.records import read_results, state_of
+from ablations.whole import needed, plan_table
+from tracking import reader, schema
 from tracking.opening import open_store
 from tracking.store import Store
 from tracking.weights import KeptCell, kept, read_weights
@@ -36,8 +36,8 @@ def load_arm(study: str, arm: str, *, seed: int | None = None, tracking_uri: str
     from vae.models import Reconstructor
 
     store = open_store(tracking_uri, create=False)
-    info = reader.study_info(store, study, (PLAN_FILE,))
-    rows = _of_arm(pd.DataFrame(json.loads(info.artifacts.get(PLAN_FILE, "[]"))), arm)
+    info = reader.study_info(store, study, (schema.PLAN_FILE,))
+    rows = _of_arm(needed(info, schema.PLAN_FILE, plan_table), arm)
     cell = _cell(store, study, rows, arm, seed)
     settings = _arm(cell.params)
     model = rebuilt(
@@ -48,7 +48,7 @@ def load_arm(study: str, arm: str, *, seed: int | None = None, tracking_uri: str
 
 def _of_arm(planned: pd.DataFrame, arm: str) -> pd.DataFrame:
     """The cells of an arm in the plan of a study."""
-    labels = list(dict.fromkeys(planned["arm"])) if len(planned) else []
+    labels = list(dict.fromkeys(planned["arm"]))
     if arm not in labels:
         raise not_one_of("arm", arm, labels)
     return planned[planned["arm"] == arm]

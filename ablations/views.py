@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from ablations.plan import Plan
     from reports.judging.verdict import Verdict
     from tracking.overview import StudyProgress
+    from tracking.rebuild import Rebuilt
     from tracking.sender import Left
+    from tracking.sums import Damage
     from vae.conformance import Finding
 
 
@@ -188,6 +190,28 @@ def status_table(studies: Sequence[StudyProgress]) -> Table:
         when = study.started.strftime("%Y-%m-%d %H:%M")
         table.add_row(escape(study.study), when, str(study.cells), str(study.done), str(study.failed), study.status)
     return table
+
+
+def damage_lines(damage: Sequence[Damage]) -> list[str]:
+    """What is damaged of the runs of a store, and what repairs it."""
+    if not damage:
+        return ["Nothing is damaged."]
+    return [
+        *(part.sentence for part in damage),
+        f"{counted(len(damage), 'damaged part')}. The next ablate run of a study repairs those that a report reads.",
+    ]
+
+
+def rebuilt_lines(rebuilt: Rebuilt, shown: str) -> list[str]:
+    """What was restored, and where the old database is."""
+    lines = [f"{counted(rebuilt.studies, 'run')} of studies and {counted(rebuilt.cells, 'cell')} restored in {shown}."]
+    if rebuilt.aside is not None:
+        lines.append(f"The damaged database is kept as {rebuilt.aside}.")
+    lines += [f"This record is damaged, and its run is not restored: {path}" for path in rebuilt.damaged]
+    return [
+        *lines,
+        "Not restored: the means of arms, which the next ablate run writes; when reports were made.",
+    ]
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> Table:

@@ -16,11 +16,11 @@ _PREFACE: Final = """# Commands
 | exit code | meaning |
 |---|---|
 | 0 | all done |
-| 1 | a claim got the verdict that `--fail-on` names, or a check of your own loss failed |
+| 1 | a claim got the verdict that `--fail-on` names, a check of a loss failed, or `status --check` found damage |
 | 2 | bad input: one sentence says what, and what is allowed |
 | 3 | finished, with failed cells; each is a row of the report with its reason |
 | 4 | finished, and cells wait for a tracker that did not answer; `ablate sync STUDY` sends them |
-| 130 | interrupted; the same command goes on from there |
+| 130, 143, 129 | interrupted by Ctrl-C, SIGTERM, SIGHUP; the same command goes on from there |
 """
 # Commands that parse their own options; their help is what they print.
 _OWN: Final = {"bench": "Its options are its own: `ablate bench --help` lists them."}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from ablations.sections import GRID, Section
+from ablations.sections import GRID, MAX_MINUTES, Section
 from ablations.studies import bundled, table_of
 from ablations.study import SECTIONS, Study
 from reports.numbers import listed
@@ -102,6 +102,9 @@ beta = [0.25, 1, 4]
 Arms that differ in objective or optimiser alone train side by side, in one stack. Of a factor that is neither in its
 section nor in the grid, all arms have the default. `loss`, `reduction`, `beta` and `posterior` stand in `[grid]` alone;
 a grid that leaves out `loss` has {losses}.
+
+One key of `[training]` is no factor: `{minutes}`, after which a stack ends. It decides whether there are weights, and not
+which.
 """
 _SCOPES: Final[Mapping[Scope, str]] = MappingProxyType(
     {Scope.OBJECTIVE: "objective", Scope.OPTIMISER: "optimiser", Scope.SHAPE: "shape"}
@@ -118,7 +121,11 @@ def study_page() -> str:
     for name, section in SECTIONS.items():
         parts += [f"## `[{name}]`", "", *_table(section, MEANINGS[name]), ""]
     losses = listed([f"`{loss}`" for loss in GRID["loss"]])
-    parts += [_FACTORS.replace("{losses}", losses), "| factor | scope | default | meaning |", "|---|---|---|---|"]
+    parts += [
+        _FACTORS.replace("{losses}", losses).replace("{minutes}", MAX_MINUTES),
+        "| factor | scope | default | meaning |",
+        "|---|---|---|---|",
+    ]
     parts += [_factor_row(one) for one in factors().values()]
     return "\n".join([*parts, "", *_bundled(), ""])
 

@@ -86,13 +86,13 @@ class CellResult:
 
 
 @dataclass(frozen=True)
-class TrackerAway:
-    """The tracker does not answer, or, where the reason is empty, it answers again. Sent by the driver."""
+class Notice:
+    """A sentence for the person who waits: something is not as expected, and the run goes on."""
 
-    reason: str
+    text: str
 
 
-Event = Preparing | EpochDone | Measuring | CellResult | TrackerAway
+Event = Preparing | EpochDone | Measuring | CellResult | Notice
 
 
 @dataclass(frozen=True)

@@ -55,8 +55,10 @@ class Measurer:
         every = self._setup.study.evaluation.point_epochs(epochs)
         return every[:-1] if self._evaluator.ends_as_measured else every
 
-    def point(self, stack: Stack, cells: Sequence[Cell], rows: Sequence[dict[str, float]]) -> Iterator[Event]:
-        """Put all metrics of the cells in the middle of training, on a part of the test images, into their rows.
+    def point(
+        self, stack: Stack, cells: Sequence[Cell], rows: Sequence[dict[str, float]], arms: Sequence[int]
+    ) -> Iterator[Event]:
+        """Put all metrics of these arms in the middle of training, on a part of the test images, into their rows.
 
         What cannot be measured, and what has diverged, is left out: the cell itself is no worse for it.
         """
@@ -67,7 +69,7 @@ class Measurer:
             except (Exception, SystemExit):
                 return {}
 
-        for some in self._at_once(arm for arm in range(len(cells)) if arm not in stack.diverged):
+        for some in self._at_once(arm for arm in arms if arm not in stack.diverged):
             yield from (Measuring(cells[arm]) for arm in some)
             models = [self._setup.loaded(cells[arm].arm, state_of(stack, arm)) for arm in some]
             found = measured_side_by_side([partial(measured, model, cells[arm]) for arm, model in zip(some, models)])

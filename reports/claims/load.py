@@ -57,8 +57,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -71,6 +71,7 @@ from reports.claims.model import Claim, Leg, Says
 from reports.claims.predictions import PREDICTIONS
 from reports.claims.registration import Registration
 from reports.claims.rules import Inside, MetricName, NotNegative, Positive, Share, Strict, Text, one_of
+from vae import toml
 from vae.errors import UserError, closest, not_one_of
 from vae.metrics.catalogue import CATALOGUE
 
@@ -181,19 +182,22 @@ def _refuse_repeats(claims: Sequence[Claim], file: str) -> None:
 
 def _find(source: str | Path) -> Path:
     path = Path(source)
-    if path.suffix == "" and path.parent == Path() and (bundled := _BUNDLED / f"{path}.toml").exists():
-        return bundled
-    if path.is_file():
-        return path
+    with suppress(OSError, ValueError):  # a name that no file can have: longer than 255 bytes, or with a zero byte
+        if path.suffix == "" and path.parent == Path() and (bundled := _BUNDLED / f"{path}.toml").exists():
+            return bundled
+        if path.is_file():
+            return path
     names = sorted(path.stem for path in _BUNDLED.glob("*.toml"))
     raise UserError(f"claims={str(source)!r} is neither a file nor one of the bundled {names}.{closest(source, names)}")
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"claims file {path} is no TOML: {error}") from error
+        return toml.parsed(path.read_text(encoding="utf-8"))
+    except UserError as error:
+        raise UserError(f"claims file {path} {error}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"claims file {path} is not TOML: {error}") from error
     except OSError as error:
         raise UserError(f"claims file {path} cannot be read: {error.strerror}") from error
 

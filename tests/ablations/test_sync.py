@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ablations import driver
-from ablations.executors.events import CellResult, Event, TrackerAway
+from ablations.executors.events import CellResult, Event, Notice
 from ablations.executors.local import Local
 from ablations.grid import Cell
 from tests.ablations.test_driver import Lab, assert_equal
@@ -133,4 +133,6 @@ def test_who_listens_is_told_once_that_the_tracker_is_away_and_once_that_it_is_b
     troubles = iter(["", "no route", "no route", "", ""])
     monkeypatch.setattr(Sender, "trouble", property(lambda _: next(troubles, "")))
     lab.run(lab.plan())
-    assert lab.seen(TrackerAway) == [TrackerAway("no route"), TrackerAway("")]
+    away, back = (event.text for event in lab.seen(Notice))
+    assert away == "the tracker does not answer (no route): the run goes on, and its cells wait on disk"
+    assert back == "the tracker answers again"

@@ -79,6 +79,24 @@ class Adam:
                 eps=settings.eps,
             )
 
+    def state(self) -> dict[str, list[Tensor]]:
+        """What it holds besides the leaves: both moments, as they are, and the steps (arms,) of each leaf, copied."""
+        counts = [
+            torch.cat([steps[i].expand(arms.stop - arms.start) for (_, arms), steps in self._by_run()]).cpu()
+            for i in range(len(self._leaves))
+        ]
+        return {"first": self._first, "second": self._second, "steps": counts}
+
+    @torch.no_grad()
+    def count_from(self, steps: Sequence[Tensor]) -> None:
+        """Go on counting from these steps, (arms,) of each leaf. Arms of equal settings have made as many."""
+        for (_, arms), counts in self._by_run():
+            for count, made in zip(counts, steps):
+                count.fill_(float(made[arms.start]))
+
+    def _by_run(self) -> list[tuple[tuple[Settings, slice], list[Tensor]]]:
+        return list(zip(self._runs, self._steps))
+
     @torch.no_grad()
     def freeze(self, arm: int) -> None:
         """Set an arm and its moments to zero; with gradients of zero it stays there."""

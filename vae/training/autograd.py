@@ -7,7 +7,7 @@ do not influence each other. The gradients by hand (``vae.training.fused``) must
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
@@ -68,6 +68,10 @@ class Gradients(Protocol):
 
     leaves: list[Tensor]
     named: dict[str, Tensor]
+
+    def views(self, tensors: Sequence[Tensor]) -> dict[str, Tensor]:
+        """The stack's names -> views of tensors that have the shapes of the leaves, such as an optimiser's moments."""
+        ...
 
     def step(
         self, x: Tensor, noise: Tensor, y: Tensor | None, weighting: Weighting, *, distortion: bool = True
@@ -174,6 +178,9 @@ class Autograd:
         self.named = stack.parameters
         self.leaves = [value.requires_grad_(True) for value in stack.parameters.values()]
         self._engine = Engine(stack, rounded=stack.training.precision == "bfloat16")
+
+    def views(self, tensors: Sequence[Tensor]) -> dict[str, Tensor]:
+        return dict(zip(self.named, tensors))
 
     def step(
         self, x: Tensor, noise: Tensor, y: Tensor | None, weighting: Weighting, *, distortion: bool = True

@@ -8,8 +8,8 @@ as many arms as their share of the cache holds. ablations/bench/bench.md has the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from threading import Event
 
@@ -107,6 +107,39 @@ class Block:
         for name, value in self._gradients.named.items():
             stack.parameters[name][list(self.arms)] = value.detach()
 
+    def states(self) -> list[dict[str, Tensor]]:
+        """What training each arm goes on from: views of its weights and of the optimiser's moments, named
+        weights/NAME, first/NAME and second/NAME, and the steps made of each, steps/NAME."""
+        optimiser = self._optimiser.state()
+        counts = [
+            steps.view(-1, *[1] * (leaf.ndim - 1)).expand(leaf.shape)  # as long as the leaf, for its views
+            for steps, leaf in zip(optimiser.pop("steps"), self._gradients.leaves)
+        ]
+        kinds = {"weights": self._gradients.leaves, **optimiser}
+        named = {f"{kind}/{name}": view for kind in kinds for name, view in self._gradients.views(kinds[kind]).items()}
+        states = [{name: view[arm].detach() for name, view in named.items()} for arm in range(len(self.arms))]
+        for name, view in self._gradients.views(counts).items():
+            for state, steps in zip(states, view.reshape(len(view), -1)[:, 0]):
+                state[f"steps/{name}"] = steps.clone()
+        return states
+
+    @torch.no_grad()
+    def restore(self, states: Sequence[Mapping[str, Tensor]]) -> None:
+        """Go on from the states of its arms. Raises KeyError or RuntimeError for those of another model."""
+        here = self.states()
+        for target, state in zip(here, states, strict=True):
+            for name, value in target.items():
+                if state[name].shape != value.shape:
+                    raise RuntimeError(f"{name} is {tuple(state[name].shape)}, and the model's {tuple(value.shape)}")
+                value.copy_(state[name])
+        self._optimiser.count_from(self._steps(here))
+
+    def _steps(self, states: Sequence[Mapping[str, Tensor]]) -> list[Tensor]:
+        """The steps of each leaf, (arms,), from those of the weights that it holds."""
+        positions = [torch.tensor(float(i)).expand(leaf.shape) for i, leaf in enumerate(self._gradients.leaves)]
+        names = {int(view.flatten()[0]): name for name, view in self._gradients.views(positions).items()}
+        return [torch.stack([state[f"steps/{names[i]}"] for state in states]) for i in range(len(positions))]
+
     def _update(self) -> None:
         leaves = self._gradients.leaves
         if self._frozen is not None:
@@ -168,6 +201,32 @@ def clip(leaves: Sequence[Tensor], max_norms: Tensor) -> None:
     scale.masked_fill_(max_norms.isinf(), 1)  # an arm that is not clipped may have a norm beyond the largest float32
     for gradient in gradients:
         gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a stack is cut. Its arms are computed again to the last bit only by blocks of the same arms and threads.
+
+    blocks: the arms of each. threads: that one product may have. lone: the stack has one arm.
+    """
+
+    blocks: tuple[tuple[int, ...], ...]
+    threads: int
+    lone: bool
+
+    @classmethod
+    def of(cls, stack: Stack) -> Layout:
+        """As is fastest here."""
+        blocks = tuple(map(tuple, cut(stack)))
+        threads = torch.get_num_threads()
+        share = threads // max(1, min(threads, len(blocks)))
+        return cls(blocks, min(share, threads_of(stack.template) or share), len(stack) == 1)
+
+    def part(self, arms: Sequence[int]) -> Layout:
+        """The blocks that hold these arms, in whole, numbered anew in their order."""
+        blocks = [block for block in self.blocks if not set(block).isdisjoint(arms)]
+        numbers = {arm: number for number, arm in enumerate(sorted(arm for block in blocks for arm in block))}
+        return replace(self, blocks=tuple(tuple(numbers[arm] for arm in block) for block in blocks))
 
 
 def cut(stack: Stack) -> list[list[int]]:

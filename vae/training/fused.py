@@ -45,8 +45,13 @@ class Fused:
         layers = [self._layer(names, first=i == 0) for i, names in enumerate(modules)]
         self._encoder, self._decoder = layers[: depth + 1], layers[depth + 1 :]
         self.leaves = [*(layer.weight for layer in layers), self._biases]
-        self.named = {name: leaf[:, rows] for name, (leaf, rows) in self._where.items()}
+        self.named = self.views(self.leaves)
         stack.parameters.update(self.named)
+
+    def views(self, tensors: Sequence[Tensor]) -> dict[str, Tensor]:
+        """See :class:`vae.training.autograd.Gradients`."""
+        at = {id(leaf): tensor for leaf, tensor in zip(self.leaves, tensors)}
+        return {name: at[id(leaf)][:, rows] for name, (leaf, rows) in self._where.items()}
 
     def step(
         self, x: Tensor, noise: Tensor, y: Tensor | None, weighting: Weighting, *, distortion: bool = True
