@@ -103,8 +103,8 @@ Arms that differ in objective or optimiser alone train side by side, in one stac
 section nor in the grid, all arms have the default. `loss`, `reduction`, `beta` and `posterior` stand in `[grid]` alone;
 a grid that leaves out `loss` has {losses}.
 
-One key of `[training]` is no factor: `{minutes}`, after which a stack ends. It decides whether there are weights, and not
-which.
+One key of `[training]` is no factor: `{minutes}`, after which a stack ends. It decides whether there are weights, and
+not which.
 """
 _SCOPES: Final[Mapping[Scope, str]] = MappingProxyType(
     {Scope.OBJECTIVE: "objective", Scope.OPTIMISER: "optimiser", Scope.SHAPE: "shape"}
@@ -121,8 +121,8 @@ def study_page() -> str:
     for name, section in SECTIONS.items():
         parts += [f"## `[{name}]`", "", *_table(section, MEANINGS[name]), ""]
     losses = listed([f"`{loss}`" for loss in GRID["loss"]])
+    parts += [_FACTORS.replace("{losses}", losses).replace("{minutes}", MAX_MINUTES)]
     parts += [
-        _FACTORS.replace("{losses}", losses).replace("{minutes}", MAX_MINUTES),
         "| factor | scope | default | meaning |",
         "|---|---|---|---|",
     ]
