@@ -116,7 +116,7 @@ class _File(_Shared, extra="forbid"):
 
 
 # table -> the keys that a file may write in it
-_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "": tuple(_File.model_fields),
     "margins": tuple(_Margin.model_fields),
     "matched_rate": tuple(_MatchedRate.model_fields),
@@ -155,7 +155,7 @@ def load_registration(source: str | Path) -> Registration | None:
     try:
         registration = _Shared.model_validate({key: data[key] for key in ("registration",) if key in data}).registration
     except ValidationError as error:
-        raise explain(error, file=path.name, data=data, keys=_KEYS) from None
+        raise explain(error, file=path.name, data=data, keys=KEYS) from None
     return None if registration is None else registration.model_copy(update={"file": path.name})
 
 
@@ -167,7 +167,7 @@ def parse_claims(data: Mapping[str, Any], *, file: str, metrics: Collection[str]
         full = _spelt_out(data, file)
         claims = _File.model_validate(full, context=context).claim
     except ValidationError as error:
-        raise explain(error, file=file, data=full, keys=_KEYS) from None
+        raise explain(error, file=file, data=full, keys=KEYS) from None
     _refuse_repeats(claims, file)
     return claims
 
