@@ -5,6 +5,7 @@ A study is reported as it was last run: its file, its claims and its list of cel
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -32,6 +33,7 @@ from reports.judging.verdict import Verdict
 from reports.page import files
 from reports.page.build import build
 from reports.page.compare import write_comparison
+from reports.page.drawing import Helper, helper_wanted
 from reports.page.evidence import Environment, Evidence
 from tracking import reader, schema
 from tracking.errors import explained
@@ -71,14 +73,20 @@ def write(store: Store, study: str, folder: Path, *, claim_files: Sequence[str] 
     claim_files: judge these in place of the claims the study was run with; the report says so.
     """
     info = reader.study_info(store, study, FILES)
-    evidence = gather_evidence(store, info, claim_files)
-    with tempfile.TemporaryDirectory() as made:  # what else lies in the folder is not the report's
-        name = build(evidence, made).html.name
+    # What else lies in the folder is not the report's.
+    with _helper(info) as helper, tempfile.TemporaryDirectory() as made:
+        evidence = gather_evidence(store, info, claim_files)
+        name = build(evidence, made, helper).html.name
         files.copy(Path(made), folder)
         with explained(f"the report lies in {folder}, but cannot be kept with run {info.run_id}"):
             store.client.log_artifacts(info.run_id, made, schema.REPORT)
     _remember(store, info, evidence)
     return Written(folder / name, tuple(headlines(evidence.verdicts)))
+
+
+def _helper(info: StudyInfo) -> Helper | contextlib.nullcontext[None]:
+    """A second process that draws, where it pays; it starts while the store is read."""
+    return Helper() if helper_wanted(len(json.loads(_artifact(info, PLAN_FILE)))) else contextlib.nullcontext()
 
 
 def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = ()) -> Evidence:

@@ -17,8 +17,9 @@ from reports.judging.judge import headlines
 from reports.judging.verdict import Verdict
 from reports.numbers import MISSING, counted, decimals, listed, number, plus_minus, sentence_case
 from reports.page import prose
-from reports.page.captioned import ReportFigure
+from reports.page.captioned import PlannedFigure, ReportFigure, shown
 from reports.page.claim_tables import verdict_entry
+from reports.page.drawing import Drawing, pictures_of
 from reports.page.effects import differences_plot
 from reports.page.evidence import Evidence
 from reports.page.files import csv, made, write
@@ -213,11 +214,11 @@ def study_table(first: Evidence, second: Evidence) -> Table:
 
 def _figures(rows: pd.DataFrame) -> list[ReportFigure]:
     """The differences of a few metrics, arm by arm."""
-    shown = []
+    plans = []
     for metric in PLOTTED:
         of_metric = rows[(rows["metric"] == metric) & rows["low"].notna()]
         if not of_metric.empty:
             caption = f"{sentence_case(described(metric).label)}, second minus first, with 95 % intervals."
-            figure = differences_plot(of_metric, metric)
-            shown.append(ReportFigure(f"difference-{metric}", "difference", caption, caption, figure))
-    return shown
+            figure = Drawing(differences_plot, (of_metric, metric))
+            plans.append(PlannedFigure(f"difference-{metric}", "difference", caption, caption, figure))
+    return shown(plans, pictures_of([plan.drawing for plan in plans]))

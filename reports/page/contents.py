@@ -12,13 +12,15 @@ from reports.numbers import sentence_case
 from reports.page import convergence, layout, objectives, prose, tables
 from reports.page.arm_table import SETTINGS, arm_table, narrowed
 from reports.page.base import at_base, caption_clause, further_factors, without_base
+from reports.page.captioned import shown
 from reports.page.claim_sections import ClaimSection, claim_sections, detail, paragraphs, tally
 from reports.page.claim_tables import comparison_table, margins, shared_by_arms, verdict_table
+from reports.page.drawing import Drawing, Helper, pictures_of
 from reports.page.evidence import Evidence
 from reports.page.layout import Table
 from reports.page.limits import limits
 from reports.page.overfitting import overfitting
-from reports.page.pictures import strips
+from reports.page.pictures import picture_grid, strips
 from reports.page.report_figures import report_figures
 from reports.page.sensitivity import changing
 from reports.page.standing import AT_FLOOR, AT_FLOOR_HERE, UNKNOWN, Standing
@@ -27,16 +29,22 @@ OF_A_CLAIM: Final = ("effect", "course", "sensitivity")  # sections of figures t
 MOST_STRIPS: Final = 60  # rows of a picture grid on the page
 
 
-def contents_of(evidence: Evidence, means: pd.DataFrame, standing: Standing, normality: Normality) -> dict[str, Any]:
+def contents_of(
+    evidence: Evidence, means: pd.DataFrame, standing: Standing, normality: Normality, helper: Helper | None = None
+) -> dict[str, Any]:
     """Everything on the page and in the Markdown. means: as `tables.arm_means`. standing, normality: of the evidence,
-    computed once for all parts of the report."""
+    computed once for all parts of the report. helper: a second process that draws."""
     sections = claim_sections(evidence.verdicts)
-    figures = list(report_figures(evidence, means, sections, standing.failing))
     notes = dict.fromkeys(standing.at_floor, AT_FLOOR)
     reconstructions, samples = (
         strips(evidence.done, evidence.pictures, kind, notes)[: MOST_STRIPS + (kind == "reconstructions")]  # originals
         for kind in ("reconstructions", "samples")
     )
+    plans = list(report_figures(evidence, means, sections, standing.failing))
+    grids = {kind: rows for kind, rows in (("reconstructions", reconstructions), ("samples", samples)) if rows}
+    drawings = [plan.drawing for plan in plans]
+    pictures = pictures_of([*(Drawing(picture_grid, (rows,), "png") for rows in grids.values()), *drawings], helper)
+    figures = shown(plans, pictures[len(grids) :])
     return {
         "evidence": evidence,
         "heading": evidence.heading,
@@ -54,6 +62,7 @@ def contents_of(evidence: Evidence, means: pd.DataFrame, standing: Standing, nor
         "unsettled": prose.unsettled(evidence),
         "reconstructions": reconstructions,
         "samples": samples,
+        "sheets": {kind: picture.content for kind, picture in zip(grids, pictures)},
         "by_class": prose.by_class(evidence),
         "figures": figures,
         "of": lambda section: [figure for figure in figures if figure.section == section],
