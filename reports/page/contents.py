@@ -10,13 +10,15 @@ import pandas as pd
 from reports.judging.normality import Normality
 from reports.numbers import sentence_case
 from reports.page import convergence, layout, objectives, prose, tables
+from reports.page.answers import answers
 from reports.page.arm_table import SETTINGS, arm_table, narrowed
 from reports.page.base import at_base, caption_clause, further_factors, without_base
 from reports.page.captioned import shown
 from reports.page.claim_sections import ClaimSection, claim_sections, detail, paragraphs, tally
-from reports.page.claim_tables import comparison_table, margins, shared_by_arms, verdict_table
+from reports.page.claim_tables import comparison_table, in_two, margins, shared_by_arms, verdict_table
 from reports.page.drawing import Drawing, Helper, pictures_of
 from reports.page.evidence import Evidence
+from reports.page.first_pictures import first_pictures
 from reports.page.layout import Table
 from reports.page.limits import limits
 from reports.page.overfitting import overfitting
@@ -24,6 +26,7 @@ from reports.page.pictures import picture_grid, strips
 from reports.page.report_figures import report_figures
 from reports.page.sensitivity import changing
 from reports.page.standing import AT_FLOOR, AT_FLOOR_HERE, UNKNOWN, Standing
+from vae.metrics.catalogue import HEADLINE
 
 OF_A_CLAIM: Final = ("effect", "course", "sensitivity")  # sections of figures that each belong to a claim
 MOST_STRIPS: Final = 60  # rows of a picture grid on the page
@@ -51,6 +54,8 @@ def contents_of(
         "about": evidence.description,
         "notes": evidence.notes,
         "lead": prose.lead(evidence, sections),
+        "answers": answers(sections),
+        "first_pictures": first_pictures(evidence),
         "tally": tally(sections),
         "completeness": prose.completeness(evidence),
         "missing": prose.missing_by_arm(evidence),
@@ -86,6 +91,7 @@ def _of_claims(sections: Sequence[ClaimSection]) -> dict[str, Any]:
         "claims": sections,
         "verdicts": verdict_table(sections),
         "comparisons": {section.id: comparison_table(section) for section in measured},
+        "in_two": in_two,
         "detail": detail,
         "paragraphs": paragraphs,
         "settling": convergence.settling,
@@ -99,7 +105,8 @@ def _of_claims(sections: Sequence[ClaimSection]) -> dict[str, Any]:
 
 
 def _of_arms(evidence: Evidence, means: pd.DataFrame, standing: Standing) -> dict[str, Any]:
-    metrics = tuple(dict.fromkeys(means["metric"]))
+    present = tuple(dict.fromkeys(means["metric"]))
+    metrics = (*(m for m in present if m in HEADLINE), *(m for m in present if m not in HEADLINE))
     shared = tables.shared_objectives(evidence.done, evidence.base)
     arms = arm_table(means, metrics, shared, standing)
     refusals = [

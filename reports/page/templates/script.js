@@ -1,5 +1,5 @@
 "use strict";
-// The page is complete without this script, which adds theme, sorting, filtering, columns and zoom.
+// The page is complete without this script, which adds theme, the mark of the part one reads, sorting, filtering, columns and zoom.
 
 const root = document.documentElement;
 const themeButton = document.getElementById("theme");
@@ -122,7 +122,26 @@ function openAimedAt() {
   if (folded) folded.open = true;
 }
 
+function markReading() {
+  const links = new Map([...document.querySelectorAll(".contents a")].map((link) => [link.hash.slice(1), link]));
+  const parts = [...links.keys()].map((id) => document.getElementById(id)).filter(Boolean);
+  let waiting = false;
+  const mark = () => {
+    waiting = false;
+    // The last part that begins in the upper third of the window; at the end of the page, the last one.
+    const end = innerHeight + scrollY >= root.scrollHeight - 2;
+    const begun = parts.filter((part) => end || part.getBoundingClientRect().top < innerHeight / 3);
+    const current = begun.at(-1) || parts[0];
+    links.forEach((link) => link.removeAttribute("aria-current"));
+    const link = current && links.get(current.id);
+    if (link) link.setAttribute("aria-current", "true");
+  };
+  addEventListener("scroll", () => { if (!waiting) { waiting = true; requestAnimationFrame(mark); } }, { passive: true });
+  mark();
+}
+
 startTheme();
+markReading();
 document.querySelectorAll("table[data-tools]").forEach(makeSortable);
 document.querySelectorAll(".tools").forEach(startTools);
 addEventListener("hashchange", openAimedAt);
