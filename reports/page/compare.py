@@ -61,7 +61,7 @@ def _context(first: Evidence, second: Evidence, joined: Joined, rows: pd.DataFra
             *_base_notes(first, second),
             *(f"{evidence.heading}: {note}" for evidence in (first, second) for note in evidence.notes),
         ],
-        "lead": _lead(first, second, len(joined.arms)),
+        "lead": f"{_what_differs(first, second)} {_lead(first, second, len(joined.arms))}",
         "reading": _reading(joined),
         "verdicts": verdict_table(first, second),
         "differences": difference_table(rows),
@@ -137,6 +137,27 @@ def _size(evidence: Evidence) -> tuple[int, ...] | None:
     """The shape of the study's images, as its pictures have it; None where it kept none."""
     kept = (arrays["originals"].shape[1:] for arrays in evidence.pictures.values() if "originals" in arrays)
     return next(kept, None)
+
+
+def _what_differs(first: Evidence, second: Evidence) -> str:
+    """Data, seeds and settings in which the studies differ, each with both values; what is in one alone is named so."""
+    sides = [_settings(first), _settings(second)]
+    differing = [
+        f"{label} ({' against '.join(side.get(label, 'none') for side in sides)})"
+        for label in sides[0] | sides[1]
+        if sides[0].get(label) != sides[1].get(label)
+    ]
+    if not differing:
+        return "Data, seeds and recorded settings are the same in both studies."
+    return f"The studies differ in {listed(differing)}."
+
+
+def _settings(evidence: Evidence) -> dict[str, str]:
+    """What a study was asked for, as label and value; not when, where and how long it ran."""
+    facts = dict(prose.facts(evidence))
+    where = evidence.environment
+    incidental = {"study", "commit", "device", "run begun", "time of the run", "time of the cells", "python"}
+    return {label: text for label, text in facts.items() if label not in incidental and label not in where.versions}
 
 
 def _lead(first: Evidence, second: Evidence, arms: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pandas as pd
 
 from reports.judging.normality import Normality
-from reports.numbers import sentence_case
+from reports.numbers import sentence_case, setting
 from reports.page import convergence, layout, objectives, prose, tables
 from reports.page.answers import answers
 from reports.page.arm_table import SETTINGS, arm_table, narrowed
@@ -22,6 +22,7 @@ from reports.page.first_pictures import first_pictures
 from reports.page.layout import Table
 from reports.page.limits import limits
 from reports.page.overfitting import overfitting
+from reports.page.picture_table import picture_table
 from reports.page.pictures import picture_grid, strips
 from reports.page.report_figures import report_figures
 from reports.page.sensitivity import changing
@@ -45,6 +46,8 @@ def contents_of(
     )
     plans = list(report_figures(evidence, means, sections, standing.failing))
     grids = {kind: rows for kind, rows in (("reconstructions", reconstructions), ("samples", samples)) if rows}
+    at_the_base = at_base(evidence.done, evidence.base)
+    on_grid = at_the_base[at_the_base["origin"] == "grid"]
     drawings = [plan.drawing for plan in plans]
     pictures = pictures_of([*(Drawing(picture_grid, (rows,), "png") for rows in grids.values()), *drawings], helper)
     figures = shown(plans, pictures[len(grids) :])
@@ -67,6 +70,7 @@ def contents_of(
         "unsettled": prose.unsettled(evidence),
         "reconstructions": reconstructions,
         "samples": samples,
+        "picture_tables": {kind: picture_table(on_grid, rows) for kind, rows in grids.items()},
         "sheets": {kind: picture.content for kind, picture in zip(grids, pictures)},
         "by_class": prose.by_class(evidence),
         "figures": figures,
@@ -97,6 +101,7 @@ def _of_claims(sections: Sequence[ClaimSection]) -> dict[str, Any]:
         "settling": convergence.settling,
         "unknown": "" if not measured or convergence.is_known(sections) else convergence.UNKNOWN,
         "changing": changing,
+        "setting": setting,
         "sentence_case": sentence_case,
         "shared_by_arms": shared_by_arms,
         "margins": margins,

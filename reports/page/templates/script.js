@@ -1,5 +1,5 @@
 "use strict";
-// The page is complete without this script, which adds theme, the mark of the part one reads, sorting, filtering, columns and zoom.
+// The page is complete without this script, which adds theme, the mark of the part one reads, sorting, filtering, columns, zoom and enlarging.
 
 const root = document.documentElement;
 const themeButton = document.getElementById("theme");
@@ -140,10 +140,28 @@ function markReading() {
   mark();
 }
 
+// A click on an arm's pictures shows its whole strip large, below the originals. Without this, the link leads to its row.
+function enlarge(event) {
+  const link = event.target.closest("a[data-enlarge]");
+  const dialog = document.getElementById("enlarged");
+  if (!link || !dialog.showModal) return;
+  event.preventDefault();
+  const row = document.getElementById(link.hash.slice(1));
+  const originals = row.closest("table").querySelector(".originals");
+  dialog.querySelector("h2").textContent = row.querySelector("img").alt;
+  const shown = [originals, row].filter(Boolean).map((one) => {
+    const picture = one.querySelector("img").cloneNode();
+    picture.removeAttribute("class");
+    return picture;
+  });
+  dialog.querySelector("div").replaceChildren(...shown);
+  dialog.showModal();
+}
+
 startTheme();
 markReading();
+document.addEventListener("click", enlarge);
 document.querySelectorAll("table[data-tools]").forEach(makeSortable);
 document.querySelectorAll(".tools").forEach(startTools);
 addEventListener("hashchange", openAimedAt);
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((folded) => { folded.open = true; }));
 openAimedAt();
