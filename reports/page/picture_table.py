@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 
@@ -52,7 +52,9 @@ def picture_table(cells: pd.DataFrame, strips: Sequence[Strip]) -> PictureTable 
         return None
     betas = tuple(sorted(float(beta) for beta in arms["beta"].unique()))
     images = max(1, min(_MOST, _ACROSS // len(betas)))
-    rates = arms.groupby("arm")["rate"].mean() if "rate" in arms.columns else {}
+    rates: dict[str, float] = {}
+    if "rate" in arms.columns:
+        rates = {str(arm): float(rate) for arm, rate in arms.groupby("arm")["rate"].mean().items()}
     rows = []
     for (loss, reduction), part in arms.groupby(["loss", "reduction"], sort=False):
         labels = dict(zip(part["beta"].astype(float), part["arm"]))
@@ -62,12 +64,12 @@ def picture_table(cells: pd.DataFrame, strips: Sequence[Strip]) -> PictureTable 
 
 
 def _pictured(
-    label: str | None, strips: Sequence[Strip], places: Mapping[str, int], images: int, rates: Mapping[str, Any]
+    label: str | None, strips: Sequence[Strip], places: Mapping[str, int], images: int, rates: Mapping[str, float]
 ) -> Pictured | None:
     if label is None:
         return None
     whole = strips[places[label]]
-    note = f"{number(float(rates[label]), 1)} nats" if label in rates else ""
+    note = f"{number(rates[label], 1)} nats" if label in rates else ""
     first = Strip(whole.label, whole.loss, _first(whole.pixels, images), whole.note)
     return Pictured(first, places[label], note)
 
