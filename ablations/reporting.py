@@ -5,6 +5,7 @@ A study is reported as it was last run: its file, its claims and its list of cel
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -13,7 +14,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -42,6 +43,9 @@ from vae import toml
 from vae.errors import UserError
 from vae.factors import factors
 from vae.metrics.catalogue import CATALOGUE
+
+if TYPE_CHECKING:
+    from reports.page.drawing import Helper
 
 FILES = (schema.STUDY_FILE, schema.CLAIMS_FILE, schema.ENVIRONMENT, schema.REFERENCES, schema.PLAN_FILE)
 
@@ -96,14 +100,22 @@ def write_if_changed(store: Store, study: str, folder: Path, stored: Gathered | 
 def _write(store: Store, info: StudyInfo, folder: Path, claim_files: Sequence[str]) -> Written:
     from reports.page.build import build  # with what draws figures, which a report that stands does not need
 
-    evidence = gather_evidence(store, info, claim_files)
-    with tempfile.TemporaryDirectory() as made:  # what else lies in the folder is not the report's
-        name = build(evidence, made).html.name
+    # What else lies in the folder is not the report's.
+    with _helper(info) as helper, tempfile.TemporaryDirectory() as made:
+        evidence = gather_evidence(store, info, claim_files)
+        name = build(evidence, made, helper).html.name
         files.copy(Path(made), folder)
         with explained(f"the report lies in {folder}, but cannot be kept with run {info.run_id}"):
             store.client.log_artifacts(info.run_id, made, schema.REPORT)
     _remember(store, info, evidence)
     return Written(folder / name, tuple(headlines(evidence.verdicts)))
+
+
+def _helper(info: StudyInfo) -> Helper | contextlib.nullcontext[None]:
+    """A second process that draws, where it pays; it starts while the store is read."""
+    from reports.page.drawing import Helper, helper_wanted
+
+    return Helper() if helper_wanted(len(needed(info, schema.PLAN_FILE, plan_table))) else contextlib.nullcontext()
 
 
 def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = ()) -> Evidence:
