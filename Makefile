@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test format clean
+.PHONY: demo test docs format clean
 
 demo: $(VENV)/.run
 	$(BIN)/ablate run digits
@@ -19,6 +19,10 @@ test: $(VENV)/.dev
 	$(BIN)/mypy
 	@sh tests/servers.sh
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m ablations.documentation
+	$(BIN)/mkdocs build --strict
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

@@ -36,12 +36,15 @@ from ablations.records import (
 from ablations.summaries import stands, write_arms
 from reports.claims.references import References
 from reports.judging.floors import Floors
-from tracking.errors import TrackingError
+from tracking.errors import TrackingError, shorten
+from tracking.parts import check_cells
 from tracking.retries import GaveUp, Retries, patience, without_mlflows_own
+from tracking.schema import TAG_DAMAGED
 from tracking.search import gather, is_done
 from tracking.sender import Left, Sender, send_left
 from tracking.spool import Spool
 from tracking.store import Store
+from tracking.values import TAG_LIMIT
 from tracking.weights import KeptCell, kept, read_weights
 from tracking.writer import StudyWriter, open_study
 from vae.cache import user_cache
@@ -93,16 +96,18 @@ def sync(store: Store, study: str) -> Left:
 def with_stored(plan: Plan, store: Store) -> Plan:
     """The plan, knowing what the store holds of it: results, and weights that can be measured again.
 
-    Results in the spool count. Weights are read once to know that they can be: a cell whose file is damaged or gone is
-    to be trained.
+    Results in the spool count; those of which a part is damaged do not.
+
+    Weights are read once to know that they can be: a cell whose file is damaged or gone is to be trained.
     """
     stored = gather(store, plan.wanted, plan.study.name)
     spooled = spool_of(store, plan.study.name).keys()
-    done = {key for key, run in stored.runs.items() if is_done(run)}
+    damage = check_cells(store, {key: run for key, run in stored.runs.items() if is_done(run)})
+    done = {key for key, run in stored.runs.items() if is_done(run) and key not in damage}
     done |= {key for key, measures in plan.wanted.items() if spooled.get(key) == measures}
     missing = [key for key in plan.wanted if key not in done]
     held = kept(store, missing, plan.study.name) if missing else {}
-    return plan.with_stored(done, {key: cell for key, cell in held.items() if _readable(store, cell)}, stored)
+    return plan.with_stored(done, {key: cell for key, cell in held.items() if _readable(store, cell)}, stored, damage)
 
 
 def _readable(store: Store, kept_cell: KeptCell) -> bool:
@@ -147,6 +152,8 @@ def execute(
         return outcome
     calls, own = Retries(patience()), (study_fields(plan), files, study_tags(commit))
     with without_mlflows_own(), open_study(store, plan.study.name, *own, retries=calls) as writer:
+        for run_id, sentences in plan.set_aside:
+            calls.call(partial(store.client.set_tag, run_id, TAG_DAMAGED, shorten(sentences, TAG_LIMIT)))
         calls.wait_for_ever()
         tracker = _Tracker(writer, plan, store, outcome, calls, listen)
         events = chain(executor.measure(_kept(plan, store)), executor.train(to_train))
@@ -227,6 +234,8 @@ class _Tracker:
         record = partial(cell_record, self._plan, result, with_weights=keeps, tags=tags)
         replace = partial(best_seeds.replace, result.cell.arm) if best_seeds is not None and is_best else None
         self._sender.put_cell(record, replace)
+        if result.last:  # its checkpoint goes next: the cells must be on disk before
+            self._sender.settle()
         if best_seeds is not None and is_best:
             best_seeds.take(result)
         elif best_seeds is not None and not is_trained and not result.failed:

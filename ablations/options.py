@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from vae import toml
 from vae.errors import UserError, closest, not_one_of
 from vae.factors import same_value
 
@@ -30,8 +30,10 @@ def assignment(option: str, text: str) -> tuple[str, Any]:
         example = "loss=mae" if option == "--only" else "training.batch_size=256"
         raise UserError(f"{option} {text!r} is not key=value, such as {option} {example}")
     try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+        parsed = toml.parsed(f"value = {value}")["value"]
+    except UserError as error:
+        if not str(error).startswith("is not TOML"):
+            raise UserError(f"{option} {text!r} {error}") from None
         parsed = value.strip()
     return key.strip(), parsed
 

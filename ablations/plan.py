@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
@@ -22,6 +23,7 @@ from reports.claims.references import References
 from reports.claims.registration import Registration
 from reports.claims.resolve import at_least_one_image, needs_references, resolve
 from tracking.search import Gathered
+from tracking.sums import Damage
 from tracking.weights import KeptCell
 from vae.arms import Arm, same_objective, varied
 from vae.building import build
@@ -40,7 +42,7 @@ class Plan:
 
     cells: all that the study and its claims ask for. registrations: where the claims' files say that they are
     registered. done: those with results already. kept: of cells that are not done but trained, where their weights are
-    kept. stored: the runs of all that, as they were read.
+    kept. stored: the runs of all that, as they were read. damage: by key, of cells that are therefore not done.
     """
 
     study: Study
@@ -51,6 +53,7 @@ class Plan:
     done: frozenset[Cell] = frozenset()
     kept: Mapping[Cell, KeptCell] = field(default_factory=dict)
     stored: Gathered | None = None
+    damage: Mapping[str, Sequence[Damage]] = field(default_factory=dict)
 
     @cached_property
     def keys(self) -> dict[Cell, str]:
@@ -109,13 +112,27 @@ class Plan:
         sizes = {shape: _weights_bytes(arm, self.images) for shape, arm in _one_of_each_shape(kept).items()}
         return sum(sizes[arm.shape] for arm in kept)
 
-    def with_stored(self, done: Collection[str], kept: Mapping[str, KeptCell], stored: Gathered | None = None) -> Plan:
+    @property
+    def set_aside(self) -> list[tuple[str, str]]:
+        """The runs of damaged cells, each with what is damaged of it: their cells are made again."""
+        pending = {self.keys[cell] for cell in self.pending}
+        cells = [parts for key, parts in self.damage.items() if key in pending]
+        return [(parts[0].run_id, " ".join(part.sentence for part in parts)) for parts in cells]
+
+    def with_stored(
+        self,
+        done: Collection[str],
+        kept: Mapping[str, KeptCell],
+        stored: Gathered | None = None,
+        damage: Mapping[str, Sequence[Damage]] = MappingProxyType({}),
+    ) -> Plan:
         """The same plan, knowing which keys have results, and of which the weights are kept."""
         return replace(
             self,
             done=frozenset(cell for cell in self.cells if self.keys[cell] in done),
             kept={cell: kept[key] for cell, key in self.keys.items() if key in kept and key not in done},
             stored=stored,
+            damage=damage,
         )
 
 
@@ -198,5 +215,5 @@ def _weights(arm: Arm, images: ImageData) -> int:
     try:
         with torch.device("meta"):
             return weights_of(build(arm, images.image_shape, images.n_classes))
-    except RuntimeError:  # so many that their number overflows
+    except (RuntimeError, OverflowError, TypeError):  # so many that their number overflows
         return sys.maxsize

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import platform
 import subprocess
@@ -28,12 +29,12 @@ from tracking.reader import read_cells
 from tracking.records import CellRecord
 from tracking.search import Gathered, gather
 from tracking.store import Store
+from tracking.sums import Damage
 from tracking.weights import KeptCell
 from vae.arms import Arm
 from vae.factors import factors
 from vae.metrics.similarity import ssim_window
 
-PLAN_FILE = "plan.json"  # every cell asked for: what a report holds the results against
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-image", "scikit-learn", "scipy", "mlflow")
 AT_FLOOR = (
     f"At the floor: by every metric of fidelity ({', '.join(FIDELITY)}) this arm is less than {LEAST_SHARE:.0%} of the "
@@ -143,7 +144,7 @@ def study_files(
         schema.STUDY_FILE: to_toml(plan.study),
         schema.CLAIMS_FILE: json.dumps(claims, indent=1, ensure_ascii=False),
         schema.ENVIRONMENT: json.dumps(environment(device, commit), indent=1),
-        PLAN_FILE: json.dumps(planned(plan), indent=0),
+        schema.PLAN_FILE: json.dumps(planned(plan), indent=0),
     } | ({} if references is None else {schema.REFERENCES: references.to_json()})
 
 
@@ -171,20 +172,25 @@ def planned(plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def read_results(store: Store, planned: pd.DataFrame, study: str) -> tuple[Gathered, pd.DataFrame]:
+def read_results(
+    store: Store, planned: pd.DataFrame, study: str, damage: list[Damage] | None = None
+) -> tuple[Gathered, pd.DataFrame]:
     """The runs of the planned cells, and the frame of those that there are.
 
     planned: as `planned` gives it, one row per cell. The frame has the same columns of factors. A cell that another
-    study trained carries that study's label and origin; here it has the plan's.
+    study trained carries that study's label and origin; here it has the plan's. damage: takes cells that cannot be
+    trusted, which are then left out.
     """
     cells = gather(store, dict(zip(planned["key"], planned["measures"])), study)
     known = factors()
     further = [name for name in planned.columns if name in known and name not in ALWAYS_THERE]
-    frame = read_cells(store, cells, parsers={name: known[name].parse for name in further}, allow_missing=True)
+    parsers = {name: known[name].parse for name in further}
+    frame = read_cells(store, cells, parsers=parsers, allow_missing=True, damage=damage)
     by_key = planned.set_index("key")
     for column in ("arm", "origin"):
         frame[column] = frame["key"].map(by_key[column])
-    return cells, frame
+    read = {key: cells.runs[key] for key in frame["key"]}
+    return dataclasses.replace(cells, runs=read), frame
 
 
 def environment(device: torch.device, commit: str) -> dict[str, Any]:

@@ -5,22 +5,24 @@ A study is reported as it was last run: its file, its claims and its list of cel
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import tempfile
-import tomllib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from ablations import freshness, registration
 from ablations.evaluation import LOGISTIC_IMAGES
-from ablations.records import PLAN_FILE, read_results
+from ablations.records import read_results
 from ablations.study import Study, checked
+from ablations.whole import facts_of, needed, notes, plan_table, read_or, same_size
 from reports.claims.families import with_options
 from reports.claims.load import claims_from_json, claims_hash, load_claims, load_registration
 from reports.claims.model import Claim
@@ -36,11 +38,16 @@ from tracking.errors import explained
 from tracking.reader import StudyInfo
 from tracking.search import Gathered, gather
 from tracking.store import Store
+from tracking.sums import Damage
+from vae import toml
 from vae.errors import UserError
 from vae.factors import factors
 from vae.metrics.catalogue import CATALOGUE
 
-FILES = (schema.STUDY_FILE, schema.CLAIMS_FILE, schema.ENVIRONMENT, schema.REFERENCES, PLAN_FILE)
+if TYPE_CHECKING:
+    from reports.page.drawing import Helper
+
+FILES = (schema.STUDY_FILE, schema.CLAIMS_FILE, schema.ENVIRONMENT, schema.REFERENCES, schema.PLAN_FILE)
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ def write_if_changed(store: Store, study: str, folder: Path, stored: Gathered | 
     stored: the runs of the study's cells, where they have just been read.
     """
     info = reader.study_info(store, study, FILES)
-    planned = pd.DataFrame(json.loads(_artifact(info, PLAN_FILE)))
+    planned = needed(info, schema.PLAN_FILE, plan_table)
     if stored is None:
         stored = gather(store, dict(zip(planned["key"], planned["measures"])), info.study)
     made_of = freshness.made_of(info, stored, reader.studies(store))
@@ -93,9 +100,10 @@ def write_if_changed(store: Store, study: str, folder: Path, stored: Gathered | 
 def _write(store: Store, info: StudyInfo, folder: Path, claim_files: Sequence[str]) -> Written:
     from reports.page.build import build  # with what draws figures, which a report that stands does not need
 
-    evidence = gather_evidence(store, info, claim_files)
-    with tempfile.TemporaryDirectory() as made:  # what else lies in the folder is not the report's
-        name = build(evidence, made).html.name
+    # What else lies in the folder is not the report's.
+    with _helper(info) as helper, tempfile.TemporaryDirectory() as made:
+        evidence = gather_evidence(store, info, claim_files)
+        name = build(evidence, made, helper).html.name
         files.copy(Path(made), folder)
         with explained(f"the report lies in {folder}, but cannot be kept with run {info.run_id}"):
             store.client.log_artifacts(info.run_id, made, schema.REPORT)
@@ -103,28 +111,36 @@ def _write(store: Store, info: StudyInfo, folder: Path, claim_files: Sequence[st
     return Written(folder / name, tuple(headlines(evidence.verdicts)))
 
 
+def _helper(info: StudyInfo) -> Helper | contextlib.nullcontext[None]:
+    """A second process that draws, where it pays; it starts while the store is read."""
+    from reports.page.drawing import Helper, helper_wanted
+
+    return Helper() if helper_wanted(len(needed(info, schema.PLAN_FILE, plan_table))) else contextlib.nullcontext()
+
+
 def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = ()) -> Evidence:
     """Everything a report of this run shows, its verdicts included."""
-    study = _study(info)
-    planned = pd.DataFrame(json.loads(_artifact(info, PLAN_FILE)))
-    cells, frame = read_results(store, planned, info.study)
+    study, damage = _study(info), list(info.damage)
+    planned = needed(info, schema.PLAN_FILE, plan_table)
+    cells, frame = read_results(store, planned, info.study, damage)
     if frame.empty:
         raise UserError(
             f"study={info.study!r}: none of the {len(planned)} cells of its latest run has a result yet; "
             f"ablate run {info.study} goes on with them"
         )
-    references = _references(info)
-    claims, registrations = _claims(info, claim_files, references, study)
-    history = reader.read_history(store, cells)
+    references = _references(info, damage)
+    claims, registrations = _claims(info, claim_files, references, study, damage)
+    history = reader.read_history(store, cells, damage=damage)
     judged = {leg.metric for claim in claims for leg in claim.legs if leg.metric}
     order = _Order.of(store, info, study, claims, frame, cells)
+    pictures = same_size(reader.read_pictures(store, cells, damage), cells.runs, damage)
     verdicts = judge(
         claims,
         frame,
         base=study.base,
         planned=planned,
         references=references,
-        per_image=reader.read_per_image(store, cells, judged),
+        per_image=reader.read_per_image(store, cells, judged, damage),
         history=history,
         looks=order.looks,
         alpha=registration.ALPHA,
@@ -136,16 +152,16 @@ def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = 
         frame=frame,
         base=study.base,
         history=history,
-        pictures=reader.read_pictures(store, cells),
+        pictures=pictures,
         verdicts=tuple(verdicts),
-        environment=_environment(info, study, references),
+        environment=_environment(info, study, references, damage),
         planned=planned,
-        notes=(*order.notes, *frame.attrs.get("notes", ())),
+        notes=(*notes(info.study, damage), *order.notes, *frame.attrs.get("notes", ())),
         references=references,
         registered=_registered(registrations, claims, order, claim_files or study.claims),
         looks=order.looks,
         point_images=study.evaluation.point_images,
-        study_file=_artifact(info, schema.STUDY_FILE),
+        study_file=info.artifacts[schema.STUDY_FILE],
         claims_hash=claims_hash(claims),
         classes=int(info.params.get("classes", 0)),
     )
@@ -153,7 +169,11 @@ def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = 
 
 def _study(info: StudyInfo) -> Study:
     """The study as it was run."""
-    return checked(tomllib.loads(_artifact(info, schema.STUDY_FILE)), f"{info.study} as it was run", recorded=True)
+
+    def parse(text: str) -> Study:
+        return checked(toml.parsed(text), f"{info.study} as it was run", recorded=True)
+
+    return needed(info, schema.STUDY_FILE, parse)
 
 
 def _registered(
@@ -164,20 +184,24 @@ def _registered(
     return registration.sentence(registrations, hashed, order.fixed, files=names, first_cell=first) if claims else ""
 
 
-def _references(info: StudyInfo) -> References | None:
+def _references(info: StudyInfo, damage: list[Damage]) -> References | None:
     """Floors and ceilings, as they were logged; None for a study that was run before there were any."""
-    text = info.artifacts.get(schema.REFERENCES)
-    return None if text is None else References.from_json(text)
+    lost = any(part.part == schema.REFERENCES for part in info.damage)
+    there = schema.REFERENCES in info.artifacts and not lost
+    return read_or(info, schema.REFERENCES, References.from_json, damage, None) if there or lost else None
 
 
 def _claims(
-    info: StudyInfo, claim_files: Sequence[str], references: References | None, study: Study
+    info: StudyInfo,
+    claim_files: Sequence[str],
+    references: References | None,
+    study: Study,
+    damage: list[Damage],
 ) -> tuple[tuple[Claim, ...], tuple[Registration, ...]]:
     """The claims to judge, in units, and where they were registered: those of the run, or of other files."""
     if not claim_files:
-        logged = json.loads(_artifact(info, schema.CLAIMS_FILE))
-        registrations = map(Registration.model_validate, logged.get("registrations", ()))
-        return claims_from_json(logged["claims"]), tuple(registrations)
+        none: tuple[tuple[Claim, ...], tuple[Registration, ...]] = ((), ())
+        return read_or(info, schema.CLAIMS_FILE, _logged_claims, damage, none)
     claims = with_options(load_claims(*claim_files, metrics=CATALOGUE), arms=study.arms, base=study.base)
     if needs_references(claims):
         if references is None:
@@ -191,17 +215,16 @@ def _claims(
     return claims, tuple(filter(None, map(load_registration, claim_files)))
 
 
-def _artifact(info: StudyInfo, name: str) -> str:
-    if name not in info.artifacts:
-        raise UserError(
-            f"study={info.study!r}: its latest run ({info.run_id}) has lost its file {name}; "
-            f"ablate run {info.study} writes it again and trains nothing that is done"
-        )
-    return info.artifacts[name]
+def _logged_claims(text: str) -> tuple[tuple[Claim, ...], tuple[Registration, ...]]:
+    """The claims that were logged with a run, and where they were registered."""
+    logged = json.loads(text)
+    registrations = map(Registration.model_validate, logged.get("registrations", ()))
+    return claims_from_json(logged["claims"]), tuple(registrations)
 
 
-def _environment(info: StudyInfo, study: Study, references: References | None) -> Environment:
-    facts = json.loads(_artifact(info, schema.ENVIRONMENT))
+def _environment(info: StudyInfo, study: Study, references: References | None, damage: list[Damage]) -> Environment:
+    nothing: dict[str, Any] = {}
+    facts = read_or(info, schema.ENVIRONMENT, facts_of, damage, nothing)
     base, training = study.base, study.base.training
     settings = {
         "model": f"{base['model.family']}, {factors()['model.latents'].phrase(base['model.latents'])}",

@@ -15,7 +15,7 @@ from ablations.grid import Cell
 from ablations.options import check_device
 from ablations.study import Study
 from vae.arms import Arm
-from vae.building import build
+from vae.building import build, rebuilt
 from vae.datasets.load import ImageData
 from vae.errors import UserError
 from vae.training.stack import Stack
@@ -41,13 +41,7 @@ class Setup:
 
     def loaded(self, arm: Arm, state: Mapping[str, Tensor]) -> nn.Module:
         """The model of an arm with these weights, on the device. Raises RuntimeError for weights of another model."""
-        with torch.random.fork_rng(devices=[]):
-            model = self.model(arm)
-        names = {name for name, _ in model.named_parameters()}  # weights that are tied are named once
-        if names != state.keys():
-            raise RuntimeError(f"the weights kept are {sorted(state)}, and the model has {sorted(names)}")
-        model.to(arm.training.dtype).load_state_dict(dict(state), strict=False)
-        return model.to(self.device)
+        return rebuilt(arm, self.images.image_shape, self.images.n_classes, state).to(self.device)
 
     def new_stack(self, cells: Sequence[Cell]) -> Stack:
         """The cells of one seed and one shape as a stack of fresh models."""

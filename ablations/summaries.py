@@ -40,7 +40,7 @@ def stands(store: Store, study: str, files: Mapping[str, str]) -> bool:
     """
     info = latest(store, study, files)
     wanted = {name: text for name, text in files.items() if name != schema.ENVIRONMENT}
-    return info is not None and info.status in ENDED and wanted.items() <= info.artifacts.items()
+    return info is not None and not info.damage and info.status in ENDED and wanted.items() <= info.artifacts.items()
 
 
 def write_arms(writer: StudyWriter, store: Store, plan: Plan, floors: Floors, calls: Retries) -> None:

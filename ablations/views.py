@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from ablations.plan import Plan
     from reports.claims.model import Claim
     from tracking.overview import StudyProgress
+    from tracking.rebuild import Rebuilt
     from tracking.sender import Left
+    from tracking.sums import Damage
     from vae.conformance import Finding
 
 # The name of a command -> all that is to be typed for it, with the options that were given.
@@ -234,6 +236,28 @@ def claim_lines(claims: Sequence[Claim]) -> Iterator[str]:
     yield f"{counted(len(claims), 'claim')}, no mistake."
     if any(leg.kind.in_family for claim in claims for leg in claim.legs):
         yield f"Their tests need {least_seeds(ALPHA)} seeds or more."
+
+
+def damage_lines(damage: Sequence[Damage]) -> list[str]:
+    """What is damaged of the runs of a store, and what repairs it."""
+    if not damage:
+        return ["Nothing is damaged."]
+    return [
+        *(part.sentence for part in damage),
+        f"{counted(len(damage), 'damaged part')}. The next ablate run of a study repairs those that a report reads.",
+    ]
+
+
+def rebuilt_lines(rebuilt: Rebuilt, shown: str) -> list[str]:
+    """What was restored, and where the old database is."""
+    lines = [f"{counted(rebuilt.studies, 'run')} of studies and {counted(rebuilt.cells, 'cell')} restored in {shown}."]
+    if rebuilt.aside is not None:
+        lines.append(f"The damaged database is kept as {rebuilt.aside}.")
+    lines += [f"This record is damaged, and its run is not restored: {path}" for path in rebuilt.damaged]
+    return [
+        *lines,
+        "Not restored: the means of arms, which the next ablate run writes; when reports were made.",
+    ]
 
 
 def metric_lines() -> Iterator[str]:

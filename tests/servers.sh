@@ -1,6 +1,12 @@
 #!/bin/sh
 # What the tests run against besides Python: a real browser for the report, a real PostgreSQL for the store. Install
-# Debian's where one is missing and we may; otherwise the tests that need it skip and say so.
+# Debian's where one is missing and we may; otherwise the tests that need it skip and say so. axe-core, which checks the
+# report's accessibility, comes from npm where that is there.
+axe="$(dirname "$0")/../.venv/axe"
+if [ -d "$(dirname "$axe")" ] && [ ! -d "$axe/node_modules/axe-core" ] && command -v npm >/dev/null 2>&1; then
+  timeout 60 npm install --no-save --no-audit --no-fund --ignore-scripts --prefix "$axe" axe-core@4.14.1 >/dev/null 2>&1 \
+    || echo "axe-core could not be installed, so the test of accessibility will be skipped."
+fi
 postgres=$(command -v initdb || ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)
 missing=""
 command -v chromedriver >/dev/null 2>&1 && command -v chromium >/dev/null 2>&1 || missing="chromium chromium-driver"

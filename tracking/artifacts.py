@@ -9,9 +9,11 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from zipfile import ZipFile
 
 from tracking.errors import TrackingError, explained
 from tracking.store import Store, local_folder
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from mlflow.entities import Run
 
+LARGEST: Final = 2**30  # bytes of a file, and of the arrays of an archive: hundreds of times what is written
 Content = bytes | str | Path  # bytes and text as they are; a path is a file to copy, which nobody changes afterwards
 
 
@@ -57,15 +60,18 @@ def remove(address: str) -> None:
         shutil.rmtree(folder.parent, ignore_errors=True)
 
 
-def read(store: Store, wanted: Mapping[str, tuple[str, str]], name: str) -> dict[str, bytes | None]:
+def read(
+    store: Store, wanted: Mapping[str, tuple[str, str]], name: str, errors: dict[str, TrackingError] | None = None
+) -> dict[str, bytes | None]:
     """One file of each of many runs.
 
-    wanted: anything -> (run id, artifact address). Returns the same keys -> content; None where the file is missing.
+    wanted: anything -> (run id, artifact address). errors: takes those of single files, which are
+    None then. Returns the same keys -> content; None where the file is missing.
     Raises TrackingError for files that only a server can give, and where it refuses.
     """
     folders = {key: folder for key, (_, address) in wanted.items() if (folder := local_folder(address)) is not None}
     if len(folders) == len(wanted):
-        return {key: _content(folder / name) for key, folder in folders.items()}
+        return {key: _or_error(partial(_content, folder / name), key, errors) for key, folder in folders.items()}
     if not store.is_server and any(address.startswith("mlflow-artifacts:") for _, address in wanted.values()):
         raise TrackingError(
             f"Files of runs in {store.shown} were sent to an MLflow server, which keeps them: "
@@ -78,21 +84,17 @@ def read(store: Store, wanted: Mapping[str, tuple[str, str]], name: str) -> dict
             key: pool.submit(_download, store, f"{address}/{name}", Path(scratch, run_id))
             for key, (run_id, address) in wanted.items()
         }
-        return {key: download.result() for key, download in downloads.items()}
+        return {key: _or_error(download.result, key, errors) for key, download in downloads.items()}
 
 
-def read_all(store: Store, runs: Mapping[str, Run], name: str) -> dict[str, bytes]:
-    """One file of each of many cells' runs, by any key. Raises TrackingError where it is missing."""
-    contents = {}
-    for key, content in read(store, addresses(runs), name).items():
-        if content is None:
-            run = runs[key].info
-            raise TrackingError(
-                f"{name} of cell {run.run_name} (run {run.run_id}) is not at {run.artifact_uri}. "
-                "Was the folder moved or cleaned? MLflow keeps its absolute address."
-            )
-        contents[key] = content
-    return contents
+def _or_error(get: Callable[[], bytes | None], key: str, errors: dict[str, TrackingError] | None) -> bytes | None:
+    try:
+        return get()
+    except TrackingError as error:
+        if errors is None:
+            raise
+        errors[key] = error
+        return None
 
 
 def addresses(runs: Mapping[str, Run]) -> dict[str, tuple[str, str]]:
@@ -114,9 +116,13 @@ def pack(arrays: Mapping[str, Any]) -> bytes:
 
 def unpack(content: bytes, names: Container[str] | None = None) -> dict[str, np.ndarray]:
     """The arrays of an .npz, read without pickle: those of these names, or all. Raises ValueError for an array of
-    objects."""
+    objects, for an archive without arrays, and for one that says it is larger than any that is written."""
     import numpy as np
 
+    with ZipFile(io.BytesIO(content)) as archive:
+        size = sum(part.file_size for part in archive.infolist())
+    if not 0 < size <= LARGEST:
+        raise ValueError(f"its arrays are of {size:,} bytes; allowed are 1 to {LARGEST:,}")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files if names is None or name in names}
 
@@ -151,7 +157,11 @@ def _copy(source: Path, draft: Path) -> None:
 
 def _content(path: Path) -> bytes | None:
     with explained(f"The file {path} cannot be read"):
-        return path.read_bytes() if path.is_file() else None
+        if not path.is_file():
+            return None
+        if (size := path.stat().st_size) > LARGEST:
+            raise TrackingError(f"The file {path} is of {size:,} bytes; allowed are at most {LARGEST:,}.")
+        return path.read_bytes()
 
 
 def _download(store: Store, address: str, folder: Path) -> bytes | None:

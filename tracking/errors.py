@@ -6,6 +6,11 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# Up to the last "@" of the word: an address whose password holds one is read so by whoever reads it at all.
+_PASSWORD = re.compile(r"(//[^:/@\s]*:)\S+@")
+_PASSWORD_OPTION = re.compile(
+    r"((?:^|[?&;\s])(?:ssl)?(?:password|passwd|passphrase|pwd|token)=)[^&;\s'\"]+", re.IGNORECASE
+)
 _LIMIT = 300  # characters of a foreign message; beyond that it is a page of SQL
 
 
@@ -16,10 +21,15 @@ class TrackingError(ValueError):
 def hide_password(text: str) -> str:
     """The same text with the password of every address in it replaced by three stars.
 
-    >>> hide_password("postgresql://ada:secret@db/lab")
-    'postgresql://ada:***@db/lab'
+    A password may hold any sign but white space, "@" and "/" among them; it may also be given as an option.
+
+    >>> hide_password("postgresql://ada:s@cr/t@db/lab"), hide_password("postgresql://db/lab?user=ada&password=secret")
+    ('postgresql://ada:***@db/lab', 'postgresql://db/lab?user=ada&password=***')
+    >>> hide_password("http://127.0.0.1:5000 is not ada@db")
+    'http://127.0.0.1:5000 is not ada@db'
     """
-    return re.sub(r"(//[^:/@\s]*):[^@/\s]+@", r"\1:***@", text)
+    named = re.sub(_PASSWORD_OPTION, r"\1***", text)
+    return re.sub(_PASSWORD, r"\1***@", named)
 
 
 def first_line(error: BaseException) -> str:
@@ -41,6 +51,17 @@ def shorten(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def remedy(error: BaseException) -> str:
+    """What helps against a damaged database, as the end of a message; empty for any other error.
+
+    >>> remedy(OSError("database disk image is malformed"))[:30]
+    '. The database is damaged: abl'
+    """
+    if not re.search(r"malformed|file is not a database|disk I/O error", str(error)):
+        return ""
+    return ". The database is damaged: ablate rebuild moves it aside and makes it anew from the records of its runs"
+
+
 @contextmanager
 def explained(failure: str) -> Iterator[None]:
     """Turns an error of MLflow or the disk into a TrackingError that begins with ``failure``; others pass as they are.
@@ -56,4 +77,4 @@ def explained(failure: str) -> Iterator[None]:
         library = type(error).__module__.split(".")[0]
         if not isinstance(error, OSError) and library not in ("mlflow", "sqlalchemy", "sqlite3"):
             raise
-        raise TrackingError(f"{failure}: {first_line(error)}") from error
+        raise TrackingError(f"{failure}: {first_line(error)}{remedy(error)}") from error

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tracking import sqlite
-from tracking.errors import TrackingError, explained, first_line
+from tracking.errors import TrackingError, explained, first_line, remedy
 from tracking.store import Store, local_folder, set_switches, sqlite_uri
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _schema_version(engine: Engine, prefix: str) -> str | None:
                 )
             return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar())
     except SQLAlchemyError as error:
-        raise TrackingError(f"{prefix} cannot be read as a database: {first_line(error)}") from error
+        raise TrackingError(f"{prefix} cannot be read as a database: {first_line(error)}{remedy(error)}") from error
 
 
 def _check_version(version: str, prefix: str, shown: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from types import MappingProxyType
@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from tracking import artifacts, schema
 from tracking.errors import TrackingError
+from tracking.parts import note, read_parts, read_texts
 from tracking.search import Keys, gather, parents
 from tracking.store import Store
+from tracking.sums import NUMBERS, Damage, damage_of, numbers_damage
 from tracking.values import history_of, split_names
 
 if TYPE_CHECKING:
@@ -31,7 +33,8 @@ _TAGS: Mapping[str, str] = {"key": schema.TAG_KEY, "status": schema.TAG_STATUS, 
 
 @dataclass(frozen=True)
 class StudyInfo:
-    """One invocation of a study: its parent run. Times in UTC; status is MLflow's own."""
+    """One invocation of a study: its parent run. Times in UTC; status is MLflow's own. artifacts: its text files; where
+    one is damaged (see damage), as its record has it."""
 
     study: str
     run_id: str
@@ -42,6 +45,7 @@ class StudyInfo:
     tags: Mapping[str, str]
     metrics: Mapping[str, float]
     artifacts: Mapping[str, str]
+    damage: tuple[Damage, ...] = ()
 
 
 def read_cells(
@@ -51,6 +55,7 @@ def read_cells(
     *,
     parsers: Mapping[str, Callable[[str], Any]] = MappingProxyType({}),
     allow_missing: bool = False,
+    damage: list[Damage] | None = None,
 ) -> pd.DataFrame:
     """The tidy frame: one row per cell, done or failed; columns as in `tracking.schema`, then those of ``parsers``.
 
@@ -58,7 +63,7 @@ def read_cells(
     what `gather` returned; None for all of ``study``, or of the store.
     parsers: further params to add as columns, and what makes a value of the text; None where a cell has no such param.
     allow_missing: leave out keys that have no complete run, instead of refusing. ``frame.attrs["notes"]`` are sentences
-    for the reader.
+    for the reader. damage: takes cells that cannot be trusted, which are then left out, instead of refusing.
 
     A done cell's NaN is a metric that came out NaN or infinite, or one that only other cells measure; a failed cell's
     metrics are all NaN. Raises TrackingError for missing cells, for a cell whose metrics do not add up, and for a
@@ -72,7 +77,7 @@ def read_cells(
             f"{len(cells.missing)} of {len(cells.missing) + len(cells.runs)} cells are not complete in {store.shown}, "
             f"such as {cells.missing[0]}. Run the study again: it trains what is missing."
         )
-    rows = [_row(run, parsers) for run in cells.runs.values()]
+    rows = [row for run in cells.runs.values() if (row := _trusted(run, parsers, damage)) is not None]
     metrics = dict.fromkeys(name for _, measured in rows for name in measured)
     data: dict[str, Any] = {name: [row[name] for row, _ in rows] for name in schema.LEADING_COLUMNS}
     data |= {name: [measured.get(name, math.nan) for _, measured in rows] for name in metrics}
@@ -87,19 +92,21 @@ def read_cells(
     return frame
 
 
-def read_history(store: Store, keys: Keys = None, study: str | None = None) -> pd.DataFrame:
+def read_history(
+    store: Store, keys: Keys = None, study: str | None = None, damage: list[Damage] | None = None
+) -> pd.DataFrame:
     """Per-epoch values of complete cells, failed ones included: columns key, epoch, metric, value.
 
     keys, study: as for `read_cells`; keys without a complete run are left out. NaN and infinity are kept as such.
-    Raises TrackingError for a cell whose history is missing.
+    damage: takes histories that are missing or damaged, which are then left out; without it they raise TrackingError.
     """
     import pandas as pd
 
     runs = gather(store, keys, study).runs
     rows = [
         (key, row[schema.EPOCH], name, value)
-        for key, content in artifacts.read_all(store, runs, schema.HISTORY).items()
-        for row in history_of(content.decode())
+        for key, history in read_parts(store, runs, schema.HISTORY, _history, damage, required=True).items()
+        for row in history
         for name, value in row.items()
         if name != schema.EPOCH
     ]
@@ -108,38 +115,54 @@ def read_history(store: Store, keys: Keys = None, study: str | None = None) -> p
     return pd.DataFrame(dict(zip(schema.HISTORY_COLUMNS, map(list, columns), strict=True))).astype(kinds)
 
 
-def read_pictures(store: Store, keys: Keys) -> dict[str, dict[str, np.ndarray]]:
+def read_pictures(store: Store, keys: Keys, damage: list[Damage] | None = None) -> dict[str, dict[str, np.ndarray]]:
     """The arrays of each cell's `pictures.npz`, by key. Cells without a complete run or without pictures are left out.
 
-    Read without pickle. Raises TrackingError for a file that is not an archive of arrays.
+    Read without pickle. Raises TrackingError for a file that is not an archive of arrays, unless ``damage`` takes it.
     """
-    return _read_arrays(store, keys, schema.PICTURES)
+    return _read_arrays(store, keys, schema.PICTURES, None, damage)
 
 
-def read_per_image(store: Store, keys: Keys, metrics: Iterable[str]) -> dict[str, dict[str, np.ndarray]]:
+def read_per_image(
+    store: Store, keys: Keys, metrics: Iterable[str], damage: list[Damage] | None = None
+) -> dict[str, dict[str, np.ndarray]]:
     """The values that these metrics are the means of, by key of the cell and metric, from `per_image.npz`.
 
     (m,) by image, (K, m) by classifier and image, (K,) by classifier; float32, NaN where an image has no value. Beside
     each of the first two, ``<metric>.images``: over how many images the metric is the mean, m of which were kept. The
     images are the same for every cell of a data set. Cells and metrics without kept values are left out. Raises
-    TrackingError for a file that is not an archive of arrays.
+    TrackingError for a file that is not an archive of arrays, unless ``damage`` takes it.
     """
     names = {name for metric in metrics for name in (metric, f"{metric}.images")}
-    return _read_arrays(store, keys, schema.PER_IMAGE, names)
+    return _read_arrays(store, keys, schema.PER_IMAGE, names, damage)
 
 
 def _read_arrays(
-    store: Store, keys: Keys, file: str, names: Container[str] | None = None
+    store: Store, keys: Keys, file: str, names: Container[str] | None, damage: list[Damage] | None
 ) -> dict[str, dict[str, np.ndarray]]:
     runs = gather(store, keys).runs
-    arrays = {}
-    for key, content in artifacts.read(store, artifacts.addresses(runs), file).items():
-        if content is not None:
-            try:
-                arrays[key] = artifacts.unpack(content, names)
-            except Exception as error:  # zipfile, zlib and numpy each have their own
-                raise TrackingError(f"{file} of cell {runs[key].info.run_name} cannot be read: {error}") from error
-    return arrays
+    return read_parts(store, runs, file, lambda content: artifacts.unpack(content, names), damage)
+
+
+def _history(content: bytes) -> tuple[dict[str, float], ...]:
+    return history_of(content.decode())
+
+
+def _trusted(
+    run: Run, parsers: Mapping[str, Callable[[str], Any]], damage: list[Damage] | None
+) -> tuple[dict[str, Any], dict[str, float]] | None:
+    """A cell's row; None, and a damage, where it cannot be trusted."""
+    try:
+        row = _row(run, parsers)
+    except TrackingError as error:
+        if damage is None:
+            raise
+        damage.append(damage_of(run, NUMBERS, f"cannot be read: {error}".rstrip(".")))
+        return None
+    wrong = numbers_damage(run)
+    if wrong is not None:
+        note(wrong, damage)
+    return row if wrong is None else None
 
 
 def studies(store: Store) -> list[StudyInfo]:
@@ -168,12 +191,8 @@ def latest(store: Store, study: str, files: Iterable[str] = ()) -> StudyInfo | N
     run = next(iter(parents(store, study)), None)
     if run is None:
         return None
-    texts = {}
-    for name in files:
-        content = artifacts.read(store, artifacts.addresses({name: run}), name)[name]
-        if content is not None:
-            texts[name] = content.decode()
-    return _info(run, texts)
+    texts, damage = read_texts(store, run, tuple(files))
+    return replace(_info(run, texts), damage=damage)
 
 
 def _row(run: Run, parsers: Mapping[str, Callable[[str], Any]]) -> tuple[dict[str, Any], dict[str, float]]:
@@ -220,14 +239,19 @@ def _column(run: Run, name: str) -> Any:
     text, kind = run.data.params.get(name, ""), schema.NUMBERS.get(name)
     if kind is None:
         return text
-    return _parsed(run, name, kind) if text else math.nan
+    if not text:
+        return math.nan
+    number = _parsed(run, name, kind)
+    if not math.isfinite(number):
+        raise TrackingError(f"cell {_shown(run)} has {name}={text!r}, which is not a finite number.")
+    return number
 
 
 def _parsed(run: Run, name: str, parse: Callable[[str], Any]) -> Any:
     text = run.data.params[name]
     try:
         return parse(text)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         reason = f"is not of type {parse.__name__}" if isinstance(parse, type) else f"cannot be read: {error}"
         raise TrackingError(f"cell {_shown(run)} has {name}={text!r}, which {reason.rstrip('.')}.") from error
 

@@ -171,6 +171,9 @@ def is_done(run: Run) -> bool:
 def _alike(runs: list[Run], counts: Callable[[Run], bool]) -> list[Run]:
     """The runs of a cell among which to choose, oldest first: done under the same measures, or all failed."""
     runs = sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
+    whole = [run for run in runs if schema.TAG_DAMAGED not in run.data.tags]
+    if any(is_done(run) and counts(run) for run in whole):
+        runs = whole  # a damaged one is read only where nothing has repaired it
     done = [run for run in runs if is_done(run)]
     if not done:
         return runs

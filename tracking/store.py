@@ -42,7 +42,7 @@ _QUIET: Final = {
 _TELEMETRY: Final = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Store:
     """One place where runs are kept. Made by `resolve`, checked by `opening.open_store`.
 
@@ -52,6 +52,9 @@ class Store:
 
     uri: str
     artifacts: str | None
+
+    def __repr__(self) -> str:
+        return f"Store(uri={self.shown!r}, artifacts={self.artifacts!r})"  # a traceback shows it
 
     @property
     def is_server(self) -> bool:
@@ -171,12 +174,13 @@ def _sqlite(text: str, start: Path) -> Store:
     if not text.startswith("sqlite:///"):
         likely = "sqlite:///" + (text.partition(":")[2].strip("/") or DATABASE)
         raise TrackingError(
-            f"tracking_uri={text!r} lacks a slash: a file is named after three. Did you mean {likely!r}?"
+            f"tracking_uri={hide_password(text)!r} lacks a slash: a file is named after three. "
+            f"Did you mean {hide_password(likely)!r}?"
         )
     name, _, query = text.removeprefix("sqlite:///").partition("?")
     if name in ("", ":memory:"):
         raise TrackingError(
-            f"tracking_uri={text!r} is a database in memory, lost when the process ends. "
+            f"tracking_uri={hide_password(text)!r} is a database in memory, lost when the process ends. "
             f"Name a file, such as 'sqlite:///{DATABASE}'."
         )
     path = (start / Path(unquote(name)).expanduser()).absolute()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from dataclasses import dataclass
@@ -59,7 +60,8 @@ def links(store: Store, address: str, metric: str) -> list[Links]:
 def ui_command(store: Store, port: int | None = None) -> list[str]:
     """The command that serves MLflow's UI for a database, at ``http://127.0.0.1:<port>``.
 
-    port: None for `free_port()`. Sets MLflow's switches in this process, for the command to inherit. Raises
+    port: None for `free_port()`. Sets MLflow's switches in this process, for the command to inherit, and an address
+    that holds a password. Raises
     TrackingError for a store that is a server: it has a UI already.
 
     >>> from tracking.store import resolve
@@ -69,6 +71,10 @@ def ui_command(store: Store, port: int | None = None) -> list[str]:
     if store.is_server:
         raise TrackingError(f"tracking_uri={store.shown!r} is a server with a UI of its own: open it in a browser.")
     set_switches()
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.uri]
+    command = [sys.executable, "-m", "mlflow", "ui"]
+    if store.shown == store.uri:
+        command += ["--backend-store-uri", store.uri]
+    else:  # every user of the machine can read the command line of a process, and nobody else its environment
+        os.environ["MLFLOW_BACKEND_STORE_URI"] = store.uri
     command += ["--host", HOST, "--port", str(free_port() if port is None else port)]
     return [*command, "--workers", "1"]  # one reader needs no more, and four take seconds longer to start

@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING
 
 from tracking import artifacts
 from tracking.errors import TrackingError
+from tracking.parts import read_parts, read_records
 from tracking.schema import HISTORY, TAG_KEY, TAG_WEIGHTS, TAG_WEIGHTS_DIGEST, WEIGHTS
 from tracking.search import complete_runs
 from tracking.store import Store
+from tracking.sums import Damage
 from tracking.values import history_of
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+
+History = tuple[dict[str, float], ...]
 
 _RESERVED = ("ablate.", "mlflow.")  # tags that the writer and MLflow set themselves
 
@@ -46,7 +50,7 @@ def kept(store: Store, keys: Iterable[str], study: str | None = None) -> dict[st
     """The trained cells among ``keys`` whose tags say that weights are kept, however they were measured, if they were.
 
     In the order of ``keys``. study: where to look first. The weights themselves are not read. A cell whose training
-    run was deleted in MLflow, or whose history is lost, is not among them.
+    run was deleted in MLflow, or whose history is lost, in its record too, is not among them.
     """
     wanted = list(dict.fromkeys(keys))
     holders: dict[str, Run] = {}
@@ -55,9 +59,12 @@ def kept(store: Store, keys: Iterable[str], study: str | None = None) -> dict[st
             first = holders.setdefault(run.data.tags[TAG_KEY], run)
             if first.info.experiment_id == run.info.experiment_id:
                 holders[run.data.tags[TAG_KEY]] = run  # the latest: damaged weights were trained again
-    histories = artifacts.read(store, artifacts.addresses(holders), HISTORY)
-    there = {key: content for key in wanted if (content := histories.get(key)) is not None}
-    return {key: _kept_cell(key, holders[key], content) for key, content in there.items()}
+    damage: list[Damage] = []
+    there = read_parts(store, holders, HISTORY, _history, damage, required=True)
+    lost = {key: run for key, run in holders.items() if key not in there}
+    for key, record in read_records(store, lost).items() if lost else ():
+        there[key] = history_of(record.get("history", "[]"))
+    return {key: _kept_cell(key, holders[key], there[key]) for key in wanted if key in there}
 
 
 def read_weights(store: Store, cell: KeptCell) -> bytes:
@@ -94,7 +101,11 @@ def _is_holder(run: Run) -> bool:
     return bool(run.data.tags.get(TAG_WEIGHTS) == run.info.run_id)
 
 
-def _kept_cell(key: str, run: Run, history: bytes) -> KeptCell:
+def _history(content: bytes) -> History:
+    return history_of(content.decode())
+
+
+def _kept_cell(key: str, run: Run, history: History) -> KeptCell:
     return KeptCell(
         key=key,
         run_id=run.info.run_id,
@@ -102,6 +113,6 @@ def _kept_cell(key: str, run: Run, history: bytes) -> KeptCell:
         sha256=run.data.tags.get(TAG_WEIGHTS_DIGEST, ""),
         name=run.info.run_name,
         params=dict(run.data.params),
-        history=history_of(history.decode()),
+        history=history,
         tags={name: value for name, value in run.data.tags.items() if not name.startswith(_RESERVED)},
     )

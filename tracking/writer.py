@@ -24,6 +24,7 @@ from tracking.records import CellRecord, Packed, bad_tag, check_fields, pack_cel
 from tracking.retries import Retries, once
 from tracking.rows import Rows, WholeRun
 from tracking.store import Store
+from tracking.sums import PARTS, as_bytes, latest_of, numbers_sum, record_text, sums_tag
 from tracking.values import as_text, epoch_of, part
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def open_study(
     the store refuses.
     """
     calls = retries or once()
+    contents = {name: as_bytes(content) for name, content in files.items()}
     with explained(f"study {study!r} cannot be opened in {store.shown}"):
         experiment_id = calls.call(lambda: experiment_for(store, study))
         calls.call(lambda: close_dead(store, experiment_id))
@@ -59,8 +61,12 @@ def open_study(
         maker = RunMaker(store, experiment_id, calls)
         run = maker.make(f"{study} {time.strftime('%Y-%m-%d %H:%M')}", every_tag, uuid4().hex)
         writer = StudyWriter(store, study, run.info, calls)
-        writer._log(writer.parent_id, {}, {name: as_text(value) for name, value in fields.items()})
-    writer.write_files(writer.parent_id, files)
+        params = {name: as_text(value) for name, value in fields.items()}
+        sums = {schema.TAG_SUMS: sums_tag(contents)} if contents else {}
+        writer._log(writer.parent_id, {}, params, sums)
+    record = _record(run.info.run_id, run.info.run_name, study, params, every_tag | sums, run.info.start_time)
+    texts = {name: content.decode(errors="replace") for name, content in contents.items()}
+    writer.write_files(writer.parent_id, {**files, schema.RECORD: record_text(record | {"files": texts})})
     return writer
 
 
@@ -162,11 +168,12 @@ class StudyWriter:
     def _write_rows(self, cell: Packed, rows: Rows) -> str:
         """The files, and then all else in one transaction."""
         address = f"{self._root}/{cell.run_id}/artifacts"
-        metrics, tags = cell.metrics(), cell.tags_in(cell.run_id)
+        metrics = cell.metrics()
+        tags, files = self._with_sums(cell, cell.run_id)
         own = {schema.TAG_KIND: schema.KIND_CELL, schema.TAG_KEY: cell.key}
         run = self._whole(cell.run_id, cell.name, own, metrics, cell.params, tags, _ended(cell), cell.time)
         try:
-            self._calls.call(lambda: artifacts.write(self.store, cell.run_id, address, cell.files))
+            self._calls.call(lambda: artifacts.write(self.store, cell.run_id, address, files))
             self._calls.call(lambda: rows.write(run))
         except TrackingError:
             raise
@@ -180,13 +187,27 @@ class StudyWriter:
             own = {schema.TAG_KIND: schema.KIND_CELL, schema.TAG_KEY: cell.key}
             run_id = self._child(cell.name, own, cell.run_id, begun=begun)
         self._open.setdefault(run_id, -1)
-        self.write_files(run_id, cell.files)
-        tags = {schema.TAG_TOKEN: cell.run_id} | cell.tags_in(run_id)  # a run that was started live has another
+        tags, files = self._with_sums(cell, run_id)
+        self.write_files(run_id, files)
+        tags = {schema.TAG_TOKEN: cell.run_id} | tags  # a run that was started live has another
         self._log(run_id, cell.metrics(sent=self._open[run_id]), cell.params, tags, cell.time)
         self._end(run_id, _ended(cell))
         self._open.pop(run_id, None)
         self._addresses.pop(run_id, None)
         return run_id
+
+    def _with_sums(self, cell: Packed, run_id: str) -> tuple[dict[str, str], dict[str, artifacts.Content]]:
+        """The tags and the files of a cell, with its sums and its record."""
+        tags, metrics = cell.tags_in(run_id), cell.metrics()
+        own = {schema.TAG_KIND: schema.KIND_CELL, schema.TAG_KEY: cell.key}
+        numbers = numbers_sum(cell.params, latest_of(metrics), own | tags)
+        parts = {name: as_bytes(cell.files[name]) for name in PARTS if name in cell.files}
+        tags = {schema.TAG_SUMS: sums_tag(parts, numbers)} | tags
+        record = _record(run_id, cell.name, self.study, cell.params, self._belonging() | own | tags, cell.time)
+        record |= {"status": _ended(cell), "metrics": [[name, step, value] for (name, step), value in metrics.items()]}
+        if schema.HISTORY in parts:
+            record["history"] = parts[schema.HISTORY].decode()
+        return tags, {**cell.files, schema.RECORD: record_text(record)}
 
     def write_arm(
         self,
@@ -329,6 +350,14 @@ class StudyWriter:
         for i, (some_metrics, some_params) in enumerate(batches):
             some_tags = every_tag if i == len(batches) - 1 else ()
             self._calls.call(partial(self.store.client.log_batch, run_id, some_metrics, some_params, some_tags))
+
+
+def _record(
+    run_id: str, name: str, study: str, params: Mapping[str, str], tags: Mapping[str, str], time: int
+) -> dict[str, Any]:
+    """What `tracking.rebuild` makes a run of."""
+    run = {"format": 1, "run_id": run_id, "name": name, "study": study, "time": time}
+    return {**run, "params": dict(params), "tags": dict(tags)}
 
 
 def _ended(cell: Packed) -> str:

@@ -10,21 +10,37 @@ if TYPE_CHECKING:
     from vae.arms import Arm
     from vae.datasets.load import ImageData, load
     from vae.errors import UserError
-    from vae.models import VAE
+    from vae.losses import loss
+    from vae.models import VAE, ConvVAE, Reconstructor
     from vae.training.fit import EpochRecord, fit
     from vae.training.stack import Stack
 
 _HOMES = {
     "Arm": "vae.arms",
+    "ConvVAE": "vae.models",
     "EpochRecord": "vae.training.fit",
     "ImageData": "vae.datasets.load",
+    "Reconstructor": "vae.models",
     "Stack": "vae.training.stack",
     "UserError": "vae.errors",
     "VAE": "vae.models",
     "fit": "vae.training.fit",
     "load": "vae.datasets.load",
+    "loss": "vae.losses",
 }
-__all__ = ["VAE", "Arm", "EpochRecord", "ImageData", "Stack", "UserError", "fit", "load"]
+__all__ = [
+    "VAE",
+    "Arm",
+    "ConvVAE",
+    "EpochRecord",
+    "ImageData",
+    "Reconstructor",
+    "Stack",
+    "UserError",
+    "fit",
+    "load",
+    "loss",
+]
 
 
 def __getattr__(name: str) -> Any:

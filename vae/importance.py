@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from vae.errors import UserError
-from vae.likelihoods import check_unit_range, measured_bernoulli_nll
+from vae.likelihoods import measured_bernoulli_nll
+from vae.ranges import check_unit_range
 
 Decode = Callable[[Tensor, Tensor | None], Tensor]  # z (B, L), labels (B, ...) or None -> logits (B, *image)
 Nll = Callable[[Tensor, Tensor], Tensor]  # logits (*, D), x (*, D) -> −ln p(x | z), (*)

@@ -31,6 +31,7 @@ import torch
 from torch import Tensor
 
 from vae.errors import UserError
+from vae.ranges import check_unit_range
 
 LEVELS = 256  # grey levels of images stored as bytes: the sample space of the discretised logistic
 
@@ -287,21 +288,6 @@ def bits_per_dim(nats: Tensor, pixels: int) -> Tensor:
     tensor(8.)
     """
     return nats / (pixels * math.log(2))
-
-
-def check_unit_range(name: str, x: Tensor) -> None:
-    """Refuse values outside [0, 1], NaN included, in a UserError that names them.
-
-    >>> check_unit_range("x", torch.tensor([0.0, 255.0]))
-    Traceback (most recent call last):
-    vae.errors.UserError: x reaches from 0 to 255; allowed is [0, 1]. Did you mean x / 255?
-    """
-    if not x.numel():
-        return
-    low, high = (float(end) for end in torch.aminmax(x))
-    if not (low >= 0 and high <= 1):
-        hint = f" Did you mean {name} / 255?" if 1 < high <= 255 and low >= 0 else ""
-        raise UserError(f"{name} reaches from {low:g} to {high:g}; allowed is [0, 1].{hint}")
 
 
 def _softplus(t: Tensor) -> Tensor:

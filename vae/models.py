@@ -9,7 +9,8 @@ A family is a class with ``image_shape``, ``latents`` and ``classes`` as its fir
 with another kind of code, such as a discrete one, has its own posterior: it has the methods of
 `vae.posteriors.OwnPosterior`, and ``encode`` then returns whatever tensors these read.
 ``y`` is (B,) class numbers for a conditional model (``classes`` > 0) and None otherwise. The names of the families and
-their options stand in `vae.families`, which can be read without torch.
+their options stand in `vae.families`, which can be read without torch. A family that is an `Autoencoder` can also be
+used as it is: ``model(x)``, ``model.reconstruct(x)``, ``model.sample(n)``. `Reconstructor` does the same for any other.
 
 ``VAE`` also has its gradients by hand (``vae.training.fused``); every other module trains through autograd, its arms
 side by side under ``vmap``, or one by one on a CPU where its class says ``alone_on_cpu = True``.
@@ -28,6 +29,8 @@ from torch.nn import functional as F
 from vae.checks import is_whole, whole_number
 from vae.errors import UserError
 from vae.posteriors import USUAL, posterior_of
+from vae.ranges import check_unit_range
+from vae.streams import generator
 from vae.widths import CHANNELS, HIDDEN, Widths, checked_widths
 
 
@@ -42,9 +45,13 @@ def _sizes(image_shape: Sequence[int], latents: int, classes: int) -> tuple[tupl
 def one_hot(y: Tensor | None, classes: int, dtype: torch.dtype) -> Tensor:
     """Labels (B,) as (B, classes) zeros and ones. Raises UserError where there are no labels."""
     if y is None:
-        raise UserError(f"a conditional model of {classes} classes needs labels y: (images,) whole numbers")
+        raise _no_labels(classes)
     # torch's own function looks at the labels, for which a GPU would have to wait.
     return (y.unsqueeze(-1) == torch.arange(classes, device=y.device)).to(dtype)
+
+
+def _no_labels(classes: int) -> UserError:
+    return UserError(f"a conditional model of {classes} classes needs labels y: (images,) whole numbers")
 
 
 def with_labels(values: Tensor, y: Tensor | None, classes: int) -> Tensor:
@@ -60,7 +67,28 @@ def with_labels(values: Tensor, y: Tensor | None, classes: int) -> Tensor:
     return torch.cat([values, labels], dim=-1)
 
 
-class VAE(nn.Module):
+class Autoencoder(nn.Module):
+    """What a family's models can do as they are, from ``encode`` and ``decode``: reconstruct images, and draw new ones.
+
+    As for all built-in losses but continuous-bernoulli, the mean image is the sigmoid of the logits. For an arm with
+    another loss or posterior use `Reconstructor`, which `ablations.load_arm` returns.
+    """
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Reconstructions of x (B, *image_shape), in [0, 1], decoded from the posterior mean. With gradients."""
+        reconstructions: Tensor = Reconstructor(self)(x, y)
+        return reconstructions
+
+    def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The same without gradients, of images that are checked; see `Reconstructor.reconstruct`."""
+        return Reconstructor(self).reconstruct(x, y)
+
+    def sample(self, count: int, y: Tensor | None = None, *, seed: int = 0) -> Tensor:
+        """New images, (count, *image_shape) in [0, 1]; see `Reconstructor.sample`."""
+        return Reconstructor(self).sample(count, y, seed=seed)
+
+
+class VAE(Autoencoder):
     """The notes' network without its defects: 784-400-20 by default, ReLU, logits out.
 
     hidden: widths of the encoder's layers, mirrored in the decoder.
@@ -69,6 +97,8 @@ class VAE(nn.Module):
     >>> mean, spread = model.encode(torch.zeros(3, 8, 8))
     >>> model.decode(mean).shape
     torch.Size([3, 8, 8])
+    >>> model(torch.zeros(3, 8, 8)).shape, model.sample(5).shape
+    (torch.Size([3, 8, 8]), torch.Size([5, 8, 8]))
     """
 
     def __init__(
@@ -109,7 +139,7 @@ def _layers(widths: Sequence[int]) -> nn.ModuleList:
     return nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
 
 
-class ConvVAE(nn.Module):
+class ConvVAE(Autoencoder):
     """Strided convolutions: each layer halves the sides, and the decoder mirrors the encoder. Grey or colour.
 
     channels: of the encoder's layers, mirrored in the decoder. Sides have at least 2 ** len(channels) pixels: the
@@ -182,13 +212,15 @@ def _halved(sides: Sequence[int], times: int) -> list[tuple[int, int]]:
 
 
 class Reconstructor(nn.Module):
-    """A trained model as a function of images alone: x (B, *image_shape) -> their reconstructions in [0, 1].
+    """A trained model as a function of images: x (B, *image_shape) -> their reconstructions in [0, 1].
 
-    Decoded from the posterior mean. What a model registry needs: one input, one output. mean: logits -> mean image, of
-    the loss that it was trained with (`Loss.mean`). posterior: of its arm.
+    Decoded from the posterior mean. What a model registry needs: one input, one output. model: of any family. mean:
+    logits -> mean image, of the loss that it was trained with (`Loss.mean`). posterior: of its arm. y: labels (B,), of
+    a conditional model alone.
 
-    >>> Reconstructor(VAE((8, 8), 2, hidden=(4,)))(torch.zeros(3, 8, 8)).shape
-    torch.Size([3, 8, 8])
+    >>> trained = Reconstructor(VAE((8, 8), 2, hidden=(4,)))
+    >>> trained(torch.zeros(3, 8, 8)).shape, trained.sample(5).shape
+    (torch.Size([3, 8, 8]), torch.Size([5, 8, 8]))
     """
 
     def __init__(
@@ -197,7 +229,67 @@ class Reconstructor(nn.Module):
         super().__init__()
         self.model, self.mean, self.posterior = model, mean, posterior
 
-    def forward(self, x: Tensor) -> Tensor:
-        outputs = self.model.encode(x)  # type: ignore[operator]
-        code = posterior_of(self.model, self.posterior).centre(outputs)
-        return self.mean(self.model.decode(code))  # type: ignore[operator]
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        outputs = self.model.encode(x, y) if self._classes else self.model.encode(x)  # type: ignore[operator]
+        return self._decoded(posterior_of(self.model, self.posterior).centre(outputs), y)
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Reconstructions of images, (B, *image_shape) in [0, 1] as they are, without gradients.
+
+        Raises UserError for images of another shape or range, and for labels that are missing or not asked for.
+        """
+        if tuple(x.shape[1:]) != self._image_shape:
+            sides = ", ".join(map(str, self._image_shape))
+            raise UserError(f"x is {tuple(x.shape)}; this model takes images ({sides}) in a batch: (n, {sides})")
+        check_unit_range("x", x)
+        self._check_labels(y, len(x))
+        like = next(self.parameters())
+        return self(x.to(like), None if y is None else y.to(like.device))  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def sample(self, count: int, y: Tensor | None = None, *, seed: int = 0) -> Tensor:
+        """New images, (count, *image_shape) in [0, 1]: the mean images of codes that are drawn from the prior.
+
+        seed: the same gives the same images. y: the class of each, (count,), of a conditional model; if left out, the
+        classes in turn. Raises UserError for what is none of these.
+        """
+        whole_number("count", count, least=1)
+        self._check_labels(y, count, wanted=False)
+        like = next(self.parameters())
+        drawn = generator("samples", whole_number("seed", seed, least=0), "prior")
+        noise = torch.randn(count, int(self.model.latents), generator=drawn).to(like)  # type: ignore[arg-type]
+        if y is None and self._classes:
+            y = torch.arange(count) % self._classes
+        labels = None if y is None else y.to(like.device)
+        return self._decoded(posterior_of(self.model, self.posterior).prior(noise), labels)
+
+    def _decoded(self, z: Tensor, y: Tensor | None) -> Tensor:
+        logits = self.model.decode(z, y) if self._classes else self.model.decode(z)  # type: ignore[operator]
+        return self.mean(logits)
+
+    @property
+    def _classes(self) -> int:
+        """Of a conditional model; 0 of any other."""
+        return int(getattr(self.model, "classes", 0))
+
+    @property
+    def _image_shape(self) -> tuple[int, ...]:
+        return tuple(self.model.image_shape)  # type: ignore[arg-type]
+
+    def _check_labels(self, y: Tensor | None, count: int, *, wanted: bool = True) -> None:
+        """Refuse labels that the model does not take, or does not know. wanted: whether they may not be left out."""
+        if y is None:
+            if wanted and self._classes:
+                raise UserError(
+                    f"a conditional model of {self._classes} classes needs labels y: (images,) whole numbers"
+                )
+            return
+        if not self._classes:
+            raise UserError("y is given, and this model takes no labels: leave y out")
+        if tuple(y.shape) != (count,):
+            raise UserError(f"y is {tuple(y.shape)}; it must be one label for each of the {count} images: ({count},)")
+        if count and not (int(y.min()) >= 0 and int(y.max()) < self._classes):
+            raise UserError(
+                f"y reaches from {int(y.min())} to {int(y.max())}; allowed are the classes 0 to {self._classes - 1}"
+            )

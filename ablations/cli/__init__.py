@@ -63,12 +63,12 @@ def main() -> None:
 
 def _guarded(work: Callable[[], object]) -> int:
     from tracking.errors import TrackingError
-    from vae.errors import UserError
+    from vae.errors import UserError, shortened
 
     try:
         code = work()
     except (UserError, TrackingError) as error:
-        err.print(f"[red]error:[/red] {escape(str(error))}")
+        err.print(f"[red]error:[/red] {escape(shortened(str(error)))}")
         return 2
     except (KeyboardInterrupt, typer.Abort):
         code = 130

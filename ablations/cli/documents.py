@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ablations.plan import Plan
     from ablations.reporting import Written
     from tracking.overview import StudyProgress
+    from tracking.sums import Damage
 
 
 def plan(plan: Plan) -> dict[str, Any]:
@@ -79,10 +80,11 @@ def report(written: Written) -> dict[str, Any]:
     }
 
 
-def status(studies: Sequence[StudyProgress], store: str) -> dict[str, Any]:
-    """The studies of a store, newest first."""
+def status(studies: Sequence[StudyProgress], store: str, damage: Sequence[Damage] | None) -> dict[str, Any]:
+    """The studies of a store, newest first. damage: None where it was not looked for."""
     return {
         "tracking_uri": store,
+        "damage": None if damage is None else [part.sentence for part in damage],
         "studies": [
             {
                 "study": one.study,

@@ -138,7 +138,8 @@ def _trained(setup: Setup, plan: Plan, store: Store, *, train: bool, console: Co
     from ablations.references import references_of
 
     done = [plan.keys[cell] for cell in plan.done]
-    checkpoints = Checkpoints(setup, folder_of(store, plan.study.name, cache()), done=done)
+    folder = folder_of(store.uri, store.path, plan.study.name, cache())
+    checkpoints = Checkpoints(setup, folder, done=done)
     # On the CPU: the same numbers as when the plan was made, whatever the device of the run.
     references = partial(references_of, plan.images, plan.study.evaluation, cache=cache(), device=torch.device("cpu"))
     with Display(console, len(plan.pending if train else plan.to_measure)) as display:

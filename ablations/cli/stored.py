@@ -1,4 +1,4 @@
-"""Commands on what a store holds: status, report, ui."""
+"""Commands on what a store holds: status, rebuild, report, ui."""
 
 from __future__ import annotations
 
@@ -15,26 +15,49 @@ from ablations.studies import bundled
 RANKED_BY = "ssim"  # arms in MLflow's UI, at first: of all losses, and no loss is trained on it
 
 
-def status(tracking_uri: Uri = None, as_json: AsJson = False) -> None:
+def rebuild(tracking_uri: Uri = None) -> None:
+    """Make a lost or damaged database anew from the records that lie with the files of its runs."""
+    from tracking.rebuild import rebuild as made_anew
+    from tracking.store import resolve
+
+    store = resolve(tracking_uri)
+    rebuilt = made_anew(store)
+    from ablations import views
+
+    for line in views.rebuilt_lines(rebuilt, store.shown):
+        say(line)
+
+
+def status(
+    tracking_uri: Uri = None,
+    check: Annotated[bool, typer.Option("--check", help="Read every file of every cell, and name what is damaged.")] = (
+        False
+    ),
+    as_json: AsJson = False,
+) -> None:
     """List the studies in the store: when they ran, how many cells are done, failed and missing."""
     with out.status("Reading the store ..."):
+        from tracking.checking import check_study
         from tracking.opening import open_store
         from tracking.overview import progress
 
         store = open_store(tracking_uri, create=False)
         studies = progress(store)
+        damage = [part for one in studies for part in check_study(store, one.study)] if check else []
     if as_json:
         from ablations.cli import documents
 
-        print_json(documents.status(studies, store.shown))
-        return
-    if not studies:
+        print_json(documents.status(studies, store.shown, damage if check else None))
+    elif not studies:
         again = Commands("digits", (), store_options(tracking_uri))
         say(f"No study was run in {store.shown} yet. Next: {again('run')}")
-        return
-    from ablations import views
+    else:
+        from ablations import views
 
-    out.print(views.status_table(studies))
+        out.print(views.status_table(studies))
+        for line in views.damage_lines(damage) if check else ():
+            say(line)
+    raise typer.Exit(1 if damage else 0)
 
 
 def report_command(
@@ -122,6 +145,7 @@ def _run_to_its_end(command: Sequence[str]) -> int:
 
 def register(app: typer.Typer, **further: Any) -> None:
     """The commands of this file."""
+    app.command(**further)(rebuild)
     app.command(**further)(status)
     app.command("report", **further)(report_command)
     app.command(**further)(ui)

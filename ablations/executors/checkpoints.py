@@ -24,7 +24,6 @@ from torch import Tensor
 from ablations.executors.in_hand import InHand
 from ablations.grid import Cell, hashed, identity, key
 from ablations.setup import Setup
-from tracking.store import Store
 from vae.arms import Arm
 from vae.metrics.catalogue import versions
 from vae.training import checkpoint
@@ -38,11 +37,14 @@ FOLDER = "mlcheckpoints"
 ENDING = ".safetensors"
 
 
-def folder_of(store: Store, study: str, cache: Path) -> Path:
-    """Where the checkpoints of a study lie: beside an SQLite file, else in the user's cache. Makes nothing."""
+def folder_of(uri: str, path: Path | None, study: str, cache: Path) -> Path:
+    """Where the checkpoints of a study lie: beside an SQLite file, else in the user's cache. Makes nothing.
+
+    uri: of the store. path: its file; None where it has none.
+    """
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", study).strip(".") or "study"
-    digest = sha256(f"{store.uri}\n{study}".encode()).hexdigest()[:12]
-    base = cache / "checkpoints" if store.path is None else store.path.parent / FOLDER
+    digest = sha256(f"{uri}\n{study}".encode()).hexdigest()[:12]
+    base = cache / "checkpoints" if path is None else path.parent / FOLDER
     return base / f"{name}-{digest}"
 
 

@@ -68,7 +68,7 @@ class CellResult:
 
     metrics: catalogue name -> value, NaN where a metric does not exist for this cell. per_image: the values behind
     them, as `ablations.evaluation.Measurement` has them. state: its weights. seconds: of measuring, at points of
-    training too.
+    training too. last: of its stack, whose checkpoint goes when the next event is asked for.
     """
 
     cell: Cell
@@ -79,6 +79,7 @@ class CellResult:
     trained: Trained = Trained()
     seconds: float = 0.0
     failure: str = ""
+    last: bool = False
 
     @property
     def failed(self) -> bool:

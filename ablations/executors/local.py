@@ -120,10 +120,12 @@ class Local:
         remaining, reason, late, damaged = list(cells), "", False, ""
         try:
             for event in self._train_and_measure(work):
-                yield event
-                if isinstance(event, CellResult):
-                    remaining.remove(event.cell)
-                    self._checkpoints.finish([event.cell])
+                if not isinstance(event, CellResult):
+                    yield event
+                    continue
+                yield replace(event, last=remaining == [event.cell])
+                remaining.remove(event.cell)
+                self._checkpoints.finish([event.cell])
         except DamagedCheckpoint as error:
             damaged = str(error)
         except TookTooLong:

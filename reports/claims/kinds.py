@@ -27,7 +27,7 @@ from typing import Final
 from reports.claims import words
 from reports.claims.places import CLAIM_PLACES, NOMINAL
 from reports.claims.regions import Region
-from reports.claims.words import EffectText
+from reports.claims.words import EffectText, Numbers
 
 FALLS: Final = "falls"
 DIRECTIONS: Final = (FALLS, "rises")
@@ -52,9 +52,9 @@ class Kind:
     needs, forbids: keys of a comparison that must, or must not, be given; one_of: of these exactly one must.
     region: (margin, direction) -> where the effect is to lie. places: where it may be judged. zero_margin: whether 0 is
     a margin. by_value: decided by the side of the margin on which the mean lies, whatever the number of seeds.
-    effect: a clause; consequence: (effect, supported) -> the tail of the sentence, from its colon. axis: (label of the
-    metric, its unit, reference) -> the words on the axis of an effect. level: (reference, effect) -> where an arm
-    stands that is compared with a number. unit: of its effects and margins; None where it is the metric's.
+    effect: its numbers in words; consequence: (effect, supported) -> the answer, without its full stop. axis: (label
+    of the metric, its unit, reference) -> the words on the axis of an effect. level: (reference, effect) -> where an
+    arm stands that is compared with a number. unit: of its effects and margins; None where it is the metric's.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Kind:
     zero_margin: bool = True
     by_value: bool = False
     at_floor_too: bool = False  # of the latents: an arm that carries nothing may be what is claimed
-    effect: Callable[[EffectText], str] = words.difference
+    effect: Callable[[EffectText], Numbers] = words.difference
     consequence: Callable[[EffectText, bool], str] = words.excess
     axis: Callable[[str, str, float | None], str] = words.difference_axis
     level: Callable[[float, float], float] = add

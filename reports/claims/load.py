@@ -57,8 +57,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -71,11 +71,12 @@ from reports.claims.model import Claim, Leg, Says
 from reports.claims.predictions import PREDICTIONS
 from reports.claims.registration import Registration
 from reports.claims.rules import Inside, MetricName, NotNegative, Positive, Share, Strict, Text, one_of
+from vae import toml
 from vae.errors import UserError, closest, not_one_of
 from vae.metrics.catalogue import CATALOGUE
 
 _BUNDLED: Final = Path(__file__).parent
-_LEG_KEYS: Final = (
+_LEGKEYS: Final = (
     *("metric", "a", "b", "twin", "reference", "direction", "margin", "share", "of", "reason"),
     *("prediction", "check", "says"),
 )
@@ -115,12 +116,12 @@ class _File(_Shared, extra="forbid"):
 
 
 # table -> the keys that a file may write in it
-_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "": tuple(_File.model_fields),
     "margins": tuple(_Margin.model_fields),
     "matched_rate": tuple(_MatchedRate.model_fields),
     "registration": ("where", "when"),
-    "claim": (*(f.alias or name for name, f in Claim.model_fields.items()), *_LEG_KEYS),
+    "claim": (*(f.alias or name for name, f in Claim.model_fields.items()), *_LEGKEYS),
     "leg": tuple(Leg.model_fields),
     "says": tuple(Says.model_fields),
 }
@@ -160,7 +161,7 @@ def load_registration(source: str | Path) -> Registration | None:
     try:
         registration = _Shared.model_validate({key: data[key] for key in ("registration",) if key in data}).registration
     except ValidationError as error:
-        raise explain(error, file=path.name, data=data, keys=_KEYS) from None
+        raise explain(error, file=path.name, data=data, keys=KEYS) from None
     return None if registration is None else registration.model_copy(update={"file": path.name})
 
 
@@ -175,13 +176,13 @@ def parse_claims(data: Mapping[str, Any], *, file: str, metrics: Collection[str]
     try:
         _Shared.model_validate(full, context=context)
     except ValidationError as error:
-        mistakes += explain(error, file=file, data=full, keys=_KEYS).lines
+        mistakes += explain(error, file=file, data=full, keys=KEYS).lines
         full = _without_faults(full, error)
     full = _spelt_out(full, file, mistakes)
     try:
         claims = _File.model_validate(full, context=context).claim if full.get("claim") or not mistakes else ()
     except ValidationError as error:
-        mistakes += explain(error, file=file, data=full, keys=_KEYS).lines
+        mistakes += explain(error, file=file, data=full, keys=KEYS).lines
     written = data.get("claim")
     tables = [claim for claim in written if isinstance(claim, dict)] if isinstance(written, list) else []
     mistakes += _repeats([claim.get("id") for claim in tables], file)
@@ -221,19 +222,22 @@ def _repeats(ids: Sequence[object], file: str) -> list[str]:
 
 def _find(source: str | Path) -> Path:
     path = Path(source)
-    if path.suffix == "" and path.parent == Path() and (bundled := _BUNDLED / f"{path}.toml").exists():
-        return bundled
-    if path.is_file():
-        return path
+    with suppress(OSError, ValueError):  # a name that no file can have: longer than 255 bytes, or with a zero byte
+        if path.suffix == "" and path.parent == Path() and (bundled := _BUNDLED / f"{path}.toml").exists():
+            return bundled
+        if path.is_file():
+            return path
     names = sorted(path.stem for path in _BUNDLED.glob("*.toml"))
     raise UserError(f"claims={str(source)!r} is neither a file nor one of the bundled {names}.{closest(source, names)}")
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"claims file {path} is no TOML: {error}") from error
+        return toml.parsed(path.read_text(encoding="utf-8"))
+    except UserError as error:
+        raise UserError(f"claims file {path} {error}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"claims file {path} is not TOML: {error}") from error
     except OSError as error:
         raise UserError(f"claims file {path} cannot be read: {error.strerror}") from error
 
@@ -262,7 +266,7 @@ def _at_rates(claim: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, 
 
 
 def _with_legs(claim: Mapping[str, Any], file: str, margins: Mapping[str, Any]) -> dict[str, Any]:
-    own = {key: claim[key] for key in _LEG_KEYS if key in claim}
+    own = {key: claim[key] for key in _LEGKEYS if key in claim}
     rest = {key: value for key, value in claim.items() if key not in own}
     place = where(file, claim.get("id"))
     if own and "leg" in rest:

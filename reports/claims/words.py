@@ -1,4 +1,4 @@
-"""The words of claim kinds: the clause for an effect, what the margin makes of it, and the label of its axis.
+"""The words of claim kinds: the answer that the margin gives, the numbers behind it, and the label of their axis.
 
 The numbers come as text, rounded in `reports.judging.sentences`; here are only the words around them.
 """
@@ -14,8 +14,9 @@ from reports.numbers import PURE, setting
 class EffectText:
     """An effect as text. opening: "With ‘sum’ at beta 1, the SSIM of MAE". other: the second arm, "MSE".
 
-    size: without its sign; signed: with it; both with their unit. interval: "95 % interval 0.8 to 1.2, 8 seeds", of the
-    size, as "lower" and "higher" need it; signed_interval: with signs. margin: with its unit; empty where it is 0.
+    size: without its sign; signed: with it; both with their unit. interval: "The 95 % interval is 0.8 to 1.2, over 8
+    seeds", of the size, as "lower" and "higher" need it; signed_interval: with signs. margin: with its unit; empty
+    where it is 0.
     shows_opposite, shows_nothing: of a refutation, whether it shows the opposite, or no difference that matters; both
     false where it may be either. opposite: whether the whole interval lies opposite to the claim.
     level, level_interval, reference: of an arm that is compared with a number, with their units. `level` is empty of
@@ -39,36 +40,49 @@ class EffectText:
     reference: str
 
 
-def difference(effect: EffectText) -> str:
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers of a comparison as two sentences without their full stops: the effect, and its interval."""
+
+    effect: str
+    interval: str
+
+
+def difference(effect: EffectText) -> Numbers:
     """How much lower or higher; neither where the effect rounds to 0."""
     if effect.level or effect.rounds_to_zero:
         return change(effect)
     way = "lower" if effect.negative else "higher"
-    return f"{effect.opening} is {effect.size} {way} than that of {effect.other} ({effect.interval})"
+    return Numbers(f"{effect.opening} is {effect.size} {way} than that of {effect.other}", effect.interval)
 
 
-def change(effect: EffectText) -> str:
+def change(effect: EffectText) -> Numbers:
     """How much it differs, with its sign; of one arm compared with a number, its level."""
     if effect.level:
-        return f"{effect.opening} is {effect.level} ({effect.level_interval})"
-    return f"{effect.opening} differs from that of {effect.other} by {effect.signed} ({effect.signed_interval})"
+        return Numbers(f"{effect.opening} is {effect.level}", effect.level_interval)
+    differs = f"{effect.opening} differs from that of {effect.other} by {effect.signed}"
+    return Numbers(differs, effect.signed_interval)
 
 
-def predicted(effect: EffectText) -> str:
+def predicted(effect: EffectText) -> Numbers:
     """Where an arm stands, and what was predicted of it."""
-    return f"{change(effect)}; the prediction from the training images is {effect.reference or '0'}"
+    known = change(effect)
+    beside = f"the prediction from the training images is {effect.reference or '0'}"
+    return Numbers(f"{known.effect}; {beside}", known.interval)
 
 
-def predicted_beta(effect: EffectText) -> str:
+def predicted_beta(effect: EffectText) -> Numbers:
     """At which beta the rate collapses, and which beta was predicted."""
-    where = f"falls to the threshold of collapse at beta {effect.level} ({effect.level_interval})"
-    return f"{effect.opening} {where}; the prediction from the training images is beta {effect.reference}"
+    where = f"{effect.opening} falls to the threshold of collapse at beta {effect.level}"
+    beside = f"the prediction from the training images is beta {effect.reference}"
+    return Numbers(f"{where}; {beside}", effect.level_interval)
 
 
-def slope(effect: EffectText) -> str:
+def slope(effect: EffectText) -> Numbers:
     """How steeply it falls or rises along beta."""
     way = "falls" if effect.negative else "rises"
-    return f"{effect.opening} {way} by {effect.size} each time beta grows by a factor of e, 2.72 ({effect.interval})"
+    steep = f"{effect.opening} {way} by {effect.size} each time beta grows by a factor of e, 2.72"
+    return Numbers(steep, effect.interval)
 
 
 def excess(effect: EffectText, supported: bool) -> str:
@@ -77,16 +91,19 @@ def excess(effect: EffectText, supported: bool) -> str:
         return _beyond(effect, supported)
     margin = effect.margin
     if supported:
-        return f": more than the {margin} that matters" if margin else ""
+        return f"It holds, by more than the {margin} that matters" if margin else "It holds"
     if effect.shows_opposite:
-        return f": the opposite holds, by more than the {margin} that matters" if margin else ": the opposite holds"
+        return f"The opposite holds, by more than the {margin} that matters" if margin else "The opposite holds"
     if not margin:
-        return ": no such difference"
+        return "It does not hold: there is no such difference"
     if effect.shows_nothing:
-        return f": less than the {margin} that would matter, in either direction"
+        return f"It does not hold: the difference is less than the {margin} that would matter, in either direction"
     if effect.opposite:
-        return f": in the opposite direction; whether by more than the {margin} that matters is open"
-    return f": not more than the {margin} that would matter; the opposite is possible"
+        return (
+            "It does not hold: the difference is in the opposite direction; whether by more than the "
+            f"{margin} that matters is open"
+        )
+    return f"It does not hold: the difference is not more than the {margin} that would matter; the opposite is possible"
 
 
 def _beyond(effect: EffectText, supported: bool) -> str:
@@ -95,14 +112,14 @@ def _beyond(effect: EffectText, supported: bool) -> str:
     side = f"{'below' if effect.negative else 'above'} {reference}"
     enough = f" by more than the {margin} that matters" if margin else ""
     if supported:
-        return f": {side}{enough}"
+        return f"It holds: {side}{enough}"
     if effect.shows_opposite:
-        return f": {side}{enough}, the opposite of the claim"
+        return f"The opposite holds: {side}{enough}"
     if effect.shows_nothing:
-        return f": less than {margin} away from {reference}, no difference that matters"
+        return f"It does not hold: less than {margin} away from {reference}, no difference that matters"
     if effect.opposite:
-        return f": {side}, opposite to the claim; whether{enough} is open"
-    return f": not as far from {reference} as claimed; the opposite is possible"
+        return f"It does not hold: {side}, opposite to the claim; whether{enough} is open"
+    return f"It does not hold: not as far from {reference} as claimed; the opposite is possible"
 
 
 def equality(effect: EffectText, supported: bool) -> str:
@@ -110,8 +127,8 @@ def equality(effect: EffectText, supported: bool) -> str:
     if effect.level:
         return _near(effect, supported, effect.reference or "0")
     if supported:
-        return f": within ±{effect.margin}, no difference that matters"
-    return f": more than the ±{effect.margin} that would pass as equal"
+        return f"It holds: within ±{effect.margin}, no difference that matters"
+    return f"It does not hold: the difference is more than the ±{effect.margin} that would pass as equal"
 
 
 def nearness(effect: EffectText, supported: bool) -> str:
@@ -125,7 +142,7 @@ def nearness_in_logs(effect: EffectText, supported: bool) -> str:
 
 
 def _near(effect: EffectText, supported: bool, target: str) -> str:
-    return f": {'within' if supported else 'not within'} {effect.margin} of {target}"
+    return f"{'It holds: within' if supported else 'It does not hold: not within'} {effect.margin} of {target}"
 
 
 def difference_axis(label: str, unit: str, reference: float | None) -> str:

@@ -24,7 +24,7 @@ from reports.judging.verdict import (
     SUPPORTED,
     Verdict,
 )
-from reports.numbers import counted, effect_decimals, listed, number, setting, with_unit
+from reports.numbers import counted, effect_decimals, listed, number, sentence_case, setting, with_unit
 
 NOT_ENOUGH: Final = "Insufficient"
 _AT: Final[Mapping[str, str]] = {NOMINAL: "At the settings named", MATCHED: "At equal rate"}
@@ -38,16 +38,25 @@ _BE: Final[Mapping[str, tuple[str, str]]] = {
 
 
 def compared(verdict: Verdict, kind: Kind, subjects: Subjects, *, label: str, caveats: Sequence[str] = ()) -> str:
-    """What one comparison shows, and what follows. label: the metric in words. caveats: clauses that must follow."""
+    """What one comparison shows: the answer, the numbers, what limits them, and the interval, each a sentence.
+
+    label: the metric in words. caveats: what must stand beside the numbers.
+    """
     effect = _effect(verdict, kind, subjects, label)
-    clause = kind.effect(effect)
+    numbers = kind.effect(effect)
     if verdict.verdict == INSUFFICIENT:
-        return f"{NOT_ENOUGH}: {verdict.reason}. So far: {_inner(clause)}."
+        return f"{NOT_ENOUGH}: {verdict.reason}. So far: {_inner(numbers.effect)}. {numbers.interval}."
     if verdict.verdict == INCONCLUSIVE:
-        clause += _open_end(verdict, opposite=_on_the_wrong_side(verdict) and not effect.rounds_to_zero)
+        answer = _open_answer(verdict, opposite=_on_the_wrong_side(verdict) and not effect.rounds_to_zero)
     else:
-        clause += kind.consequence(effect, verdict.verdict == SUPPORTED)
-    return f"{'; '.join((clause, *caveats))}."
+        answer = kind.consequence(effect, verdict.verdict == SUPPORTED)
+    return " ".join(f"{sentence}." for sentence in (answer, numbers.effect, *map(_begun, caveats), numbers.interval))
+
+
+def _begun(caveat: str) -> str:
+    """A caveat as a sentence begins: with a capital, but for the name of an arm, which stays as it is."""
+    first, _, _ = caveat.partition(" ")
+    return caveat if "-" in first else sentence_case(caveat)
 
 
 def _effect(verdict: Verdict, kind: Kind, subjects: Subjects, label: str) -> EffectText:
@@ -112,7 +121,7 @@ def _interval(verdict: Verdict, places: int, *, signed: bool = False) -> str:
     if not signed and (verdict.effect or 0.0) < 0:
         ends = (-verdict.ci_high, -verdict.ci_low)
     low, high = (number(end, places, signed=signed) for end in ends)
-    return f"95 % interval {low} to {high}, {_over(verdict)}"
+    return f"The 95 % interval is {low} to {high}, {_inner(_over(verdict))}"
 
 
 def _level_interval(verdict: Verdict, kind: Kind, places: int) -> str:
@@ -120,21 +129,22 @@ def _level_interval(verdict: Verdict, kind: Kind, places: int) -> str:
     if verdict.ci_low is None or verdict.ci_high is None:
         return _over(verdict)
     low, high = (_level(verdict, kind, end, places) for end in (verdict.ci_low, verdict.ci_high))
-    return f"95 % interval {low} to {high}, {_over(verdict)}"
+    return f"The 95 % interval is {low} to {high}, {_inner(_over(verdict))}"
 
 
 def _over(verdict: Verdict) -> str:
     images = f" and {counted(verdict.images, 'image')}" if verdict.images else ""
-    return f"{counted(verdict.n, 'seed')}{images}"
+    return f"Over {counted(verdict.n, 'seed')}{images}"
 
 
 def _margin(verdict: Verdict) -> str:
     return with_unit(setting(verdict.margin or 0.0), verdict.unit)
 
 
-def _open_end(verdict: Verdict, *, opposite: bool) -> str:
+def _open_answer(verdict: Verdict, *, opposite: bool) -> str:
     """Why nothing is decided. opposite: whether the effect points in the direction that the claim does not name."""
-    start, margin = ": in the opposite direction, but " if opposite else ": ", f"the margin of {_margin(verdict)}"
+    start, margin = "It is open: ", f"the margin of {_margin(verdict)}"
+    start += "in the opposite direction, but " if opposite else ""
     if verdict.reason:
         return f"{start}nothing is decided, since {verdict.reason}"
     if verdict.seeds_to_settle is None:
@@ -156,8 +166,8 @@ def of_many(word: str, comparisons: Sequence[Verdict], deciding: Verdict) -> str
         return deciding.sentence
     if set(words) == {word}:
         all_of_them = "Both" if len(words) == 2 else f"All {len(words)}"
-        rank = "clearest" if word == REFUTED else "least clear"
-        return f"{all_of_them} comparisons are {word}; the {rank}: {_inner(deciding.sentence)}"
+        which = "the clearest one" if word == REFUTED else "the one nearest to its margin"
+        return f"{all_of_them} comparisons are {word}. In {which}: {_inner(deciding.sentence)}"
     numbers = {known: words.count(known) for known in (word, *_BE) if known in words}
     clauses = [f"{count} {_BE[known][count > 1]}" for known, count in numbers.items()]
     return f"Of {len(words)} comparisons, {listed(clauses)}. {deciding.sentence}"

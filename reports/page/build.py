@@ -14,14 +14,13 @@ from reports.judging.normality import Normality, of_verdicts
 from reports.judging.verdict import Verdict, document
 from reports.page import objectives, tables
 from reports.page.base import at_base
-from reports.page.canvas import rendered
 from reports.page.claim_tables import comparison_rows
 from reports.page.contents import contents_of
+from reports.page.drawing import Helper
 from reports.page.evidence import Evidence
 from reports.page.files import csv, made, write
 from reports.page.html import rendered_html, rendered_markdown
 from reports.page.markup import latex
-from reports.page.pictures import picture_grid
 from reports.page.sensitivity import sensitivity_frame
 from reports.page.standing import Standing, with_standing
 
@@ -38,11 +37,12 @@ class ReportPaths:
     figures: Path
 
 
-def build(evidence: Evidence, out: str | Path) -> ReportPaths:
+def build(evidence: Evidence, out: str | Path, helper: Helper | None = None) -> ReportPaths:
     """Write report.html, report.md, results.csv, verdicts.json, tables/ and figures/ into the folder `out`.
 
     The folder is made where it is missing; each file is written under another name and then renamed, so that a reader
-    never opens an unfinished one. Raises UserError when the folder cannot be written to.
+    never opens an unfinished one. Raises UserError when the folder cannot be written to. helper: a second
+    process that draws figures.
     """
     folder = Path(out)
     paths = ReportPaths(
@@ -55,7 +55,7 @@ def build(evidence: Evidence, out: str | Path) -> ReportPaths:
     )
     means = tables.arm_means(evidence.frame)
     standing, normality = Standing.of(evidence), of_verdicts(evidence.verdicts)
-    contents = contents_of(evidence, means, standing, normality)
+    contents = contents_of(evidence, means, standing, normality, helper)
     _write_figures(paths.figures, contents)
     write(paths.results, csv(tables.results(evidence.frame)))
     write(paths.verdicts, _verdicts_json(evidence, normality))
@@ -67,14 +67,11 @@ def build(evidence: Evidence, out: str | Path) -> ReportPaths:
 
 
 def _write_figures(folder: Path, contents: Mapping[str, Any]) -> None:
-    """Every figure as SVG and PNG."""
-    files = {figure.name: figure.files for figure in contents["figures"]}
-    for kind in ("reconstructions", "samples"):
-        if contents[kind]:
-            files[kind] = rendered(picture_grid(contents[kind]))
-    for name, (vector, raster) in files.items():
-        write(folder / f"{name}.svg", vector)
-        write(folder / f"{name}.png", raster)
+    """Charts as SVG, grids of pictures as PNG."""
+    for figure in contents["figures"]:
+        write(folder / f"{figure.name}.svg", figure.svg)
+    for kind, sheet in contents["sheets"].items():
+        write(folder / f"{kind}.png", sheet)
 
 
 def _write_tables(folder: Path, base_means: pd.DataFrame, contents: Mapping[str, Any]) -> None:

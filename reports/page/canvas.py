@@ -21,7 +21,6 @@ from reports.page.palette import colour, mark
 
 _STYLE: Final = {
     "figure.facecolor": colour("ground"),
-    "figure.constrained_layout.use": True,
     "savefig.facecolor": colour("ground"),
     "savefig.dpi": 150,
     "axes.facecolor": "none",
@@ -58,6 +57,9 @@ _STYLE: Final = {
     "axes.unicode_minus": True,
 }
 
+_TAG: Final = re.compile(r"<[^>]*>")
+_LONG: Final = re.compile(r"(\.\d\d)\d+")  # a coordinate with its hundredths
+
 drawn: Final = mpl.rc_context(_STYLE)  # as a decorator: a function that draws in the report's style
 
 
@@ -88,18 +90,33 @@ def legend(figure: Figure, losses: Sequence[str]) -> None:
 
 
 @drawn
-def rendered(figure: Figure) -> tuple[str, bytes]:
-    """The figure as SVG text and as PNG, both without a date, so that equal figures give equal files.
+def svg(figure: Figure) -> str:
+    """The figure as SVG text without a date, so that equal figures give equal files.
 
-    Coordinates in the SVG are cut to a hundredth of a point. The figure is laid out once, for both.
+    Coordinates are cut to a hundredth of a point.
     """
-    vector, raster = io.StringIO(), io.BytesIO()
-    figure.savefig(vector, format="svg", metadata={"Date": None, "Creator": None})
-    figure.set_layout_engine("none")
-    figure.savefig(raster, format="png", metadata={"Software": None})
+    file = io.StringIO()
+    _lay_out(figure)
+    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     # Inside tags only: the words between them, tick labels above all, are left as they are.
-    short = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), vector.getvalue())
-    return short, raster.getvalue()
+    return _TAG.sub(lambda tag: _LONG.sub(r"\1", tag[0]), file.getvalue())
+
+
+@drawn
+def png(figure: Figure) -> bytes:
+    """The figure as PNG without a date."""
+    file = io.BytesIO()
+    _lay_out(figure)
+    figure.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place the axes, once. A figure that keeps its layout engine is drawn twice for each file."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(None)
 
 
 def data_uri(kind: str, content: bytes) -> str:

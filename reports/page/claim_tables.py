@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 import pandas as pd
@@ -86,6 +87,25 @@ def comparison_table(section: ClaimSection) -> Table:
         *([_numbers("rank p", "signed ranks, not adjusted", map(_rank, singles), p_value)] if ranks else []),
     ]
     return by_columns(_caption(singles), parts, name=f"claim-{section.id}")
+
+
+DECIDING: Final = ("comparison", "verdict", "effect", "margin", "n")  # columns that a reader meets first
+
+
+def in_two(table: Table) -> tuple[Table, Table]:
+    """A table of comparisons as the page shows it: what decides, and the tests behind it, which are folded."""
+    return _with_columns(table, DECIDING), _with_columns(table, None)
+
+
+def _with_columns(table: Table, titles: Collection[str] | None) -> Table:
+    """The columns of these titles; where None, the comparison and all that `DECIDING` leaves out."""
+    kept = [
+        i
+        for i, column in enumerate(table.columns)
+        if (column.title in titles if titles is not None else i == 0 or column.title not in DECIDING)
+    ]
+    rows = tuple(tuple(row[i] for i in kept) for row in table.rows)
+    return replace(table, columns=tuple(table.columns[i] for i in kept), rows=rows)
 
 
 def _caption(singles: Sequence[Verdict]) -> str:

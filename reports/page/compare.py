@@ -17,8 +17,9 @@ from reports.judging.judge import headlines
 from reports.judging.verdict import Verdict
 from reports.numbers import MISSING, counted, decimals, listed, number, plus_minus, sentence_case
 from reports.page import prose
-from reports.page.captioned import ReportFigure
+from reports.page.captioned import PlannedFigure, ReportFigure, shown
 from reports.page.claim_tables import verdict_entry
+from reports.page.drawing import Drawing, pictures_of
 from reports.page.effects import differences_plot
 from reports.page.evidence import Evidence
 from reports.page.files import csv, made, write
@@ -60,7 +61,7 @@ def _context(first: Evidence, second: Evidence, joined: Joined, rows: pd.DataFra
             *_base_notes(first, second),
             *(f"{evidence.heading}: {note}" for evidence in (first, second) for note in evidence.notes),
         ],
-        "lead": _lead(first, second, len(joined.arms)),
+        "lead": f"{_what_differs(first, second)} {_lead(first, second, len(joined.arms))}",
         "reading": _reading(joined),
         "verdicts": verdict_table(first, second),
         "differences": difference_table(rows),
@@ -138,6 +139,27 @@ def _size(evidence: Evidence) -> tuple[int, ...] | None:
     return next(kept, None)
 
 
+def _what_differs(first: Evidence, second: Evidence) -> str:
+    """Data, seeds and settings in which the studies differ, each with both values; what is in one alone is named so."""
+    sides = [_settings(first), _settings(second)]
+    differing = [
+        f"{label} ({' against '.join(side.get(label, 'none') for side in sides)})"
+        for label in sides[0] | sides[1]
+        if sides[0].get(label) != sides[1].get(label)
+    ]
+    if not differing:
+        return "Data, seeds and recorded settings are the same in both studies."
+    return f"The studies differ in {listed(differing)}."
+
+
+def _settings(evidence: Evidence) -> dict[str, str]:
+    """What a study was asked for, as label and value; not when, where and how long it ran."""
+    facts = dict(prose.facts(evidence))
+    where = evidence.environment
+    incidental = {"study", "commit", "device", "run begun", "time of the run", "time of the cells", "python"}
+    return {label: text for label, text in facts.items() if label not in incidental and label not in where.versions}
+
+
 def _lead(first: Evidence, second: Evidence, arms: int) -> str:
     before, after = _answers(first), _answers(second)
     shared = [claim for claim in before if claim in after]
@@ -213,11 +235,11 @@ def study_table(first: Evidence, second: Evidence) -> Table:
 
 def _figures(rows: pd.DataFrame) -> list[ReportFigure]:
     """The differences of a few metrics, arm by arm."""
-    shown = []
+    plans = []
     for metric in PLOTTED:
         of_metric = rows[(rows["metric"] == metric) & rows["low"].notna()]
         if not of_metric.empty:
             caption = f"{sentence_case(described(metric).label)}, second minus first, with 95 % intervals."
-            figure = differences_plot(of_metric, metric)
-            shown.append(ReportFigure(f"difference-{metric}", "difference", caption, caption, figure))
-    return shown
+            figure = Drawing(differences_plot, (of_metric, metric))
+            plans.append(PlannedFigure(f"difference-{metric}", "difference", caption, caption, figure))
+    return shown(plans, pictures_of([plan.drawing for plan in plans]))

@@ -8,41 +8,57 @@ from typing import Any, Final
 import pandas as pd
 
 from reports.judging.normality import Normality
-from reports.numbers import sentence_case
+from reports.numbers import sentence_case, setting
 from reports.page import convergence, layout, objectives, prose, tables
+from reports.page.answers import answers
 from reports.page.arm_table import SETTINGS, arm_table, narrowed
 from reports.page.base import at_base, caption_clause, further_factors, without_base
+from reports.page.captioned import shown
 from reports.page.claim_sections import ClaimSection, claim_sections, detail, paragraphs, tally
-from reports.page.claim_tables import comparison_table, margins, shared_by_arms, verdict_table
+from reports.page.claim_tables import comparison_table, in_two, margins, shared_by_arms, verdict_table
+from reports.page.drawing import Drawing, Helper, pictures_of
 from reports.page.evidence import Evidence
+from reports.page.first_pictures import first_pictures
 from reports.page.layout import Table
 from reports.page.limits import limits
 from reports.page.overfitting import overfitting
-from reports.page.pictures import strips
+from reports.page.picture_table import picture_table
+from reports.page.pictures import picture_grid, strips
 from reports.page.report_figures import report_figures
 from reports.page.sensitivity import changing
 from reports.page.standing import AT_FLOOR, AT_FLOOR_HERE, UNKNOWN, Standing
+from vae.metrics.catalogue import HEADLINE
 
 OF_A_CLAIM: Final = ("effect", "course", "sensitivity")  # sections of figures that each belong to a claim
 MOST_STRIPS: Final = 60  # rows of a picture grid on the page
 
 
-def contents_of(evidence: Evidence, means: pd.DataFrame, standing: Standing, normality: Normality) -> dict[str, Any]:
+def contents_of(
+    evidence: Evidence, means: pd.DataFrame, standing: Standing, normality: Normality, helper: Helper | None = None
+) -> dict[str, Any]:
     """Everything on the page and in the Markdown. means: as `tables.arm_means`. standing, normality: of the evidence,
-    computed once for all parts of the report."""
+    computed once for all parts of the report. helper: a second process that draws."""
     sections = claim_sections(evidence.verdicts)
-    figures = list(report_figures(evidence, means, sections, standing.failing))
     notes = dict.fromkeys(standing.at_floor, AT_FLOOR)
     reconstructions, samples = (
         strips(evidence.done, evidence.pictures, kind, notes)[: MOST_STRIPS + (kind == "reconstructions")]  # originals
         for kind in ("reconstructions", "samples")
     )
+    plans = list(report_figures(evidence, means, sections, standing.failing))
+    grids = {kind: rows for kind, rows in (("reconstructions", reconstructions), ("samples", samples)) if rows}
+    at_the_base = at_base(evidence.done, evidence.base)
+    on_grid = at_the_base[at_the_base["origin"] == "grid"]
+    drawings = [plan.drawing for plan in plans]
+    pictures = pictures_of([*(Drawing(picture_grid, (rows,), "png") for rows in grids.values()), *drawings], helper)
+    figures = shown(plans, pictures[len(grids) :])
     return {
         "evidence": evidence,
         "heading": evidence.heading,
         "about": evidence.description,
         "notes": evidence.notes,
         "lead": prose.lead(evidence, sections),
+        "answers": answers(sections),
+        "first_pictures": first_pictures(evidence),
         "tally": tally(sections),
         "completeness": prose.completeness(evidence),
         "missing": prose.missing_by_arm(evidence),
@@ -54,6 +70,8 @@ def contents_of(evidence: Evidence, means: pd.DataFrame, standing: Standing, nor
         "unsettled": prose.unsettled(evidence),
         "reconstructions": reconstructions,
         "samples": samples,
+        "picture_tables": {kind: picture_table(on_grid, rows) for kind, rows in grids.items()},
+        "sheets": {kind: picture.content for kind, picture in zip(grids, pictures)},
         "by_class": prose.by_class(evidence),
         "figures": figures,
         "of": lambda section: [figure for figure in figures if figure.section == section],
@@ -77,11 +95,13 @@ def _of_claims(sections: Sequence[ClaimSection]) -> dict[str, Any]:
         "claims": sections,
         "verdicts": verdict_table(sections),
         "comparisons": {section.id: comparison_table(section) for section in measured},
+        "in_two": in_two,
         "detail": detail,
         "paragraphs": paragraphs,
         "settling": convergence.settling,
         "unknown": "" if not measured or convergence.is_known(sections) else convergence.UNKNOWN,
         "changing": changing,
+        "setting": setting,
         "sentence_case": sentence_case,
         "shared_by_arms": shared_by_arms,
         "margins": margins,
@@ -90,7 +110,8 @@ def _of_claims(sections: Sequence[ClaimSection]) -> dict[str, Any]:
 
 
 def _of_arms(evidence: Evidence, means: pd.DataFrame, standing: Standing) -> dict[str, Any]:
-    metrics = tuple(dict.fromkeys(means["metric"]))
+    present = tuple(dict.fromkeys(means["metric"]))
+    metrics = (*(m for m in present if m in HEADLINE), *(m for m in present if m not in HEADLINE))
     shared = tables.shared_objectives(evidence.done, evidence.base)
     arms = arm_table(means, metrics, shared, standing)
     refusals = [

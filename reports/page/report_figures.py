@@ -1,4 +1,4 @@
-"""Which figures a report has: each drawn once, with its name, its caption and a description of what it shows."""
+"""Which figures a report has: each planned once, with its name, its caption and a description of what it shows."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from reports.judging.singles import singles
 from reports.numbers import listed, sentence_case, setting
 from reports.page import figures
 from reports.page.base import at_base, caption_clause, distinct, further_factors, without_base
-from reports.page.captioned import ReportFigure
+from reports.page.captioned import PlannedFigure
 from reports.page.claim_figures import claim_figures
 from reports.page.claim_sections import ClaimSection
+from reports.page.drawing import Drawing
 from reports.page.evidence import Evidence
 from reports.page.layout import described, titled
 from reports.page.objectives import OBJECTIVES
 from reports.page.pictures import first_cells
-from reports.page.tables import summary
+from reports.page.tables import on_grid, summary
 from vae.metrics.catalogue import CATALOGUE, HEADLINE
 
 AGAINST_RATE: Final = (OBJECTIVES, ("ssim", "acutance_ratio", "bits_per_dim"), ("legibility", "sigma_eq", "kid"))
@@ -33,7 +34,7 @@ TRAINING: Final = {
 
 def report_figures(
     evidence: Evidence, means: pd.DataFrame, sections: Sequence[ClaimSection], failing: Mapping[str, str]
-) -> Iterator[ReportFigure]:
+) -> Iterator[PlannedFigure]:
     """All figures of a report but the picture grids, in the order of the page. means: as `tables.arm_means`. failing:
     as `Standing.failing`.
 
@@ -43,14 +44,14 @@ def report_figures(
         yield from claim_figures(section, evidence.measured_in_training)
     clause = caption_clause(means, evidence.base)
     if not without_base(means, evidence.base):
-        for drawn in _base_figures(evidence, means, sections, failing):
-            yield replace(drawn, caption=drawn.caption + clause, alt=drawn.alt + clause)
+        for plan in _base_figures(evidence, means, sections, failing):
+            yield replace(plan, caption=plan.caption + clause, alt=plan.alt + clause)
     yield from _factor_figures(evidence, means, sections)
 
 
 def _base_figures(
     evidence: Evidence, means: pd.DataFrame, sections: Sequence[ClaimSection], failing: Mapping[str, str]
-) -> Iterator[ReportFigure]:
+) -> Iterator[PlannedFigure]:
     means = at_base(means, evidence.base)
     cells = at_base(evidence.done, evidence.base)
     present = set(means["metric"])
@@ -60,8 +61,8 @@ def _base_figures(
             caption = f"{title} against β by loss, one panel per reduction: mean over seeds with its 95 % interval."
             caption += f" {sentence_case(failing[metric])}" if metric in failing else ""
             alt = f"{caption} The table of this metric has the same numbers."
-            figure = figures.metric_against_beta(means, metric)
-            yield ReportFigure(f"{metric}-against-beta", "beta", caption, alt, figure)
+            figure = Drawing(figures.metric_against_beta, (on_grid(means, metric), metric))
+            yield PlannedFigure(f"{metric}-against-beta", "beta", caption, alt, figure)
     if "rate" in present:
         yield from _effective_figures(means)
         yield from _rate_figures(evidence, cells, means, failing)
@@ -74,19 +75,19 @@ def _claimed(sections: Sequence[ClaimSection]) -> list[str]:
     return list(dict.fromkeys(metric for section in sections for metric in section.metrics))
 
 
-def _effective_figures(means: pd.DataFrame) -> Iterator[ReportFigure]:
+def _effective_figures(means: pd.DataFrame) -> Iterator[PlannedFigure]:
     if means["reduction"].nunique() > 1 and (means["reduction"] == "sum").any():
         caption = (
             "Rate against β_eff, all reductions on one axis. Lines: sum. Hollow marks: the other reductions; where "
             "they lie on the lines, the rate shows nothing of a reduction but the weight that it gives the KL term."
         )
-        figure = figures.metric_against_effective_beta(means, "rate")
-        yield ReportFigure("rate-against-effective-beta", "weight", caption, caption, figure)
+        figure = Drawing(figures.metric_against_effective_beta, (means[means["metric"] == "rate"], "rate"))
+        yield PlannedFigure("rate-against-effective-beta", "weight", caption, caption, figure)
 
 
 def _rate_figures(
     evidence: Evidence, cells: pd.DataFrame, means: pd.DataFrame, failing: Mapping[str, str]
-) -> Iterator[ReportFigure]:
+) -> Iterator[PlannedFigure]:
     of_sum = means[means["reduction"] == "sum"]
     if of_sum.empty or of_sum.groupby("loss")["arm"].nunique().max() < 2:
         return
@@ -103,8 +104,8 @@ def _rate_figures(
                 f"interval; marks: arms{dotted}."
             )
             caption += "".join(f" {sentence_case(failing[metric])}" for metric in metrics if metric in failing)
-            figure = figures.against_rate(cells, means, metrics, rates)
-            yield ReportFigure(f"against-rate-{place}", "rate", caption, caption, figure)
+            figure = Drawing(figures.against_rate, (cells, means, metrics, rates))
+            yield PlannedFigure(f"against-rate-{place}", "rate", caption, caption, figure)
 
 
 def _labels(metrics: Sequence[str]) -> str:
@@ -117,7 +118,7 @@ def _matched_rates(evidence: Evidence) -> tuple[float, ...]:
     return used.pop() if len(used) == 1 else ()
 
 
-def _transfer_figures(evidence: Evidence, cells: pd.DataFrame) -> Iterator[ReportFigure]:
+def _transfer_figures(evidence: Evidence, cells: pd.DataFrame) -> Iterator[PlannedFigure]:
     pictured = first_cells(cells, evidence.pictures)
     nominal = [cell for cell in pictured if cell["reduction"] == "sum" and cell["beta"] == 1.0] or pictured[:6]
     arrays = {str(cell["arm"]): evidence.pictures[cell["key"]] for cell in nominal}
@@ -128,10 +129,11 @@ def _transfer_figures(evidence: Evidence, cells: pd.DataFrame) -> Iterator[Repor
             "H falls both for blur and for displacement: read it together with G and γ²."
         )
         losses = {str(cell["arm"]): str(cell["loss"]) for cell in nominal}
-        yield ReportFigure("transfer", "transfer", caption, caption, figures.transfer(functions, losses))
+        figure = Drawing(figures.transfer, (functions, losses))
+        yield PlannedFigure("transfer", "transfer", caption, caption, figure)
 
 
-def _training_figures(evidence: Evidence, cells: pd.DataFrame) -> Iterator[ReportFigure]:
+def _training_figures(evidence: Evidence, cells: pd.DataFrame) -> Iterator[PlannedFigure]:
     cells = cells[(cells["reduction"] == "sum") & (cells["origin"] == "grid")]
     joined = evidence.history.merge(cells[["key", "loss", "beta"]], on="key")
     for metric, label in TRAINING.items():
@@ -143,13 +145,13 @@ def _training_figures(evidence: Evidence, cells: pd.DataFrame) -> Iterator[Repor
             )
             groups = rows.groupby(["loss", "beta", "epoch"], sort=False)["value"]
             curve = [dict(zip(("loss", "beta", "epoch"), at)) | summary(values) for at, values in groups]
-            figure = figures.training(pd.DataFrame(curve), label)
-            yield ReportFigure(f"training-{metric}", "training", caption, caption, figure)
+            figure = Drawing(figures.training, (pd.DataFrame(curve), label))
+            yield PlannedFigure(f"training-{metric}", "training", caption, caption, figure)
 
 
 def _factor_figures(
     evidence: Evidence, means: pd.DataFrame, sections: Sequence[ClaimSection]
-) -> Iterator[ReportFigure]:
+) -> Iterator[PlannedFigure]:
     """The metrics that claims depend on, or else the first headline ones, against each further numeric factor."""
     base = evidence.base
     present = set(means["metric"])
@@ -164,8 +166,8 @@ def _factor_figures(
                 f"{_labels(metrics)} against {factor.title}, by loss, reduction {base.reduction}, "
                 f"β = {setting(base.beta)}: mean over seeds with its 95 % interval.{others}"
             )
-            figure = figures.against_factor(rows, metrics, factor)
-            yield ReportFigure(f"against-{factor.key}", "factor", caption, caption, figure)
+            figure = Drawing(figures.against_factor, (rows, metrics, factor))
+            yield PlannedFigure(f"against-{factor.key}", "factor", caption, caption, figure)
 
 
 def _is_number(value: object) -> bool:

@@ -182,7 +182,6 @@ def sensitivity_figure(rows: Sequence[Row], word: str) -> Figure:
     known = dict.fromkeys((word, *(tile.word for row in rows for tile in row.tiles)))
     height = (lines + 1) * _STEP + 0.04
     figure = Figure(figsize=(_WIDE, height))
-    figure.set_layout_engine("none")
     ax = figure.add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, _WIDE), ylim=(0, height))
     ax.axis("off")

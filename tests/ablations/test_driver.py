@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import sleep
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,7 @@ from tests.tracking_samples import local_store
 from tracking import schema
 from tracking.reader import read_history, read_per_image, read_pictures, study_info
 from tracking.schema import WEIGHTS
+from tracking.spool import Spool
 from tracking.store import Store, local_folder
 from tracking.weights import kept
 from vae.metrics import catalogue
@@ -395,3 +397,33 @@ def test_weights_of_another_model_are_a_failure_and_never_measured_in_part(lab: 
     assert isinstance(events[-1], CellResult)
     assert "the weights kept are" in events[-1].failure
     assert events[-1].metrics == {}
+
+
+def test_the_cells_of_a_stack_are_on_disk_before_its_checkpoint_goes(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the disk: a kill at that moment must find either the checkpoint or the cells."""
+    on_disk: list[str] = []
+    expected: list[Cell] = []
+    stacks: list[int] = []
+    put = Spool.put
+
+    def slowly(spool: Spool, *arguments: Any) -> Any:
+        sleep(0.05)
+        place = put(spool, *arguments)
+        on_disk.append(str(place))
+        return place
+
+    class Watched(Local):
+        def train(self, cells: Sequence[Cell]) -> Iterator[Event]:
+            for event in super().train(cells):
+                yield event
+                if isinstance(event, CellResult):
+                    expected.append(event.cell)
+                if isinstance(event, CellResult) and event.last:
+                    stacks.append(len(expected))
+                    assert len(on_disk) == len(expected)
+
+    monkeypatch.setattr(Spool, "put", slowly)
+    plan = lab.plan(seeds=[0, 1])
+    lab.run(plan, Watched)
+    assert len(stacks) == 2
+    assert stacks[-1] == len(plan.pending)

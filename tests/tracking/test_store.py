@@ -27,6 +27,7 @@ from tracking import probes, sqlite
 from tracking.errors import TrackingError, explained, first_line, hide_password
 from tracking.opening import open_store
 from tracking.store import Store, local_folder, resolve, sqlite_path, sqlite_uri
+from tracking.ui import ui_command
 from tracking.writer import open_study
 
 
@@ -340,3 +341,30 @@ def test_passwords_and_pages_of_sql_stay_out_of_messages() -> None:
     assert first_line(RuntimeError()) == "RuntimeError"
     with pytest.raises(ZeroDivisionError), explained("A slip of ours"):  # is not dressed up as the store's fault
         _ = 1 / 0
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://ada:pr@ivate@db/lab",
+        "postgresql://ada:pr/ivate@db/lab",
+        "postgresql://db/lab?user=ada&password=private",
+        "oracle://ada:priv@te@private@db/lab",
+        "sqlite://ada:private@lab",
+    ],
+)
+def test_no_password_is_shown(address: str) -> None:
+    try:
+        shown = repr(resolve(address)) + resolve(address).shown
+    except TrackingError as error:
+        shown = str(error)
+    assert "***" in shown
+    assert "ivate" not in shown
+    assert "te@" not in shown
+
+
+def test_a_password_is_not_on_the_command_line_of_the_ui(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "")
+    store = resolve("postgresql://ada:pr@ivate@db/lab")
+    assert not any("ivate" in word for word in ui_command(store, 5001))
+    assert os.environ["MLFLOW_BACKEND_STORE_URI"] == store.uri

@@ -103,6 +103,7 @@ def test_a_cell_is_one_child_as_mlflow_and_its_ui_see_it(store: Store, writer: S
         "history.json",
         "pictures",
         "pictures.npz",
+        "record.json",
     ]
     assert Path(store.client.download_artifacts(run.info.run_id, "pictures/grid.png")).read_bytes() == b"\x89PNGk1"
 

@@ -344,7 +344,7 @@ FLAT = torch.zeros(5, 7)
         (lambda: lk.fit_gaussian(FLAT[0], FLAT[0]), r"must be \(\*, images, D\)"),
         (lambda: lk.logistic_nll(FLAT, 255 + FLAT, 0.1), r"x reaches from 255 to 255; .*Did you mean x / 255\?"),
         (lambda: lk.logistic_nll(FLAT, FLAT - 1, 0.1), r"x reaches from -1 to -1; allowed is \[0, 1\]"),
-        (lambda: lk.fit_logistic(FLAT, FLAT * math.nan), r"x reaches from nan to nan"),
+        (lambda: lk.fit_logistic(FLAT, FLAT * math.nan), r"x holds NaN; every pixel must be in \[0, 1\]"),
         (lambda: lk.gaussian_nll(FLAT, FLAT, 0.0), "variance=0 must be above 0"),
         (lambda: lk.laplace_nll(FLAT, FLAT, torch.tensor([1.0, -2.0, 1.0, 1.0, 1.0])), "scale=-2 must be above 0"),
         (lambda: lk.logistic_nll(FLAT, FLAT, -1.0), "scale=-1 must be above 0"),

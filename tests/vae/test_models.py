@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -188,3 +188,56 @@ def test_a_reconstructor_shows_the_mean_of_its_own_loss() -> None:
     own = LOSSES["continuous-bernoulli"].mean
     assert torch.equal(Reconstructor(model, own)(x), own(logits))
     assert not torch.allclose(own(logits), torch.sigmoid(logits))
+
+
+@every_family
+@conditional_or_not
+def test_a_model_reconstructs_and_samples_as_it_is(family: str, classes: int) -> None:
+    net, y, x = model(family, (9, 13), classes), labels(classes), torch.rand(IMAGES, 9, 13)
+    assert torch.equal(net(x, y), torch.sigmoid(net.decode(net.encode(x, y)[0], y)))
+    assert torch.equal(net.reconstruct(x, y), net(x, y))
+    assert net(x, y).requires_grad
+    assert not net.reconstruct(x, y).requires_grad
+    samples = net.sample(IMAGES)
+    assert samples.shape == (IMAGES, 9, 13)
+    assert bool(((samples >= 0) & (samples <= 1)).all())
+
+
+@every_family
+def test_samples_are_those_of_their_seed_and_of_no_other_generator(family: str) -> None:
+    net = model(family, (8, 8))
+    samples = net.sample(IMAGES, seed=3)
+    torch.manual_seed(77)
+    assert torch.equal(net.sample(IMAGES, seed=3), samples)
+    assert not torch.equal(net.sample(IMAGES, seed=4), samples)
+
+
+@every_family
+def test_samples_of_a_conditional_model_are_of_the_classes_asked_for(family: str) -> None:
+    net = model(family, (8, 8), CLASSES)
+    in_turn = torch.arange(IMAGES) % CLASSES
+    assert torch.equal(net.sample(IMAGES), net.sample(IMAGES, in_turn))
+    assert not torch.equal(net.sample(IMAGES), net.sample(IMAGES, in_turn * 0))
+
+
+def test_a_double_model_takes_single_images_and_gives_doubles() -> None:
+    net = VAE((8, 8), LATENTS, hidden=(5,)).double()
+    assert net.reconstruct(torch.rand(2, 8, 8)).dtype == net.sample(2).dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda net, _: net.reconstruct(torch.rand(8, 8)), r"x is \(8, 8\); this model takes .*: \(n, 8, 8\)"),
+        (lambda net, _: net.reconstruct(255 + torch.zeros(2, 8, 8)), r"x reaches .* Did you mean x / 255\?"),
+        (lambda net, _: net.reconstruct(torch.rand(2, 8, 8), torch.tensor([0, 1])), "takes no labels: leave y out"),
+        (lambda net, _: net.sample(0), "count=0 must be a whole number, 1 or more"),
+        (lambda net, _: net.sample(2, seed=-1), "seed=-1 must be a whole number, 0 or more"),
+        (lambda _, net: net.reconstruct(torch.rand(2, 8, 8)), "conditional model of 4 classes needs labels"),
+        (lambda _, net: net.sample(2, torch.tensor([1])), r"y is \(1,\); it must be one label for each of the 2"),
+        (lambda _, net: net.sample(1, torch.tensor([4])), "y reaches from 4 to 4; allowed are the classes 0 to 3"),
+    ],
+)
+def test_what_a_model_cannot_take_is_refused(call: Callable[..., Tensor], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        call(VAE((8, 8), LATENTS, hidden=(5,)), VAE((8, 8), LATENTS, CLASSES, hidden=(5,)))

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vae.datasets.pixels import Source, in_memory, snap
 from vae.errors import UserError, closest
+from vae.ranges import ROUNDING
 
 Array = NDArray[Any]
 
@@ -111,10 +112,10 @@ def _images(path: Path, key: str, array: Array) -> Tensor:
     low, high = array.min(), array.max()
     if not np.isfinite(low + high):
         raise _refused(path, key, "holds values that are NaN or infinite")
-    if low < 0 or high > 1:
+    if low < -ROUNDING or high > 1 + ROUNDING:
         likely = ": divide it by 255, or save it as uint8" if low >= 0 and high <= 255 else ""
         raise _refused(path, key, f"runs from {low:g} to {high:g}, floats must be in [0, 1]{likely}")
-    return snap(torch.from_numpy(array.astype(np.float32)))
+    return snap(torch.from_numpy(array.astype(np.float32).clip(0, 1)))
 
 
 def _planes(path: Path, key: str, array: Array) -> Array:

@@ -1,7 +1,7 @@
 """What all metrics of images share: they check their arguments, and compute in float64, some images at a time.
 
-Images are (*, H, W): the last two sizes are one picture, all others count pictures, so a colour set (N, 3, H, W)
-is measured channel by channel. Results carry no gradients: these are metrics, not losses.
+Images are (*, H, W) in [0, 1] (`vae.ranges`): the last two sizes are one picture, all others count pictures, so a
+colour set (N, 3, H, W) is measured channel by channel. Results carry no gradients: these are metrics, not losses.
 
 Float64 is needed: variances here are differences of nearly equal sums, and in float32 the SSIM of a near-white image
 is off by 1e-4. Images are measured in pieces, so that the working memory stays at some tens of megabytes. On a CPU a
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from vae.errors import UserError
+from vae.ranges import check_unit_range
 
 # Pixels per piece. A few pieces fit in a CPU's cache; an accelerator is fastest with few, large launches.
 _PIECE_ON_CPU = 1 << 15
@@ -36,7 +37,7 @@ def check_images(*, least_side: int = 1, **images: object) -> None:
         _check_match(*first, *other)
     for name, image in tensors.items():
         _check_sides(name, image, least_side)
-        _check_range(name, image)
+        check_unit_range(name, image)
 
 
 def check_threshold(threshold: float) -> None:
@@ -111,24 +112,3 @@ def _check_sides(name: str, image: Tensor, least: int) -> None:
     if min(image.shape[-2:]) < least:
         height, width = image.shape[-2:]
         raise UserError(f"{name} has pictures of {height} x {width} px; each side must be at least {least} px.")
-
-
-def _check_range(name: str, image: Tensor) -> None:
-    if image.numel() == 0:
-        return
-    # One-byte floats have no order in torch; all others are read as they are, without a copy.
-    values = image.detach() if image.itemsize > 1 else image.detach().float()
-    low, high = (float(end) for end in torch.aminmax(values))
-    if math.isnan(low) or math.isnan(high):
-        raise UserError(f"{name} holds NaN; every pixel must be in [0, 1].")
-    if low >= 0.0 and high <= 1.0:
-        return
-    if low >= 0.0 and 1.5 < high <= 255.0:
-        hint = f"Did you mean {name} / 255?"
-    elif -1.0 <= low < -0.01 and high <= 1.0:
-        hint = f"Did you mean ({name} + 1) / 2?"
-    elif max(-low, high) > 1.5 and math.isfinite(high - low):
-        hint = f"Are these logits? Did you mean {name}.sigmoid()?"
-    else:
-        hint = f"Did you mean {name}.clamp(0, 1)?"
-    raise UserError(f"{name} reaches from {low:g} to {high:g}; allowed is [0, 1]. {hint}")

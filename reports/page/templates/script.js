@@ -1,5 +1,5 @@
 "use strict";
-// The page is complete without this script, which adds theme, sorting, filtering, columns and zoom.
+// The page is complete without this script, which adds theme, the mark of the part one reads, sorting, filtering, columns, zoom and enlarging.
 
 const root = document.documentElement;
 const themeButton = document.getElementById("theme");
@@ -122,9 +122,46 @@ function openAimedAt() {
   if (folded) folded.open = true;
 }
 
+function markReading() {
+  const links = new Map([...document.querySelectorAll(".contents a")].map((link) => [link.hash.slice(1), link]));
+  const parts = [...links.keys()].map((id) => document.getElementById(id)).filter(Boolean);
+  let waiting = false;
+  const mark = () => {
+    waiting = false;
+    // The last part that begins in the upper third of the window; at the end of the page, the last one.
+    const end = innerHeight + scrollY >= root.scrollHeight - 2;
+    const begun = parts.filter((part) => end || part.getBoundingClientRect().top < innerHeight / 3);
+    const current = begun.at(-1) || parts[0];
+    links.forEach((link) => link.removeAttribute("aria-current"));
+    const link = current && links.get(current.id);
+    if (link) link.setAttribute("aria-current", "true");
+  };
+  addEventListener("scroll", () => { if (!waiting) { waiting = true; requestAnimationFrame(mark); } }, { passive: true });
+  mark();
+}
+
+// A click on an arm's pictures shows its whole strip large, below the originals. Without this, the link leads to its row.
+function enlarge(event) {
+  const link = event.target.closest("a[data-enlarge]");
+  const dialog = document.getElementById("enlarged");
+  if (!link || !dialog.showModal) return;
+  event.preventDefault();
+  const row = document.getElementById(link.hash.slice(1));
+  const originals = row.closest("table").querySelector(".originals");
+  dialog.querySelector("h2").textContent = row.querySelector("img").alt;
+  const shown = [originals, row].filter(Boolean).map((one) => {
+    const picture = one.querySelector("img").cloneNode();
+    picture.removeAttribute("class");
+    return picture;
+  });
+  dialog.querySelector("div").replaceChildren(...shown);
+  dialog.showModal();
+}
+
 startTheme();
+markReading();
+document.addEventListener("click", enlarge);
 document.querySelectorAll("table[data-tools]").forEach(makeSortable);
 document.querySelectorAll(".tools").forEach(startTools);
 addEventListener("hashchange", openAimedAt);
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((folded) => { folded.open = true; }));
 openAimedAt();

@@ -349,7 +349,7 @@ def test_a_source_that_is_not_there(source: str, message: str) -> None:
 def test_a_file_that_is_no_toml(tmp_path: Path, content: bytes) -> None:
     mine = tmp_path / "mine.toml"
     mine.write_bytes(content)
-    with pytest.raises(UserError, match=r"claims file .*mine\.toml is no TOML: "):
+    with pytest.raises(UserError, match=r"claims file .*mine\.toml is not TOML: "):
         load_claims(mine)
 
 

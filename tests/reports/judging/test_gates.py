@@ -289,4 +289,4 @@ def test_seeds_that_were_planned_and_have_not_come_are_in_the_sentence() -> None
     (whole,) = judge(claims(one(margin=0.05)), table)
     (partly,) = judge(claims(one(margin=0.05)), table, planned=planned)
     assert "planned" not in whole.sentence
-    assert partly.sentence.endswith("; 8 of the 16 seeds planned are in.")
+    assert ". 8 of the 16 seeds planned are in. The 95 % interval" in partly.sentence

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from tests import report_samples as samples
 
 pytestmark = pytest.mark.browser
 
+AXE = Path(sys.prefix) / "axe"  # where tests/servers.sh puts axe-core
 ARMS = "#arm-table tbody tr:not([data-fixed])"
 
 
@@ -243,3 +247,78 @@ def test_the_page_is_whole_without_its_script(browser: webdriver.Chrome, report:
 def test_it_prints(page: webdriver.Chrome, tmp_path: Path) -> None:
     pdf = page.print_page()
     assert len(pdf) > 100_000
+
+
+def test_the_first_screen_answers_every_claim_beside_the_pictures(
+    browser: webdriver.Chrome, report: ReportPaths
+) -> None:
+    look(browser, 1280, "light")
+    browser.get(report.html.as_uri())
+    records = json.loads(report.verdicts.read_text(encoding="utf-8"))["verdicts"]
+    claims = list(dict.fromkeys(record["claim"]["id"] for record in records))
+    links = browser.find_elements(By.CSS_SELECTOR, ".answers a")
+    assert [link.get_attribute("href").partition("#claim-")[2] for link in links] == claims
+    answers, glance = find(browser, ".answers").rect, find(browser, ".glance").rect
+    assert answers["x"] + answers["width"] < glance["x"]
+    assert glance["y"] + 200 < 900  # the originals and the losses at one beta, without scrolling
+    losses = [row.text.split("\n")[0] for row in browser.find_elements(By.CSS_SELECTOR, ".glance .row > span")]
+    assert losses[:4] == ["originals", "BCE", "MSE", "MAE"]
+
+
+def test_the_part_one_reads_is_marked(page: webdriver.Chrome) -> None:
+    def marked() -> list[str]:
+        return [link.text for link in page.find_elements(By.CSS_SELECTOR, ".contents [aria-current]")]
+
+    assert marked() == ["In short"]
+    script = "document.getElementById('arms').scrollIntoView({behavior: 'instant'})"
+    page.execute_script(script)
+    page.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
+    assert marked() == ["Arms"]
+
+
+def test_pictures_of_a_loss_and_a_beta_are_enlarged_below_the_originals(page: webdriver.Chrome) -> None:
+    entry = find(page, "#reconstructions-by-beta td a")
+    shown = find(page, "#enlarged")
+    assert not shown.is_displayed()
+    entry.send_keys(Keys.ENTER)
+    assert shown.is_displayed()
+    alts = [image.get_attribute("alt") for image in shown.find_elements(By.TAG_NAME, "img")]
+    assert alts == ["reconstructions: originals", entry.find_element(By.TAG_NAME, "img").get_attribute("alt")]
+    shown.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
+    assert not shown.is_displayed()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_table_of_a_claims_comparisons_fits(browser: webdriver.Chrome, report: ReportPaths, width: int) -> None:
+    look(browser, width, "light")
+    browser.get(report.html.as_uri())
+    wide = """
+      return [...document.querySelectorAll('table.stacked')].map((table) => table.closest('.scroll'))
+        .filter((scroll) => scroll.scrollWidth > scroll.clientWidth).length"""
+    assert browser.execute_script("return document.querySelectorAll('table.stacked').length") > 4
+    assert browser.execute_script(wide) == 0
+
+
+def test_it_prints_without_a_ground_on_few_sheets(page: webdriver.Chrome) -> None:
+    pdf = base64.b64decode(page.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})["data"])
+    assert len(re.findall(rb"/Type\s*/Page[^s]", pdf)) < 20
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    ground = "return getComputedStyle(document.documentElement).backgroundColor"
+    assert page.execute_script(ground) == "rgba(0, 0, 0, 0)"
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])
+def test_axe_finds_no_violation(browser: webdriver.Chrome, report: ReportPaths, width: int, theme: str) -> None:
+    source = AXE / "node_modules" / "axe-core" / "axe.min.js"
+    if not source.exists():
+        pytest.skip(f"axe-core is not installed (sh tests/servers.sh, or: npm install --prefix {AXE} axe-core)")
+    look(browser, width, theme)
+    browser.get(report.html.as_uri())
+    browser.set_script_timeout(120)
+    browser.execute_script(source.read_text(encoding="utf-8"))
+    run = """
+      const told = (rule) => rule.id + ': ' + rule.nodes.slice(0, 3).map((node) => node.html.slice(0, 200)).join('; ');
+      axe.run(document, {resultTypes: ['violations']})
+        .then((found) => arguments[0](found.violations.map(told)), (error) => arguments[0]([String(error)]))"""
+    assert browser.execute_async_script(run) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import replace
 
 import numpy as np
@@ -178,7 +177,7 @@ def test_the_pictures_of_a_claim_are_described_in_full(sections: dict[str, Claim
         "Failed cells: left out, supported; as the worst value seen, inconclusive."
         in figures["sensitivity-mae-acutance"].alt
     )
-    assert "supported" in base64.b64decode(figures["sensitivity-mae-acutance"].source.split(",")[1]).decode()
+    assert "supported" in figures["sensitivity-mae-acutance"].drawing.picture().content.decode()
 
 
 # Overfitting

@@ -248,6 +248,16 @@ def test_two_studies_side_by_side(tmp_path: Path) -> None:
     assert len(pd.read_csv(tmp_path / "differences.csv")["arm"].unique()) == 23
 
 
+def test_what_differs_between_two_studies_stands_at_the_top(tmp_path: Path) -> None:
+    evidence = samples.whole_study()
+    same = "Data, seeds and recorded settings are the same in both studies."
+    assert same in written(evidence, replace(evidence, title="Again"), tmp_path)
+    settings = {**evidence.environment.settings, "epochs": "60"}
+    longer = replace(evidence, environment=replace(evidence.environment, settings=settings, commit="fffffff"))
+    text = written(evidence, longer, tmp_path)
+    assert "The studies differ in epochs (10 against 60)." in text
+
+
 def test_a_verdict_that_changed_was_said_to_hold_for_its_epochs_alone(tmp_path: Path) -> None:
     evidence = samples.whole_study()
     reading = next(verdict for verdict in evidence.verdicts if verdict.claim.id == "mae-is-better")

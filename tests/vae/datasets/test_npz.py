@@ -207,3 +207,12 @@ def test_no_damage_brings_down_the_reader(tmp_path_factory: pytest.TempPathFacto
         images = load(path)
         assert (images.train.ndim, images.test.ndim) == (3, 3)
         assert 0 <= float(images.train.min()) <= float(images.train.max()) <= 1
+
+
+def test_floats_may_leave_the_range_by_rounding(tmp_path: Path) -> None:
+    exact = np.linspace(0, 1, 5 * 9 * 8).reshape(5, 9, 8)
+    rounded = np.where(exact == 1, 1 + 1e-6, np.where(exact == 0, -1e-6, exact))
+    train, other = (load(saved(tmp_path, train=images)).train for images in (exact, rounded))
+    assert torch.equal(train, other)
+    with pytest.raises(UserError, match=r"floats must be in \[0, 1\]"):
+        load(saved(tmp_path, train=exact + 3e-6))
