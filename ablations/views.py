@@ -11,7 +11,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from reports.numbers import counted, duration, setting, with_unit
+from reports.numbers import counted, duration, setting, which_seeds, with_unit
 from vae.metrics.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ablations.driver import Outcome
     from ablations.plan import Plan
+    from ablations.shown import Shown
     from reports.claims.model import Claim
     from tracking.overview import StudyProgress
     from tracking.rebuild import Rebuilt
@@ -258,6 +259,26 @@ def rebuilt_lines(rebuilt: Rebuilt, shown: str) -> list[str]:
         *lines,
         "Not restored: the means of arms, which the next ablate run writes; when reports were made.",
     ]
+
+
+def shown_lines(shown: Shown) -> Iterator[str]:
+    """Which cells of an arm there are."""
+    seeds = which_seeds(shown.seeds) if shown.seeds else "no seed done"
+    yield f"{shown.name} of {shown.study}: {seeds}"
+    yield from shown.reasons
+    if shown.missing:
+        yield f"without a result: {', '.join(shown.missing)}"
+
+
+def number_table(shown: Shown) -> Table:
+    """The numbers of an arm or a cell, a row for each metric."""
+    several = len(shown.seeds) > 1
+    columns = ("metric", "mean", "least", "most", "unit") if several else ("metric", "value", "unit")
+    table = _table(*columns, right=("mean", "least", "most", "value"), whole=("metric",))
+    for one in shown.numbers:
+        values = (one.mean, one.low, one.high) if several else (one.mean,)
+        table.add_row(one.metric, *(f"{value:.5g}".replace("-", "−") for value in values), escape(one.unit))
+    return table
 
 
 def metric_lines() -> Iterator[str]:

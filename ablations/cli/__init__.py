@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from ablations.cli import own, running, stored
+from ablations.cli import arms, own, running, stored
 from ablations.cli.console import err, say
 
 app = typer.Typer(
@@ -45,7 +45,7 @@ def _common(
     """Options before a command."""
 
 
-for group in (running, stored, own):
+for group in (running, stored, arms, own):
     group.register(app)
 
 

@@ -39,7 +39,6 @@ StudyName = Annotated[
         help="A bundled study or the path of a TOML file.", metavar="STUDY", autocompletion=lambda: list(bundled())
     ),
 ]
-RanStudy = Annotated[str, typer.Option("--study", help="The study that it belongs to. Default: the one last run.")]
 
 
 @dataclass(frozen=True)
