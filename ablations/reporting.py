@@ -1,6 +1,7 @@
 """From the store to a report: read what was run, judge its claims, build the page, keep it with the run.
 
-A study is reported as it was last run: its file, its claims and its list of cells are artifacts of that run.
+A study is reported as it was last run: its file, its claims and its list of cells are artifacts of that run. Where
+that was a run of a part, the whole is reported (`ablations.widest`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ablations import freshness, registration
+from ablations import freshness, registration, widest
 from ablations.evaluation import LOGISTIC_IMAGES
 from ablations.records import read_results
 from ablations.study import Study, checked
@@ -77,7 +78,7 @@ def write(store: Store, study: str, folder: Path, *, claim_files: Sequence[str] 
 
     claim_files: judge these in place of the claims the study was run with; the report says so.
     """
-    return _write(store, reader.study_info(store, study, FILES), folder, claim_files)
+    return _write(store, widest.study_info(store, study, FILES), folder, claim_files)
 
 
 def write_if_changed(store: Store, study: str, folder: Path, stored: Gathered | None = None) -> Written:
@@ -85,9 +86,9 @@ def write_if_changed(store: Store, study: str, folder: Path, stored: Gathered | 
 
     stored: the runs of the study's cells, where they have just been read.
     """
-    info = reader.study_info(store, study, FILES)
+    info = widest.study_info(store, study, FILES)
     planned = needed(info, schema.PLAN_FILE, plan_table)
-    if stored is None:
+    if stored is None or set(stored.runs) | set(stored.missing) != set(planned["key"]):
         stored = gather(store, dict(zip(planned["key"], planned["measures"])), info.study)
     made_of = freshness.made_of(info, stored, reader.studies(store))
     if freshness.is_fresh(folder, made_of):
@@ -145,6 +146,7 @@ def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = 
         looks=order.looks,
         alpha=registration.ALPHA,
     )
+    asked = filter(None, [info.artifacts.get(widest.ASKED)])
     return Evidence(
         study=info.study,
         title=study.title,
@@ -156,7 +158,7 @@ def gather_evidence(store: Store, info: StudyInfo, claim_files: Sequence[str] = 
         verdicts=tuple(verdicts),
         environment=_environment(info, study, references, damage),
         planned=planned,
-        notes=(*notes(info.study, damage), *order.notes, *frame.attrs.get("notes", ())),
+        notes=(*notes(info.study, damage), *asked, *order.notes, *frame.attrs.get("notes", ())),
         references=references,
         registered=_registered(registrations, claims, order, claim_files or study.claims),
         looks=order.looks,
@@ -300,7 +302,7 @@ def compare(store: Store, first: str, second: str, folder: Path) -> Written:
     """Two studies arm by arm, their differences paired by seed: a page of its own."""
     from reports.page.compare import write_comparison
 
-    both = [reader.study_info(store, name, FILES) for name in (first, second)]
+    both = [widest.study_info(store, name, FILES) for name in (first, second)]
     one, other = (gather_evidence(store, info) for info in both)
     page = write_comparison(one, other, folder)
     for info, evidence in zip(both, (one, other)):  # whoever compares has seen the verdicts of both

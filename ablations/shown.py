@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from ablations import widest
 from ablations.records import read_results
 from ablations.whole import needed, plan_table
-from tracking import reader, schema
+from tracking import schema
 from tracking.search import Gathered
 from tracking.store import Store, local_folder
 from vae.errors import not_one_of
@@ -50,7 +51,7 @@ def show(store: Store, study: str, name: str) -> Shown:
 
     Raises UserError for a name that is neither.
     """
-    info = reader.study_info(store, study, (schema.PLAN_FILE,))
+    info = widest.study_info(store, study, (schema.STUDY_FILE, schema.PLAN_FILE))
     planned = needed(info, schema.PLAN_FILE, plan_table)
     planned = planned.assign(cell=[f"{arm}-s{seed}" for arm, seed in zip(planned["arm"], planned["seed"])])
     rows = planned[(planned["arm"] == name) | (planned["cell"] == name)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ablations import widest
 from ablations.records import read_results, state_of
 from ablations.whole import needed, plan_table
 from tracking import reader, schema
@@ -63,7 +64,7 @@ class TrainedArm:
 
 def find_arm(store: Store, study: str, arm: str, *, seed: int | None = None) -> TrainedArm:
     """The trained cell of an arm, as `load_arm` chooses it. Raises what that does."""
-    info = reader.study_info(store, study, (schema.PLAN_FILE,))
+    info = widest.study_info(store, study, (schema.STUDY_FILE, schema.PLAN_FILE))
     rows = _of_arm(needed(info, schema.PLAN_FILE, plan_table), arm)
     cell = _cell(store, study, rows, arm, seed)
     texts = {name: text for name, text in cell.params.items() if name in factors()}

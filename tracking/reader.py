@@ -7,7 +7,7 @@ MLflow has stored as 0, is seen here and not averaged.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -184,6 +184,16 @@ def study_info(
         tail = f" Did you mean {near[0]!r}?" if near else ""
         raise TrackingError(f"study={study!r} was never run in {store.shown}; it holds {known}.{tail}")
     return info
+
+
+def invocations(
+    store: Store, study: str, files: Iterable[str], wanted: Callable[[Mapping[str, str]], bool]
+) -> Iterator[StudyInfo]:
+    """The invocations of a study whose params are ``wanted``, newest first, with those of its text files that exist."""
+    for run in parents(store, study):
+        if wanted(run.data.params):
+            texts, damage = read_texts(store, run, tuple(files))
+            yield replace(_info(run, texts), damage=damage)
 
 
 def latest(store: Store, study: str, files: Iterable[str] = ()) -> StudyInfo | None:

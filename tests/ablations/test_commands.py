@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import os
 import pty
@@ -10,7 +11,6 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -61,11 +61,11 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def here(lab: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def here(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(lab)
     for name in ("ABLATE_DATA", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
-    yield
+    return
 
 
 def test_the_version_and_help_in_short(capsys: pytest.CaptureFixture[str]) -> None:
@@ -239,3 +239,23 @@ def test_data_are_checked_before_they_are_used(capsys: pytest.CaptureFixture[str
     assert "digits: 1,437 training and 360 test images of 8×8" in capsys.readouterr().out
     assert ablate("check", "data", "mnist", "--data-dir", "nowhere") == 2
     assert "downloading is switched off" in capsys.readouterr().err
+
+
+def test_a_run_of_a_part_never_hides_the_whole(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Fewer arms, fewer seeds, or other seeds: the report has every cell, and says what was asked last."""
+
+    def cells() -> set[tuple[str, str]]:
+        with (lab / "out" / "small" / "results.csv").open() as file:
+            return {(row["arm"], row["seed"]) for row in csv.DictReader(file)}
+
+    whole = {(arm, seed) for arm in ("bce-sum-b1", "mae-sum-b1") for seed in "01"}
+    assert ablate("run", "small.toml", "-q", "--only", "loss=mae", "--seeds", "1") == 0
+    assert cells() == whole
+    page = (lab / "out" / "small" / "report.html").read_text()
+    assert "The latest run asked for 2 of these 4 cells: all arms, seed 1." in page  # the claim needs both arms
+    assert ablate("run", "small.toml", "-q", "--seeds", "2") == 0
+    assert cells() == whole | {("bce-sum-b1", "2"), ("mae-sum-b1", "2")}
+    assert ablate("show", "mae-sum-b1", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["seeds"] == [0, 1, 2]
+    assert ablate("run", "small.toml", "-q", "--epochs", "1", "--seeds", "0") == 0  # other settings: another study
+    assert {seed for _, seed in cells()} == {"0"}
