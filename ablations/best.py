@@ -63,7 +63,7 @@ class BestSeeds:
         """
         for earlier in self._marked[arm]:
             if earlier != run_id:
-                _delete_weights(self._store, earlier)
+                delete_weights(self._store, earlier)
         self._marked[arm] = [run_id]
 
 
@@ -76,7 +76,7 @@ def _holders(store: Store, plan: Plan) -> Iterator[tuple[Arm, Run]]:
     return ((arms[key], run) for run in holders if (key := run.data.tags[TAG_KEY]) in arms)
 
 
-def _delete_weights(store: Store, run_id: str) -> None:
+def delete_weights(store: Store, run_id: str) -> None:
     """The tag goes first: without it nothing looks for the file."""
     with explained(f"the weights of run {run_id} cannot be deleted"):
         run = store.client.get_run(run_id)

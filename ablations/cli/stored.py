@@ -1,4 +1,4 @@
-"""Commands on what a store holds: status, rebuild, report, ui."""
+"""Commands on what a store holds: status, rebuild, report, ui, clean."""
 
 from __future__ import annotations
 
@@ -129,6 +129,38 @@ def ui(
     raise typer.Exit(_run_to_its_end(command))
 
 
+def clean(
+    study: Annotated[str, typer.Option("--study", help="Of this study alone. Default: of all.")] = "",
+    weights: Annotated[bool, typer.Option("--weights", help="Kept weights too.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    reports: Annotated[Path, typer.Option("--reports", help="The folder that the reports' folders lie in.")] = Path(
+        "out"
+    ),
+    tracking_uri: Uri = None,
+) -> None:
+    """Remove reports, cells set aside and checkpoints of finished studies; on request, weights. Asks first."""
+    with out.status("Looking ..."):
+        from ablations.studies import name_of
+        from tracking.opening import open_store
+
+        name = name_of(study) if study else ""
+        store = open_store(tracking_uri, create=False)
+        from ablations.cleaning import removables
+
+        items = removables(store, reports.resolve(), study=name, weights=weights)
+    if not items:
+        say("There is nothing to remove.")
+        return
+    for item in items:
+        say(f"  {item.size / 2**20:8.1f} MiB  {item.what}")
+    if not yes and not typer.confirm("Remove all this?", default=False):
+        say("Nothing was removed.")
+        return
+    for item in items:
+        item.remove()
+    say(f"Removed: {sum(item.size for item in items) / 2**20:.1f} MiB.")
+
+
 def _run_to_its_end(command: Sequence[str]) -> int:
     """A program that serves until it is stopped; a signal that ends this process ends it too."""
     import signal
@@ -149,3 +181,4 @@ def register(app: typer.Typer, **further: Any) -> None:
     app.command(**further)(status)
     app.command("report", **further)(report_command)
     app.command(**further)(ui)
+    app.command(**further)(clean)

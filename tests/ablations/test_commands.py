@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import json
 import os
 import pty
@@ -259,3 +260,25 @@ def test_a_run_of_a_part_never_hides_the_whole(lab: Path, capsys: pytest.Capture
     assert json.loads(capsys.readouterr().out)["seeds"] == [0, 1, 2]
     assert ablate("run", "small.toml", "-q", "--epochs", "1", "--seeds", "0") == 0  # other settings: another study
     assert {seed for _, seed in cells()} == {"0"}
+
+
+def test_clean_asks_and_leaves_numbers_and_what_is_not_its_own(
+    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ablate("report", "small", "-q") == 0
+    report = lab / "out" / "small"
+    (report / "my notes.txt").write_text("kept")
+    before = sorted(lab.rglob("*"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert ablate("clean", "--weights") == 0
+    assert "Nothing was removed." in capsys.readouterr().out
+    assert sorted(lab.rglob("*")) == before
+    assert ablate("clean", "--weights", "--yes", "--study", "small.toml") == 0
+    assert "Removed: " in capsys.readouterr().out
+    assert [path.name for path in report.iterdir()] == ["my notes.txt"]
+    assert not list(lab.glob("mlartifacts/**/weights.safetensors"))
+    assert ablate("clean", "--weights") == 0
+    assert "There is nothing to remove." in capsys.readouterr().out
+    assert ablate("sample", "mae-sum-b1") == 2
+    assert "holds no weights of it" in capsys.readouterr().err
+    assert ablate("report", "small", "-q") == 0  # every number is there
