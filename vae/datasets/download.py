@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import zlib
 from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
@@ -29,6 +30,11 @@ FILES = {
     "train-labels-idx1-ubyte": 60_008,
     "t10k-images-idx3-ubyte": 7_840_016,
     "t10k-labels-idx1-ubyte": 10_008,
+}
+# MD5 of MNIST's pictures, by which they are known wherever they lie.
+MNIST = {
+    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
 }
 ENVIRONMENT = "ABLATE_DATA"
 TIMEOUT = 5.0  # seconds without one byte after which a mirror is given up
@@ -52,11 +58,11 @@ def read(name: str, root: str | Path | None = None, *, download: bool = True) ->
         raise UserError(f"--data-dir '{home}' is a file, not the folder that holds {SETS[name]}/.")
     try:
         if not _complete(folder):
-            if not download:
-                raise _missing(name, home, "downloading is switched off")
-            _fetch(name, folder)
+            _fetch(name, folder, download=download)
     except (OSError, HTTPException) as error:
         raise _missing(name, home, _reason(error)) from error
+    for file in MNIST:
+        _check_whose(name, folder / file, (folder / file).read_bytes())
     (train, train_labels), (test, test_labels) = (_split(name, home, train=part) for part in (True, False))
     classes = tuple(label.partition(" - ")[0] for label in _torchvision(name).classes)  # '0' of MNIST's '0 - zero'
     return in_memory(train, test, train_labels, test_labels, classes)
@@ -69,6 +75,15 @@ def _complete(folder: Path) -> bool:
         if path.is_file() and path.stat().st_size != size:
             raise _damaged(path, f"it has {path.stat().st_size:,} bytes instead of {size:,}")
     return all((folder / file).is_file() for file in FILES)
+
+
+def _check_whose(name: str, path: Path, content: bytes) -> None:
+    """Refuse MNIST's pictures under another name: results would be told of images that nobody has seen."""
+    if name != "mnist" and path.name in MNIST and _whole(content, MNIST[path.name]):
+        raise UserError(
+            f"'{path.absolute()}' holds MNIST's pictures, not those of {SETS[name]}: put the four files of "
+            f"{SETS[name]} there, or name dataset='mnist' and keep MNIST's in MNIST/raw."
+        )
 
 
 def _split(name: str, home: Path, *, train: bool) -> tuple[Tensor, Tensor]:
@@ -99,16 +114,23 @@ def _torchvision(name: str) -> Any:
     return getattr(datasets, SETS[name])
 
 
-def _fetch(name: str, folder: Path) -> None:
-    """Download the files of one set, all or none. Archives that are already in the folder are used."""
+def _fetch(name: str, folder: Path, *, download: bool) -> None:
+    """Download the files of one set, all or none. Archives that are already in the folder are used.
+
+    Raises OSError where one is neither there nor to be downloaded, and UserError for another set's.
+    """
     dataset = _torchvision(name)
     contents = {}
     for archive, md5 in dataset.resources:
         kept = folder / archive
-        packed = kept.read_bytes() if kept.is_file() else b""
-        if not _whole(packed, md5):
-            packed = _download(archive, md5, dataset.mirrors)
-        contents[archive.removesuffix(".gz")] = gzip.decompress(packed)
+        file = archive.removesuffix(".gz")
+        content = _unpacked(kept) if kept.is_file() else b""
+        if len(content) != FILES[file]:
+            if not download:
+                raise OSError("downloading is switched off")
+            content = gzip.decompress(_download(archive, md5, dataset.mirrors))
+        _check_whose(name, folder / file, content)
+        contents[file] = content
     folder.mkdir(parents=True, exist_ok=True)
     for file in FILES:
         incoming = folder / f".{file}.{os.getpid()}"
@@ -117,6 +139,14 @@ def _fetch(name: str, folder: Path) -> None:
             incoming.replace(folder / file)
         finally:
             incoming.unlink(missing_ok=True)
+
+
+def _unpacked(archive: Path) -> bytes:
+    """The content of a .gz file, whoever packed it; nothing where it is damaged."""
+    try:
+        return gzip.decompress(archive.read_bytes())
+    except (OSError, EOFError, zlib.error):
+        return b""
 
 
 def _download(archive: str, md5: str, mirrors: Sequence[str]) -> bytes:

@@ -92,7 +92,35 @@ def test_archives_that_lie_there_need_no_network(mirror: Path, tmp_path: Path, m
     folder = tmp_path / "root" / "KMNIST" / "raw"
     store(folder, {path.name: path.read_bytes() for path in mirror.iterdir()})
     monkeypatch.setattr(datasets.KMNIST, "mirrors", ["http://127.0.0.1:9/"])
-    assert len(load("kmnist", tmp_path / "root").test) == 10_000
+    assert len(load("kmnist", tmp_path / "root", download=False).test) == 10_000
+
+
+def test_archives_may_be_packed_by_anyone(tmp_path: Path, raw: dict[str, bytes]) -> None:
+    folder = tmp_path / "KMNIST" / "raw"
+    store(folder, {f"{name}.gz": gzip.compress(content, compresslevel=2, mtime=1) for name, content in raw.items()})
+    assert len(load("kmnist", tmp_path, download=False).test) == 10_000
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_set_is_known_by_its_pictures_and_not_by_its_folder(
+    tmp_path: Path, raw: dict[str, bytes], packed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if these files were MNIST's: the real ones are not everywhere."""
+    monkeypatch.setattr(downloads, "MNIST", {name: hashlib.md5(raw[name]).hexdigest() for name in downloads.MNIST})
+    files = {f"{name}.gz": gzip.compress(content, 1) for name, content in raw.items()} if packed else raw
+    for kind in ("MNIST", "FashionMNIST"):
+        store(tmp_path / kind / "raw", files)
+    assert len(load("mnist", tmp_path, download=False).test) == 10_000
+    before = sorted((tmp_path / "FashionMNIST").rglob("*"))
+    with pytest.raises(UserError, match=r"holds MNIST's pictures, not those of FashionMNIST: put the four files"):
+        load("fashion-mnist", tmp_path, download=False)
+    assert sorted((tmp_path / "FashionMNIST").rglob("*")) == before
+
+
+@pytest.mark.mnist
+def test_the_real_mnist_is_known_by_its_digests(mnist_root: Path) -> None:
+    for name, digest in downloads.MNIST.items():
+        assert hashlib.md5((mnist_root / "MNIST" / "raw" / name).read_bytes()).hexdigest() == digest
 
 
 @pytest.mark.parametrize("damage", ["truncated", "other contents", "absent"])
