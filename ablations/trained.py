@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -33,17 +34,41 @@ def load_arm(study: str, arm: str, *, seed: int | None = None, tracking_uri: str
     seed with the lowest −ELBO of those whose weights are kept. tracking_uri: as of ``ablate --tracking-uri``.
     No data set is read. Raises UserError or TrackingError for a study, arm or seed that the store does not hold.
     """
-    from vae.models import Reconstructor
+    return find_arm(open_store(tracking_uri, create=False), study, arm, seed=seed).model()
 
-    store = open_store(tracking_uri, create=False)
+
+@dataclass(frozen=True)
+class TrainedArm:
+    """A trained cell of an arm. cell: its name. texts: factor -> value as text. classes: 0 where it takes no labels."""
+
+    cell: str
+    texts: Mapping[str, str]
+    image_shape: tuple[int, ...]
+    classes: int
+    weights: bytes
+
+    @property
+    def settings(self) -> Arm:
+        """The arm, as a value of every factor."""
+        return _arm(self.texts)
+
+    def model(self) -> Reconstructor:
+        """Ready to use, on the CPU."""
+        from vae.models import Reconstructor
+
+        settings = self.settings
+        model = rebuilt(settings, self.image_shape, self.classes, state_of(self.weights))
+        return Reconstructor(model, loss(settings.loss).mean, settings.posterior).eval()
+
+
+def find_arm(store: Store, study: str, arm: str, *, seed: int | None = None) -> TrainedArm:
+    """The trained cell of an arm, as `load_arm` chooses it. Raises what that does."""
     info = reader.study_info(store, study, (schema.PLAN_FILE,))
     rows = _of_arm(needed(info, schema.PLAN_FILE, plan_table), arm)
     cell = _cell(store, study, rows, arm, seed)
-    settings = _arm(cell.params)
-    model = rebuilt(
-        settings, _image_shape(store, cell), int(info.params.get("classes", 0)), state_of(read_weights(store, cell))
-    )
-    return Reconstructor(model, loss(settings.loss).mean, settings.posterior).eval()
+    texts = {name: text for name, text in cell.params.items() if name in factors()}
+    classes = int(info.params.get("classes", 0)) if _arm(texts)["model.conditional"] else 0
+    return TrainedArm(cell.name, texts, _image_shape(store, cell), classes, read_weights(store, cell))
 
 
 def _of_arm(planned: pd.DataFrame, arm: str) -> pd.DataFrame:

@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from reports.numbers import counted, duration, setting, with_unit
+from reports.numbers import counted, duration, setting, which_seeds, with_unit
 from vae.metrics.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
+    from rich.console import JustifyMethod
+
     from ablations.driver import Outcome
     from ablations.plan import Plan
-    from reports.judging.verdict import Verdict
+    from ablations.shown import Shown
+    from reports.claims.model import Claim
     from tracking.overview import StudyProgress
     from tracking.rebuild import Rebuilt
     from tracking.sender import Left
     from tracking.sums import Damage
     from vae.conformance import Finding
 
+# The name of a command -> all that is to be typed for it, with the options that were given.
+Commands = Callable[[str], str]
 
-def _table(*columns: str, right: Sequence[str] = ()) -> Table:
+
+def _table(*columns: str, right: Sequence[str] = (), whole: Sequence[str] = ()) -> Table:
+    """right: columns of numbers. whole: columns that are never broken."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
-        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+        justify: JustifyMethod = "right" if name in right else "left"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=name in whole)
     return table
 
 
@@ -84,28 +93,50 @@ def margin_table(plan: Plan) -> Table | None:
     return table
 
 
-def arm_table(plan: Plan) -> Table:
+def undecidable_lines(plan: Plan) -> list[str]:
+    """That the seeds are too few for some claims, and how many are the fewest; empty where they suffice."""
+    from ablations.registration import ALPHA
+    from reports.judging.statistics import least_seeds
+
+    seeds, least = len(plan.study.seeds), least_seeds(ALPHA)
+    tested = {
+        claim.id: [leg.kind.name for leg in claim.legs if leg.counted and leg.kind.in_family] for claim in plan.claims
+    }
+    tested = {name: kinds for name, kinds in tested.items() if kinds}
+    if not tested or seeds >= least:
+        return []
+    kinds = ", ".join(dict.fromkeys(chain.from_iterable(tested.values())))
+    return [
+        f"[yellow]{counted(seeds, 'seed')} cannot decide {counted(len(tested), 'claim')}[/yellow] of the kinds "
+        f"{kinds}: {least} are the fewest that can. The report will say that the data are insufficient."
+    ]
+
+
+def arm_table(plan: Plan, *, wide: bool = True) -> Table:
     """Every arm with its effective beta, the other names of the same objective, and how many of its cells are done.
 
-    Each further factor in which arms differ has a column.
+    wide: with a column for loss, reduction, beta and each further factor in which arms differ, and for what asks for
+    the arm; else the name of an arm, which is never folded, says all that.
     """
     from vae.arms import NAMED
     from vae.factors import factors
 
     known = factors()
     further = [known[name] for name in plan.varied if name not in NAMED]
-    titles = ("arm", "loss", "reduction", "beta", *(factor.title for factor in further))
-    table = _table(*titles, "beta_eff", "same objective as", "origin", "done", right=("beta", "beta_eff", "done"))
+    titles = ("loss", "reduction", "beta", *(factor.title for factor in further)) if wide else ()
+    origins = ("origin",) if wide else ()
+    columns = ("arm", *titles, "beta_eff", "same objective as", *origins, "done")
+    table = _table(*columns, right=("beta", "beta_eff", "done"), whole=() if wide else ("arm", "beta_eff", "done"))
     done, total = (Counter(cell.arm for cell in cells) for cells in (plan.done, plan.cells))
     origin = {cell.arm: cell.origin for cell in plan.cells}
     label = {cell.arm: cell.arm_label for cell in plan.cells}
     twins = {arm: [other for other in group if other != arm] for group in plan.same_objective() for arm in group}
     for arm in plan.arms:
         settings = [factor.text(arm.get(factor.name)) or "–" for factor in further]
+        told = (arm.loss, arm.reduction, f"{arm.beta:g}", *settings) if wide else ()
         same = ", ".join(label[other] for other in twins.get(arm, ()))
-        cells = f"{done[arm]}/{total[arm]}"
-        row = (label[arm], arm.loss, arm.reduction, f"{arm.beta:g}", *settings, f"{plan.beta_eff(arm):g}", same)
-        table.add_row(*map(escape, (*row, origin[arm], cells)))
+        end = (*((origin[arm],) if wide else ()), f"{done[arm]}/{total[arm]}")
+        table.add_row(*map(escape, (label[arm], *told, f"{plan.beta_eff(arm):g}", same, *end)))
     return table
 
 
@@ -117,10 +148,10 @@ def estimate_line(seconds: float, plan: Plan) -> str:
     )
 
 
-def outcome_lines(outcome: Outcome, plan: Plan, study: str, *, train: bool = True) -> list[str]:
+def outcome_lines(outcome: Outcome, plan: Plan, commands: Commands, *, train: bool = True) -> list[str]:
     """How a run ended, and what to do next where it is not finished."""
     if outcome.gone:
-        return [gone_line(outcome, study)]
+        return [gone_line(outcome, commands)]
     if not plan.pending:
         if train:
             return ["Everything was done already; nothing was trained."]
@@ -136,27 +167,27 @@ def outcome_lines(outcome: Outcome, plan: Plan, study: str, *, train: bool = Tru
         work.append(f"{counted(outcome.remeasured, 'cell')} measured from kept weights{none_trained}")
     lines = [f"{', '.join(work)} in {duration(outcome.total)}: {shares}."]
     if not train and plan.to_train:
-        lines.append(lacking_weights(plan, study))
+        lines.append(lacking_weights(plan, commands))
     if outcome.failed:
         lines.append(
             f"[yellow]{counted(outcome.failed, 'cell')} failed[/yellow]; each is a row of the report with its reason, "
-            f"and is tried again by the next ablate run {escape(study)}."
+            f"and is tried again by the next {escape(commands('run'))}."
         )
     return lines
 
 
-def gone_line(outcome: Outcome, study: str) -> str:
+def gone_line(outcome: Outcome, commands: Commands) -> str:
     """That the tracker did not come back, and where what it lacks is."""
     waiting = (
         f"{counted(outcome.unsent, 'finished cell')} wait{'s' if outcome.unsent == 1 else ''} in "
-        f"{escape(str(outcome.spool))}, and ablate sync {escape(study)}, or the next ablate run, sends them"
+        f"{escape(str(outcome.spool))}, and {escape(commands('sync'))}, or the next ablate run, sends them"
         if outcome.unsent
-        else f"it has every cell, and the next ablate run {escape(study)} writes the means of the arms"
+        else f"it has every cell, and the next {escape(commands('run'))} writes the means of the arms"
     )
     return f"[yellow]The tracker is gone[/yellow] ({escape(outcome.gone.rstrip('.'))}): {waiting}."
 
 
-def left_lines(left: Left, study: str) -> list[str]:
+def left_lines(left: Left, commands: Commands) -> list[str]:
     """What became of the cells that an earlier run left in the spool."""
     lines = [f"[yellow]{escape(sentence)}[/yellow]" for sentence in left.aside]
     if left.sent:
@@ -165,31 +196,47 @@ def left_lines(left: Left, study: str) -> list[str]:
         lines.append(
             f"[yellow]The tracker is gone[/yellow] ({escape(left.reason.rstrip('.'))}): "
             f"{counted(left.unsent, 'finished cell')} of an earlier run still wait{'s' if left.unsent == 1 else ''}; "
-            f"ablate sync {escape(study)} sends them once it is back."
+            f"{escape(commands('sync'))} sends them once it is back."
         )
     return lines
 
 
-def lacking_weights(plan: Plan, study: str) -> str:
+def lacking_weights(plan: Plan, commands: Commands) -> str:
     """What cannot be measured again, and what to do about it."""
-    return f"{counted(len(plan.to_train), 'cell')} without kept weights: ablate run {escape(study)} trains them."
+    return f"{counted(len(plan.to_train), 'cell')} without kept weights: {escape(commands('run'))} trains them."
 
 
-def nothing_to_measure(plan: Plan, study: str) -> str:
+def nothing_to_measure(plan: Plan, commands: Commands) -> str:
     """Why no cell was measured, where no pending cell has kept weights, and what to do about it."""
     return (
         f"nothing was measured: {counted(len(plan.to_train), 'cell')} without results cannot be, because they were "
-        f"never trained or their weights were not kept ([storage] weights); ablate run {study} trains them"
+        f"never trained or their weights were not kept ([storage] weights); {commands('run')} trains them"
     )
 
 
 def status_table(studies: Sequence[StudyProgress]) -> Table:
     """One row per study: its latest run."""
-    table = _table("study", "last run (UTC)", "cells", "done", "failed", "state", right=("cells", "done", "failed"))
+    columns = ("study", "last run (UTC)", "cells", "done", "failed", "state")
+    table = _table(*columns, right=("cells", "done", "failed"), whole=columns[1:])
     for study in studies:
         when = study.started.strftime("%Y-%m-%d %H:%M")
         table.add_row(escape(study.study), when, str(study.cells), str(study.done), str(study.failed), study.status)
     return table
+
+
+def claim_lines(claims: Sequence[Claim]) -> Iterator[str]:
+    """A line for each claim: its id, its kind, what it measures and where; then how many seeds decide."""
+    from ablations.registration import ALPHA
+    from reports.judging.statistics import least_seeds
+
+    width = max((len(claim.id) for claim in claims), default=0)
+    for claim in claims:
+        metrics = ", ".join(dict.fromkeys(leg.metric or leg.check for leg in claim.legs))
+        kinds = ", ".join(dict.fromkeys(leg.kind.name for leg in claim.legs))
+        yield f"{escape(f'{claim.id:<{width}}')}  {kinds}: {escape(metrics)}"
+    yield f"{counted(len(claims), 'claim')}, no mistake."
+    if any(leg.kind.in_family for claim in claims for leg in claim.legs):
+        yield f"Their tests need {least_seeds(ALPHA)} seeds or more."
 
 
 def damage_lines(damage: Sequence[Damage]) -> list[str]:
@@ -214,11 +261,23 @@ def rebuilt_lines(rebuilt: Rebuilt, shown: str) -> list[str]:
     ]
 
 
-def verdict_table(verdicts: Sequence[Verdict]) -> Table:
-    """One row per claim: its verdict, its name, and the verdict in plain words."""
-    table = _table("verdict", "claim", "in plain words")
-    for verdict in verdicts:
-        table.add_row(*map(escape, (verdict.word, verdict.claim.id, verdict.sentence)))
+def shown_lines(shown: Shown) -> Iterator[str]:
+    """Which cells of an arm there are."""
+    seeds = which_seeds(shown.seeds) if shown.seeds else "no seed done"
+    yield f"{shown.name} of {shown.study}: {seeds}"
+    yield from shown.reasons
+    if shown.missing:
+        yield f"without a result: {', '.join(shown.missing)}"
+
+
+def number_table(shown: Shown) -> Table:
+    """The numbers of an arm or a cell, a row for each metric."""
+    several = len(shown.seeds) > 1
+    columns = ("metric", "mean", "least", "most", "unit") if several else ("metric", "value", "unit")
+    table = _table(*columns, right=("mean", "least", "most", "value"), whole=("metric",))
+    for one in shown.numbers:
+        values = (one.mean, one.low, one.high) if several else (one.mean,)
+        table.add_row(one.metric, *(f"{value:.5g}".replace("-", "−") for value in values), escape(one.unit))
     return table
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -24,9 +24,17 @@ def where(file: str, claim: object) -> str:
     return f"claims file {file}, claim {claim!r}" if claim else f"claims file {file}, a claim without id"
 
 
+class ClaimMistakes(UserError):
+    """Everything that is wrong with claims files. lines: a sentence for each mistake."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self.lines = tuple(dict.fromkeys(lines))
+        super().__init__("\n".join(self.lines))
+
+
 def explain(
     error: ValidationError, *, file: str, data: Mapping[str, Any], keys: Mapping[str, Sequence[str]]
-) -> UserError:
+) -> ClaimMistakes:
     """The mistakes that pydantic found, one line each, in this project's words.
 
     data: the file as it was validated. keys: table -> the keys allowed in it.
@@ -37,7 +45,7 @@ def explain(
         # A list is also called too short where an item of it is faulty, which has a line of its own.
         if detail["type"] != "too_short" or detail["ctx"]["actual_length"] == len(detail["input"])
     ]
-    return UserError("\n".join(dict.fromkeys(lines)))
+    return ClaimMistakes(lines)
 
 
 def _address(loc: Loc, file: str, data: Mapping[str, Any]) -> str:

@@ -64,7 +64,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, ValidationError, model_validator
 
-from reports.claims.errors import explain, where
+from reports.claims.errors import ClaimMistakes, explain, where
 from reports.claims.kinds import KINDS
 from reports.claims.margins import RANGES, check_form
 from reports.claims.model import Claim, Leg, Says
@@ -76,7 +76,7 @@ from vae.errors import UserError, closest, not_one_of
 from vae.metrics.catalogue import CATALOGUE
 
 _BUNDLED: Final = Path(__file__).parent
-_LEG_KEYS: Final = (
+_LEGKEYS: Final = (
     *("metric", "a", "b", "twin", "reference", "direction", "margin", "share", "of", "reason"),
     *("prediction", "check", "says"),
 )
@@ -121,7 +121,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "margins": tuple(_Margin.model_fields),
     "matched_rate": tuple(_MatchedRate.model_fields),
     "registration": ("where", "when"),
-    "claim": (*(f.alias or name for name, f in Claim.model_fields.items()), *_LEG_KEYS),
+    "claim": (*(f.alias or name for name, f in Claim.model_fields.items()), *_LEGKEYS),
     "leg": tuple(Leg.model_fields),
     "says": tuple(Says.model_fields),
 }
@@ -137,10 +137,16 @@ def load_claims(*sources: str | Path, metrics: Collection[str] = CATALOGUE) -> t
     ['better-than-bce', 'mae-acutance']
     """
     claims: list[Claim] = []
+    mistakes: list[str] = []
     for source in sources:
-        path = _find(source)
-        claims += parse_claims(_read(path), file=path.name, metrics=metrics)
-        _refuse_repeats(claims, path.name)
+        try:
+            path = _find(source)
+            claims += parse_claims(_read(path), file=path.name, metrics=metrics)
+            mistakes += _repeats([claim.id for claim in claims], path.name)
+        except UserError as error:
+            mistakes += _lines(error)
+    if mistakes:
+        raise ClaimMistakes(mistakes)
     return tuple(claims)
 
 
@@ -160,24 +166,58 @@ def load_registration(source: str | Path) -> Registration | None:
 
 
 def parse_claims(data: Mapping[str, Any], *, file: str, metrics: Collection[str] = CATALOGUE) -> tuple[Claim, ...]:
-    """The claims in a parsed file; `file` is the name used in errors. See `load_claims`."""
+    """The claims in a parsed file; `file` is the name used in errors. See `load_claims`.
+
+    All mistakes of the file are named at once: where a table is faulty, the claims are checked as if it were not.
+    """
     context, full = {"metrics": metrics}, dict(data)
+    mistakes: list[str] = []
+    claims: tuple[Claim, ...] = ()
     try:
         _Shared.model_validate(full, context=context)
-        full = _spelt_out(data, file)
-        claims = _File.model_validate(full, context=context).claim
     except ValidationError as error:
-        raise explain(error, file=file, data=full, keys=KEYS) from None
-    _refuse_repeats(claims, file)
+        mistakes += explain(error, file=file, data=full, keys=KEYS).lines
+        full = _without_faults(full, error)
+    full = _spelt_out(full, file, mistakes)
+    try:
+        claims = _File.model_validate(full, context=context).claim if full.get("claim") or not mistakes else ()
+    except ValidationError as error:
+        mistakes += explain(error, file=file, data=full, keys=KEYS).lines
+    written = data.get("claim")
+    tables = [claim for claim in written if isinstance(claim, dict)] if isinstance(written, list) else []
+    mistakes += _repeats([claim.get("id") for claim in tables], file)
+    if mistakes:
+        raise ClaimMistakes(mistakes)
     return claims
 
 
-def _refuse_repeats(claims: Sequence[Claim], file: str) -> None:
+def _lines(error: UserError) -> Sequence[str]:
+    return error.lines if isinstance(error, ClaimMistakes) else (str(error),)
+
+
+def _without_faults(data: Mapping[str, Any], error: ValidationError) -> dict[str, Any]:
+    """The file with a table that holds in place of each faulty one, so that its claims can be checked too."""
+    faulty = {detail["loc"][:2] for detail in error.errors()}
+    sound = dict(data)
+    if any(loc[0] == "registration" for loc in faulty):
+        del sound["registration"]
+    if any(loc[0] == "matched_rate" for loc in faulty):
+        sound["matched_rate"] = {"shares": [0.5]}
+    margins = sound.get("margins")
+    if isinstance(margins, Mapping):
+        names = {loc[1] for loc in faulty if loc[0] == "margins" and len(loc) > 1}
+        sound["margins"] = {
+            name: {"margin": 1.0, "reason": "-"} if name in names else margin
+            for name, margin in margins.items()
+            if name in CATALOGUE or name not in names
+        }
+    return sound
+
+
+def _repeats(ids: Sequence[object], file: str) -> list[str]:
     """A claim's id stands for it everywhere."""
-    ids = [claim.id for claim in claims]
-    twice = next((name for i, name in enumerate(ids) if name in ids[:i]), None)
-    if twice is not None:
-        raise UserError(f"{where(file, twice)}: id={twice!r} is used twice; ids must differ")
+    twice = dict.fromkeys(name for i, name in enumerate(ids) if isinstance(name, str) and name in ids[:i])
+    return [f"{where(file, name)}: id={name!r} is used twice; ids must differ" for name in twice]
 
 
 def _find(source: str | Path) -> Path:
@@ -202,13 +242,22 @@ def _read(path: Path) -> dict[str, Any]:
         raise UserError(f"claims file {path} cannot be read: {error.strerror}") from error
 
 
-def _spelt_out(data: Mapping[str, Any], file: str) -> dict[str, Any]:
-    """The file with its short forms written out: one comparison as one leg, defaults of file and claim in each."""
+def _spelt_out(data: Mapping[str, Any], file: str, mistakes: list[str]) -> dict[str, Any]:
+    """The file with its short forms written out: one comparison as one leg, defaults of file and claim in each.
+
+    A claim that cannot be written out is left out, and its mistake is added to ``mistakes``.
+    """
     claims = data.get("claim")
     if not isinstance(claims, list) or not all(isinstance(claim, dict) for claim in claims):
         return dict(data)  # the model says what is wrong
     shared, margins = data.get("matched_rate", {}), data.get("margins", {})
-    return {**data, "claim": [_with_legs(_at_rates(claim, shared), file, margins) for claim in claims]}
+    whole = []
+    for claim in claims:
+        try:
+            whole.append(_with_legs(_at_rates(claim, shared), file, margins))
+        except UserError as error:
+            mistakes.append(str(error))
+    return {**data, "claim": whole}
 
 
 def _at_rates(claim: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,7 +266,7 @@ def _at_rates(claim: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, 
 
 
 def _with_legs(claim: Mapping[str, Any], file: str, margins: Mapping[str, Any]) -> dict[str, Any]:
-    own = {key: claim[key] for key in _LEG_KEYS if key in claim}
+    own = {key: claim[key] for key in _LEGKEYS if key in claim}
     rest = {key: value for key, value in claim.items() if key not in own}
     place = where(file, claim.get("id"))
     if own and "leg" in rest:
