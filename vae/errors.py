@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from typing import Final
 
 LONGEST: Final = 400  # characters of a message
-_SHOWN: Final = 60  # of a value in a message that would be longer
+_SHOWN: Final = 60  # of a value in a message that would be longer, at least
+SUGGESTION: Final = "Did you mean"
 # What a message is likely to quote: text in quotation marks, a list or table without another in it, one long word.
 _VALUES: Final = (r"'[^'\n]*'", r'"[^"\n]*"', r"\S+", r"\[[^\[\]\n]*\]", r"\{[^{}\n]*\}")
 
@@ -28,8 +29,8 @@ def shortened(message: str, longest: int = LONGEST) -> str:
 
     Of several lines, a mistake each, as many are kept as there is room for; then the last says how many there are.
 
-    >>> shortened(f"name='{'x' * 9000}' must be 1 to 100 printable characters")
-    "name='xxxxxxxxxxxxxxxxxxxxxxxxxxxx...xxxxxxxxxxxxxxxxxxxxxxxxxxx' must be 1 to 100 printable characters"
+    >>> shortened(f"name='{'x' * 9000}' must be 1 to 100 printable characters", longest=110)
+    "name='xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' must be 1 to 100 printable characters"
     >>> len(shortened("no " * 9000)), shortened("short")
     (400, 'short')
     """
@@ -39,10 +40,21 @@ def shortened(message: str, longest: int = LONGEST) -> str:
     if others:
         return _lines([first, *others], longest)
     for pattern in _VALUES:
-        message = re.sub(pattern, lambda match: _without_middle(match[0], _SHOWN), message)
-        if len(message) <= longest:
-            return message
+        message = _shorter_values(message, pattern, longest)
     return _without_middle(message, longest)
+
+
+def _shorter_values(message: str, pattern: str, longest: int) -> str:
+    """The message with values of that pattern cut, the longest first, each as little as is needed.
+
+    What is suggested stays whole: it is there to be copied.
+    """
+    before = message.partition(SUGGESTION)[0]
+    for value in sorted({match[0] for match in re.finditer(pattern, before)}, key=len, reverse=True):
+        excess = len(message) - longest
+        if excess > 0 and len(value) > _SHOWN:
+            message = message.replace(value, _without_middle(value, max(_SHOWN, len(value) - excess)))
+    return message
 
 
 def _lines(lines: list[str], longest: int) -> str:
