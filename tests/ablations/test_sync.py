@@ -103,7 +103,8 @@ def test_a_server_that_goes_away_for_good_ends_the_run_with_4_and_sync_sends_the
         assert done.returncode == 4, done.stdout + done.stderr
         assert "The tracker is gone (" in done.stdout
         assert f"in {user_cache() / 'spool'}" in done.stdout
-        assert "and ablate sync small.toml, or the next ablate run, sends them." in done.stdout
+        sync = f"ablate sync small.toml --tracking-uri {proxy.address}"
+        assert f"and {sync}, or the next ablate run, sends them." in done.stdout
         assert "Traceback" not in done.stdout + done.stderr
         away = at("sync", "small.toml")
         assert away.returncode == 2
