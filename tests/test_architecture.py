@@ -267,6 +267,13 @@ print(sorted({HEAVY - {"pydantic"}} & set(sys.modules)))
         (["report", "digits", "--claims", "nope"], "claims='nope' is neither a file nor one of the bundled"),
         (["report", "digits", "--fail-on", "nope"], "--fail-on='nope' is not one of ['supported', "),
         (["report", "digits"], "mlflow.db does not exist. Run a study first"),
+        (["check", "claims", "nope"], "claims='nope' is neither a file nor one of the bundled"),
+        (["check", "data", "digist"], "dataset='digist' is not one of ['digits', "),
+        (["init", "elsewhere/pictures"], "dataset='elsewhere/pictures': there is no such folder or file"),
+        (["open", "digits"], "there is no report in "),
+        (["show", "mae-sum-b1"], "mlflow.db does not exist. Run a study first"),
+        (["export", "mae-sum-b1"], "mlflow.db does not exist. Run a study first"),
+        (["clean"], "mlflow.db does not exist. Run a study first"),
     ],
 )
 def test_mistakes_of_names_do_not_wait_for_torch(arguments: list[str], message: str, tmp_path: Path) -> None:
