@@ -11,10 +11,10 @@ from typing import Final
 from rich.cells import cell_len
 from rich.markup import escape
 
-from reports.claims.kinds import KINDS
-from reports.claims.places import MATCHED
+from reports.judging.singles import deciding, singles, written
 from reports.judging.verdict import DEPENDS, INCONCLUSIVE, INSUFFICIENT, REFUTED, SUPPORTED, Verdict
-from reports.numbers import effect_decimals, number, setting, with_unit
+from reports.numbers import setting, with_unit
+from vae.metrics.catalogue import CATALOGUE
 
 SIGNS: Final[Mapping[str, str]] = {SUPPORTED: "+", REFUTED: "-", DEPENDS: "±", INCONCLUSIVE: "?", INSUFFICIENT: "0"}
 WORDS: Final[Mapping[str, str]] = {DEPENDS: "depends"}  # shorter here; the answer says on what
@@ -48,51 +48,31 @@ def _answers(verdict: Verdict) -> Iterator[str]:
     if verdict.verdict == DEPENDS:
         words = {leg.reading: leg.verdict for leg in verdict.legs if leg.reading}
         yield "; ".join(f"{reading}: {word}" for reading, word in words.items())
+        numbers = {word: list(words.values()).count(word) for word in dict.fromkeys(words.values())}
+        yield f"read in {len(words)} ways: " + ", ".join(f"{word} in {count}" for word, count in numbers.items())
         yield "see the report"
         return
-    deciding = _deciding(verdict)
     if verdict.verdict == INSUFFICIENT:
-        reason = next((one.reason for one in _leaves(verdict) if one.reason), verdict.reason)
+        reason = next((one.reason for one in singles([verdict]) if one.reason), verdict.reason)
         yield reason
         yield f"{reason.partition(',')[0].partition(':')[0]}"
         yield "too little data"
         return
-    if deciding is None:
+    single = deciding(verdict)
+    if single is None:
         yield verdict.sentence
         yield f"{verdict.sentence.partition('. ')[0].rstrip('.')}."
         yield "as computed; see the report"
         return
-    yield from _numbers(deciding, verdict.qualifier)
+    yield from _numbers(single, verdict.qualifier)
 
 
 def _numbers(one: Verdict, qualifier: str) -> Iterator[str]:
-    """The effect with its sign, or where an arm stands that is compared with a number; its interval and its margin."""
-    half = ((one.ci_high or 0.0) - (one.ci_low or 0.0)) / 2
-    places = effect_decimals(half, one.effect or one.margin or 0.0, one.margin)
-
-    def written(value: float) -> str:
-        if one.reference is None:
-            return number(value, places, signed=True)
-        return number(KINDS[one.kind].level(one.reference, value), places)
-
-    size = f"{one.metric} {with_unit(written(one.effect or 0.0), one.unit)}"
-    ends = "" if one.ci_low is None or one.ci_high is None else f" ({written(one.ci_low)} to {written(one.ci_high)})"
+    """The effect, or where an arm stands that is compared with a number; its interval and its margin."""
+    metric = CATALOGUE[one.metric].label if one.metric in CATALOGUE else one.metric
+    size = f"{metric} {with_unit(written(one, one.effect or 0.0), one.unit)}"
+    known = one.ci_low is not None and one.ci_high is not None
+    ends = f" ({written(one, one.ci_low or 0.0)} to {written(one, one.ci_high or 0.0)})" if known else ""
     margin = f", margin {setting(one.margin)}" if one.margin else ""
     for text in (f"{size}{ends}{margin}{qualifier}", f"{size}{ends}{qualifier}", f"{size}{ends}", size):
         yield text.replace("  ", " ")
-
-
-def _leaves(verdict: Verdict) -> Iterator[Verdict]:
-    """The comparisons that a verdict is made of."""
-    if not verdict.legs:
-        yield verdict
-    for leg in verdict.legs:
-        yield from _leaves(leg)
-
-
-def _deciding(verdict: Verdict) -> Verdict | None:
-    """The comparison that decides; at equal rate where there is one. None where nothing was measured."""
-    known = [leaf for leaf in _leaves(verdict) if leaf.counted and leaf.effect is not None and leaf.metric]
-    alike = [leaf for leaf in known if leaf.verdict == verdict.verdict] or known
-    named = [leaf for leaf in alike if leaf.label == verdict.label] or alike
-    return next((leaf for leaf in named if leaf.place == MATCHED), named[0] if named else None)

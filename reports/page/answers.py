@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.claims.kinds import KINDS
-from reports.claims.places import MATCHED
+from reports.judging.singles import deciding, written
 from reports.judging.verdict import Verdict
-from reports.numbers import effect_decimals, number, sentence_case, with_unit
+from reports.numbers import sentence_case, with_unit
 from reports.page.claim_sections import ClaimSection
 from reports.page.claim_tables import names
 
@@ -32,36 +31,17 @@ def answers(sections: Sequence[ClaimSection]) -> tuple[Answer, ...]:
 
 
 def _answer(section: ClaimSection) -> Answer:
-    deciding = _deciding(section)
+    single = deciding(section.answer)
     if section.readings:
         text = "; ".join(f"read as ‘{reading.reading}’, {reading.verdict}" for reading in section.readings)
         text = f"{sentence_case(text)}."
     else:
-        text = _first_sentence((deciding or section.answer).sentence)
-    if deciding is None or deciding.effect is None:
+        text = _first_sentence((single or section.answer).sentence)
+    if single is None or single.effect is None:
         return Answer(section.id, section.quote, section.answer, text)
-    of = names(section.comparisons)[section.comparisons.index(deciding)]
-    return Answer(section.id, section.quote, section.answer, text, _number(deciding), of)
-
-
-def _deciding(section: ClaimSection) -> Verdict | None:
-    """The comparison whose sentence stands in the answer; at equal rate where there is one. None without any."""
-    told = [
-        single
-        for single in section.comparisons
-        if single.counted and single.effect is not None and single.sentence[1:] in section.answer.sentence
-    ]
-    return next((single for single in told if single.place == MATCHED), told[0] if told else None)
-
-
-def _number(single: Verdict) -> str:
-    """The effect with its sign; of an arm that is compared with a number, where it stands."""
-    effect = single.effect or 0.0
-    half = ((single.ci_high or 0.0) - (single.ci_low or 0.0)) / 2
-    places = effect_decimals(half, effect or single.margin or 0.0, single.margin)
-    if single.reference is None:
-        return with_unit(number(effect, places, signed=True), single.unit)
-    return with_unit(number(KINDS[single.kind].level(single.reference, effect), places), single.unit)
+    of = names(section.comparisons)[section.comparisons.index(single)]
+    stands = with_unit(written(single, single.effect), single.unit)
+    return Answer(section.id, section.quote, section.answer, text, stands, of)
 
 
 def _first_sentence(text: str) -> str:
