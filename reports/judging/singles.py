@@ -1,4 +1,4 @@
-"""The single comparisons behind verdicts, the leaves of one that has others as its legs, and which one stands for it."""
+"""The single comparisons behind verdicts, the leaves of one that has others as its legs; and which stands for it."""
 
 from __future__ import annotations
 
