@@ -6,7 +6,7 @@ What was measured at points of training stands in the verdicts (`reports.judging
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from textwrap import fill, shorten
 from typing import Final
@@ -32,11 +32,14 @@ UNKNOWN: Final = (
 _MOST_NAMED: Final = 4  # comparisons in one sentence
 _PANELS: Final = 4  # in a row
 _PANEL: Final = (2.3, 1.75)  # inches
+_STATES: Final[Mapping[bool | None, str]] = {True: "settled", False: "still moving", None: "not followed in every seed"}
 
 
 def followed(section: ClaimSection) -> tuple[Verdict, ...]:
-    """The drawn comparisons of a claim that were measured at two points of training or more."""
-    return tuple(single for single in section.drawn if len(single.by_epochs) > 1)
+    """The comparisons of a claim that were measured at two points of training or more, those of one metric together."""
+    singles = [single for single in section.measured if len(single.by_epochs) > 1]
+    metrics = [single.metric for single in singles]
+    return tuple(sorted(singles, key=lambda single: metrics.index(single.metric)))
 
 
 def is_known(sections: Sequence[ClaimSection]) -> bool:
@@ -96,8 +99,7 @@ def course_figure(singles: Sequence[Verdict], titles: Sequence[str]) -> Figure:
         if place % columns == 0 or axis_of(single) != axis_of(singles[place - 1]):
             label = KINDS[single.kind].axis(described(single.metric).label, single.unit, single.reference)
             ax.set_ylabel(fill(label, 24), fontsize=7.5)
-        state = "" if single.settled is None else "settled" if single.settled else "still moving"
-        ax.set_title("\n".join(filter(None, (_titled(title), state))), fontsize=8, fontweight="normal")
+        ax.set_title(f"{_titled(title)}\n{_STATES[single.settled]}", fontsize=8, fontweight="normal")
     for ax in axes[len(singles) :]:
         ax.set_visible(False)
     return figure

@@ -221,3 +221,30 @@ def test_the_objective_weighs_the_rate_as_the_arm_does() -> None:
     assert "not what these arms minimise" in overfitting(elbo, cells)
     parts = [curves({key: [80.0, 76.0, 79.0]}, "test_bce"), curves({key: [6.0, 6.0, 5.0]}, "test_rate")]
     assert "No held-out objective" in overfitting(pd.concat([elbo, *parts]), cells)  # 104, 100, 99
+
+
+def test_the_course_of_every_comparison_is_drawn_and_says_its_state(verdict: Verdict) -> None:
+    """The figure of effects shows the few that are nearest to another verdict; this one leaves none out."""
+    points = tuple(
+        AtEpoch(share, round(10 * share), effect=share, ci_low=0.0, ci_high=2.0, n=8) for share in (0.5, 1.0)
+    )
+    states = (True, False, None)
+    legs = tuple(
+        replace(
+            verdict,
+            label=f"comparison {i}",
+            metric=("ssim", "rate")[i % 2],
+            by_epochs=points,
+            settled=states[i % 3],
+        )
+        for i in range(11)
+    )
+    section = section_of(replace(legs[0], legs=legs))
+    assert len(section.drawn) < len(followed(section)) == 11
+    assert [one.metric for one in followed(section)] == ["ssim"] * 6 + ["rate"] * 5
+    figure = course_figure(followed(section), [one.label for one in followed(section)])
+    titles = [ax.get_title(loc="left") for ax in figure.axes if ax.get_visible()]
+    said = [title.splitlines()[-1] for title in titles]
+    assert said.count("settled") == 4
+    assert said.count("still moving") == 4
+    assert said.count("not followed in every seed") == 3
