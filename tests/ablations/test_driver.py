@@ -108,6 +108,11 @@ def fresh(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Results:
     return lab.results(plan)
 
 
+def commands(verb: str) -> str:
+    """What is suggested next."""
+    return f"ablate {verb} small.toml"
+
+
 def test_what_is_done_is_not_done_again(lab: Lab) -> None:
     plan = lab.plan()
     assert lab.run(plan).done == len(plan.to_train) == 4
@@ -175,7 +180,7 @@ def test_more_seeds_are_trained_beside_what_is_measured_again(lab: Lab) -> None:
     assert (len(plan.to_measure), [cell.seed for cell in plan.to_train]) == (4, [2, 2])
     outcome = lab.run(plan)
     assert (outcome.done, outcome.remeasured) == (6, 4)
-    assert outcome_lines(outcome, plan, "small")[0].startswith(
+    assert outcome_lines(outcome, plan, commands)[0].startswith(
         "2 cells trained and measured, 4 cells measured from kept weights in "
     )
     assert {event.seed for event in lab.seen(EpochDone)} == {2}
@@ -187,7 +192,7 @@ def test_measuring_trains_nothing_and_says_how_many_cells_lack_weights(lab: Lab)
     plan = lab.plan(**OTHER, seeds="0-2")
     outcome = lab.run(plan, train=False)
     assert (outcome.done, outcome.failed, lab.seen(EpochDone)) == (4, 0, [])
-    lines = outcome_lines(outcome, plan, "small.toml", train=False)
+    lines = outcome_lines(outcome, plan, commands, train=False)
     assert lines[0].startswith("4 cells measured from kept weights, none trained, in ")
     assert lines[1] == "2 cells without kept weights: ablate run small.toml trains them."
     assert len(lab.plan(**OTHER, seeds="0-2").to_train) == 2
